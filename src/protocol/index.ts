@@ -1,0 +1,20 @@
+// What the wire needs on either end: the relay and any gateway built on this package share it.
+
+export { type Authority, formatAuthority, parseAuthority } from './authority.js'
+export {
+  ChunkDecodeError,
+  decodeChunk,
+  encodeChunk,
+  MAX_MESSAGE_BYTES,
+  maxPayloadBytes,
+  splitPayload,
+} from './chunk.js'
+export {
+  type ConnectHead,
+  ConnectHeadParser,
+  DEFAULT_HEAD_LIMITS,
+  encodeConnectHead,
+  type HeadLimits,
+  type HeadRefusal,
+  type HeadVerdict,
+} from './connect-head.js'
