@@ -1,0 +1,184 @@
+// The one error class, and the closed list of everything that can go wrong, with the HTTP status that a client sees
+// when it happens to its CONNECT. Foreign errors are mapped to a code where they cross our border, by their own code,
+// never by their text. Nothing here may hold the session token: an error that could quote it drops its cause.
+
+interface CodeFacts {
+  /** Status of the answer to a CONNECT (RFC 9110, section 15); undefined where no client ever sees the code. */
+  readonly status?: number
+  /** Error type of the Proxy-Status field (RFC 9209, section 2.3). */
+  readonly proxyError?: string
+  /** Whether the same request may succeed a moment later. */
+  readonly retryable?: boolean
+  /** The next thing to do. */
+  readonly hint: string
+}
+
+/** Every code, in the order in which a start-up and then a tunnel can meet it. */
+export const ERROR_CODES = {
+  // Start-up. Any of these leaves the proxy off, unless it is marked as a warning.
+  'guard-off': { hint: 'set CLAUDE_CODE_REMOTE=1 and CCR_UPSTREAM_PROXY_ENABLED=1 to turn the proxy on' },
+  'config-invalid': { hint: 'correct the option or variable that the message names' },
+  'addon-unavailable': {
+    hint: 'install the package with its prebuilds/ folder on a supported platform, or build them with npm run prebuild',
+  },
+  'harden-failed': { hint: 'allow prctl(2) in the seccomp profile of the container' },
+  'process-traced': { hint: 'start the process without strace, gdb or another tracer' },
+  'debugger-open': { hint: 'start the process without --inspect and without NODE_OPTIONS that open the inspector' },
+  'hardening-unsupported': {
+    hint: 'only Linux can hide the process memory; elsewhere keep the agent under another user',
+  },
+  'token-missing': { hint: 'mount the session token, or name its file in CCR_SESSION_TOKEN_PATH' },
+  'token-unreadable': { hint: 'make the token file readable for the user that runs this process' },
+  'token-unsafe': { hint: 'write the token as a regular file of one link, owned by this user or root, mode 0600' },
+  'token-malformed': { hint: 'the token file holds one line of visible ASCII characters, at most 16 KiB' },
+  'token-exposed': { hint: 'write the token file with mode 0600: others can read it (a warning)' },
+  'token-not-unlinked': { hint: 'remove the token file from outside, or mount it in a writable directory (a warning)' },
+  'ca-unreachable': { hint: 'check that the gateway is up and that CCR_UPSTREAM_PROXY_URL names it', retryable: true },
+  'ca-timeout': { hint: 'check the way to the gateway: the CA download did not finish in time', retryable: true },
+  'ca-refused': { hint: 'check CCR_UPSTREAM_PROXY_CA_PATH: the gateway does not serve its CA certificate there' },
+  'ca-redirected': { hint: 'name the final address of the gateway: redirects to another origin are not followed' },
+  'ca-invalid': { hint: 'the gateway must serve PEM certificates with CA:TRUE that are valid now' },
+  'system-bundle-missing': {
+    hint: 'install ca-certificates, or name the bundle in CCR_SYSTEM_CA_BUNDLE (a warning: only the gateway is trusted)',
+  },
+  'certificate-skipped': { hint: 'remove the broken certificate from the file that the message names (a warning)' },
+  'bundle-unwritable': { hint: 'make the temporary directory (TMPDIR) writable' },
+  'listen-failed': { hint: 'free the port, or leave the choice to the system with port 0' },
+  'internal-error': {
+    status: 500,
+    proxyError: 'proxy_internal_error',
+    hint: 'this is a defect of ccr-upstream-proxy: report it with the message',
+  },
+
+  // Refusals of what a client sent.
+  'bad-request': { status: 400, proxyError: 'http_request_error', hint: 'send a well-formed HTTP/1.1 CONNECT request' },
+  'bad-authority': {
+    status: 400,
+    proxyError: 'http_request_error',
+    hint: 'send CONNECT host:port with a decimal port',
+  },
+  'method-not-allowed': {
+    status: 405,
+    proxyError: 'http_request_denied',
+    hint: 'use https:// addresses: this proxy only carries CONNECT tunnels, so leave HTTP_PROXY unset',
+  },
+  'head-timeout': { status: 408, proxyError: 'http_request_error', hint: 'send the whole request head at once' },
+  'head-too-large': { status: 431, proxyError: 'http_request_error', hint: 'send fewer or shorter header fields' },
+  'http-version-unsupported': { status: 505, proxyError: 'http_request_error', hint: 'speak HTTP/1.1 to this proxy' },
+  'too-many-tunnels': {
+    status: 503,
+    proxyError: 'connection_limit_reached',
+    retryable: true,
+    hint: 'close idle connections, or raise the limit of tunnels',
+  },
+  'descriptors-exhausted': {
+    status: 503,
+    proxyError: 'connection_limit_reached',
+    retryable: true,
+    hint: 'raise the limit of open files (ulimit -n) of the process',
+  },
+  'shutting-down': {
+    status: 503,
+    proxyError: 'proxy_internal_response',
+    retryable: true,
+    hint: 'the proxy is being closed',
+  },
+
+  // Failures between the relay and the gateway, before the gateway answered.
+  'gateway-dns-failed': {
+    status: 502,
+    proxyError: 'dns_error',
+    retryable: true,
+    hint: 'check the name in CCR_UPSTREAM_PROXY_URL and the DNS of the container',
+  },
+  'gateway-unreachable': {
+    status: 502,
+    proxyError: 'connection_refused',
+    retryable: true,
+    hint: 'check that the gateway is up and reachable from the container',
+  },
+  'gateway-tls-failed': {
+    status: 502,
+    proxyError: 'tls_certificate_error',
+    hint: 'name the CA of the gateway in CCR_UPSTREAM_PROXY_GATEWAY_CA, or check its certificate and the clock',
+  },
+  'gateway-dial-timeout': {
+    status: 504,
+    proxyError: 'connection_timeout',
+    retryable: true,
+    hint: 'check the way to the gateway: it did not accept the WebSocket in time',
+  },
+  'gateway-token-refused': {
+    status: 502,
+    proxyError: 'http_upgrade_failed',
+    hint: 'the gateway refused the session token: it may have expired or belong to another gateway',
+  },
+  'gateway-overloaded': {
+    status: 503,
+    proxyError: 'http_upgrade_failed',
+    retryable: true,
+    hint: 'the gateway asks to slow down: try again later',
+  },
+  'gateway-upgrade-refused': {
+    status: 502,
+    proxyError: 'http_upgrade_failed',
+    hint: 'check CCR_UPSTREAM_PROXY_TUNNEL_PATH and that no middlebox strips the WebSocket upgrade',
+  },
+  'gateway-protocol-error': {
+    status: 502,
+    proxyError: 'http_protocol_error',
+    hint: 'the gateway does not speak the tunnel protocol: check its version',
+  },
+  'gateway-closed': {
+    status: 502,
+    proxyError: 'connection_terminated',
+    retryable: true,
+    hint: 'the gateway closed the tunnel before it answered: see its log',
+  },
+  'gateway-answer-timeout': {
+    status: 504,
+    proxyError: 'http_response_timeout',
+    retryable: true,
+    hint: 'the gateway did not answer the CONNECT in time: the destination may be slow or filtered',
+  },
+
+  // Ends of a tunnel that was open; the client sees a reset, or a FIN where the end is a normal one.
+  'tunnel-lost': { hint: 'the gateway or the network broke the tunnel: try the request again' },
+  'tunnel-expired': { hint: 'nothing moved for longer than the limit of the tunnel' },
+} as const satisfies Record<string, CodeFacts>
+
+export type ErrorCode = keyof typeof ERROR_CODES
+
+/** What the list says of a code. */
+export function factsOf(code: ErrorCode): CodeFacts {
+  return ERROR_CODES[code]
+}
+
+/** Every error of this package. `side` tells whether this machine or the far end is at fault. */
+export class UpstreamProxyError extends Error {
+  override readonly name = 'UpstreamProxyError'
+  readonly code: ErrorCode
+  readonly hint: string
+  readonly side: 'local' | 'remote'
+
+  constructor(code: ErrorCode, message: string, options: { side?: 'local' | 'remote'; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.hint = factsOf(code).hint
+    this.side = options.side ?? 'local'
+  }
+}
+
+/** The `code` that Node, libuv and OpenSSL put on their errors; '' when there is none. */
+export function systemCode(error: unknown): string {
+  if (typeof error !== 'object' || error === null) return ''
+  const { code } = error as { code?: unknown }
+  return typeof code === 'string' ? code : ''
+}
+
+/** An error of ours as it is; any other one as `code`, named by its system code alone. */
+export function asUpstreamProxyError(error: unknown, code: ErrorCode, what: string): UpstreamProxyError {
+  if (error instanceof UpstreamProxyError) return error
+  const detail = systemCode(error) || (error instanceof Error ? error.name : typeof error)
+  return new UpstreamProxyError(code, `${what} (${detail})`)
+}

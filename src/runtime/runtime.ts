@@ -1,0 +1,107 @@
+// What the relay needs of a JavaScript runtime: a listener on loopback, WebSockets to the gateway, and one small download.
+// One adapter a runtime implements it; nothing else in the package knows `ws`, `node:net` or `Bun`.
+
+import type { UpstreamProxyError } from '../errors.js'
+
+/** One accepted connection of a local client. Writes after `reset`, `close` or the peer's end are ignored. */
+export interface ClientConnection {
+  /** Bytes that the system has not taken yet. */
+  readonly queuedBytes: number
+  /** Queues `bytes`, which must not be changed any more; false: wait for `clientOnDrain` before the next. */
+  write(bytes: Uint8Array): boolean
+  pauseReading(): void
+  resumeReading(): void
+  /** FIN behind everything queued; reading goes on. `clientOnFinish` tells when the system has taken it all. */
+  endWriting(): void
+  /** Lets go in order: what the system has taken still arrives. */
+  close(): void
+  /** RST: the peer learns that the stream is broken. */
+  reset(): void
+}
+
+/** What a connection tells its owner. Nothing follows `clientOnClose`. */
+export interface ClientHandler {
+  clientOnData(bytes: Uint8Array): void
+  clientOnEnd(): void
+  clientOnDrain(): void
+  clientOnFinish(): void
+  clientOnClose(): void
+}
+
+/** Where the relay accepts clients. */
+export interface Listener {
+  readonly port: number
+  /** Stops accepting; connections that are open stay. */
+  close(): Promise<void>
+}
+
+/** One WebSocket to the gateway. */
+export interface GatewaySocket {
+  /** Sends `payload` as one binary message; false: wait for `gatewayOnDrain` before the next. */
+  send(message: Uint8Array): boolean
+  pauseReading(): void
+  resumeReading(): void
+  /** Close frame 1000 behind everything queued. */
+  close(): void
+  /** Drops the connection at once. */
+  terminate(): void
+}
+
+/** How a WebSocket ended. `code` is the close code (RFC 6455, section 7.4); 1006 when no Close frame came. */
+export interface GatewayEnd {
+  readonly code: number
+}
+
+/** What a WebSocket tells its owner. Before `gatewayOnOpen` only `gatewayOnFailure` can come; both ends are final. */
+export interface GatewayHandler {
+  gatewayOnOpen(): void
+  gatewayOnMessage(message: Uint8Array): void
+  gatewayOnDrain(): void
+  /** The WebSocket could not be opened, or broke a rule of its protocol. */
+  gatewayOnFailure(error: UpstreamProxyError): void
+  gatewayOnClose(end: GatewayEnd): void
+}
+
+/** Who is trusted as the gateway, and how long it may take. */
+export interface GatewayEndpoint {
+  /** Certificates in PEM form that may sign the gateway's own; the runtime's roots when undefined. */
+  readonly trustedCertificates: string | undefined
+  readonly dialTimeoutMs: number
+  /** The largest message that is accepted. */
+  readonly maxReceivedMessageBytes: number
+  /** Bytes that may wait in one direction before the other side is made to wait, and where it goes on. */
+  readonly highWaterMarkBytes: number
+  readonly lowWaterMarkBytes: number
+}
+
+/** Opens WebSockets to one gateway; TLS is set up once for all of them. */
+export interface GatewayDialer {
+  /** `headers` are of the upgrade request alone; the dialer keeps no copy. */
+  dial(url: URL, headers: Readonly<Record<string, string>>, handler: GatewayHandler): GatewaySocket
+}
+
+/** An HTTP answer of a small download. */
+export interface DownloadedAnswer {
+  readonly status: number
+  readonly location: string | undefined
+  readonly body: Uint8Array
+}
+
+/** How a download is bounded. */
+export interface DownloadOptions {
+  readonly trustedCertificates: string | undefined
+  readonly timeoutMs: number
+  readonly maxBytes: number
+}
+
+/** The adapter itself. */
+export interface Runtime {
+  listen(
+    port: number,
+    highWaterMarkBytes: number,
+    accept: (client: ClientConnection) => ClientHandler,
+  ): Promise<Listener>
+  createGatewayDialer(endpoint: GatewayEndpoint): GatewayDialer
+  /** GET without following redirects. Rejects with an UpstreamProxyError whose code begins with `ca-`. */
+  download(url: URL, options: DownloadOptions): Promise<DownloadedAnswer>
+}
