@@ -33,7 +33,6 @@ export const ERROR_CODES = {
   'token-malformed': { hint: 'the token file holds one line of visible ASCII characters, at most 16 KiB' },
   'token-exposed': { hint: 'write the token file with mode 0600: others can read it (a warning)' },
   'token-not-unlinked': { hint: 'remove the token file from outside, or mount it in a writable directory (a warning)' },
-  'ca-unreachable': { hint: 'check that the gateway is up and that CCR_UPSTREAM_PROXY_URL names it', retryable: true },
   'ca-timeout': { hint: 'check the way to the gateway: the CA download did not finish in time', retryable: true },
   'ca-refused': { hint: 'check CCR_UPSTREAM_PROXY_CA_PATH: the gateway does not serve its CA certificate there' },
   'ca-redirected': { hint: 'name the final address of the gateway: redirects to another origin are not followed' },

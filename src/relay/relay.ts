@@ -3,10 +3,11 @@
 //
 // It never dials the target of a CONNECT itself, for everything that listens on this machine's loopback would be in reach.
 
-import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
+import { UpstreamProxyError } from '../errors.js'
 import { createLogger, type Logger } from '../log.js'
+import { isGatewayUrl } from '../protocol/gateway-url.js'
 import { nodeRuntime } from '../runtime/node.js'
-import type { GatewayHandler, GatewaySocket, Listener, Runtime } from '../runtime/runtime.js'
+import type { GatewayDialer, GatewayHandler, GatewaySocket, Listener, Runtime, Trust } from '../runtime/runtime.js'
 import { Credential, type TokenSource, tokenFromText } from './credential.js'
 import { RelayMonitor, type RelayStatistics } from './events.js'
 import { type RelayLimits, resolveLimits } from './limits.js'
@@ -37,8 +38,11 @@ export interface Relay {
   /** `http://127.0.0.1:<port>`, for HTTPS_PROXY. */
   readonly proxyUrl: string
   stats(): RelayStatistics
-  /** Stops accepting, gives open tunnels the grace period, resets what is left. The same promise every time. */
-  close(): Promise<void>
+  /**
+   * Stops accepting, gives open tunnels the grace period, resets what is left; resolves when nothing is left.
+   * @param graceMs milliseconds; the option of startRelay() unless given. Only the first call decides.
+   */
+  close(graceMs?: number): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -46,21 +50,15 @@ export interface Relay {
  * Starts a relay.
  * @throws {UpstreamProxyError} `config-invalid` or `listen-failed`
  */
-export async function startRelay(options: RelayOptions): Promise<Relay> {
-  const relay = new RunningRelay(options, nodeRuntime)
+export function startRelay(options: RelayOptions): Promise<Relay> {
+  return startRelayOn(nodeRuntime, nodeRuntime.createTrust(options.trustedCertificates), options)
+}
+
+/** As startRelay(), for a caller that has the runtime and its trust already. */
+export async function startRelayOn(runtime: Runtime, trust: Trust, options: RelayOptions): Promise<Relay> {
+  const relay = new RunningRelay(runtime, trust, options)
   await relay.listen(options.port ?? 0)
   return relay
-}
-
-/** `ws:` only to this machine: the token must not travel in clear. */
-export function assertTunnelUrl(url: URL): void {
-  if (url.protocol === 'wss:' || (url.protocol === 'ws:' && isLoopback(url.hostname))) return
-  throw new UpstreamProxyError('config-invalid', 'the gateway is neither https:// nor http:// on loopback')
-}
-
-/** Whether a URL's host name means this machine (RFC 6761, section 6.3; RFC 1122, section 3.2.1.3). */
-export function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.[0-9]{1,3}){3}$/.test(hostname)
 }
 
 class RunningRelay implements Relay {
@@ -69,6 +67,7 @@ class RunningRelay implements Relay {
   readonly #logger: Logger
   readonly #monitor = new RelayMonitor()
   readonly #tunnels = new Set<Tunnel>()
+  readonly #dialer: GatewayDialer
   readonly #context: TunnelContext
   readonly #closeGraceMs: number
   #listener: Listener | undefined
@@ -76,7 +75,7 @@ class RunningRelay implements Relay {
   #closing: Promise<void> | undefined
   #onEmpty: (() => void) | undefined
 
-  constructor(options: RelayOptions, runtime: Runtime) {
+  constructor(runtime: Runtime, trust: Trust, options: RelayOptions) {
     this.#runtime = runtime
     this.#limits = resolveLimits(options.limits)
     this.#logger = options.logger ?? createLogger('warn')
@@ -87,12 +86,12 @@ class RunningRelay implements Relay {
       options.sessionId ?? 'session',
     )
     const url = parseTunnelUrl(options.tunnelUrl)
-    const dialer = runtime.createGatewayDialer({ ...this.#limits, trustedCertificates: options.trustedCertificates })
+    this.#dialer = runtime.createGatewayDialer({ ...this.#limits, trust })
     this.#context = {
       limits: this.#limits,
       monitor: this.#monitor,
       credential,
-      dial: (handler: GatewayHandler): GatewaySocket => dialer.dial(url, credential.upgradeHeaders(), handler),
+      dial: (handler: GatewayHandler): GatewaySocket => this.#dialer.dial(url, credential.upgradeHeaders(), handler),
       now: () => performance.now(),
       onClosed: (tunnel) => this.#forget(tunnel),
     }
@@ -121,8 +120,8 @@ class RunningRelay implements Relay {
     return this.#monitor.statistics()
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close()
+  close(graceMs = this.#closeGraceMs): Promise<void> {
+    this.#closing ??= this.#close(graceMs)
     return this.#closing
   }
 
@@ -130,14 +129,14 @@ class RunningRelay implements Relay {
     return this.close()
   }
 
-  async #close(): Promise<void> {
+  async #close(graceMs: number): Promise<void> {
     this.#monitor.state('closing', this.port)
     const listenerClosed = this.#listener?.close()
-    const timer = setTimeout(() => this.#abortAll(), this.#closeGraceMs)
+    const timer = setTimeout(() => this.#abortAll(), graceMs)
     await this.#emptied()
     clearTimeout(timer)
     clearInterval(this.#sweeper)
-    await listenerClosed
+    await Promise.all([listenerClosed, this.#dialer.close()])
     this.#monitor.state('closed', this.port)
   }
 
@@ -185,13 +184,9 @@ class RunningRelay implements Relay {
   }
 }
 
+/** `ws:` only to this machine: the token must not travel in clear. */
 function parseTunnelUrl(given: string | URL): URL {
-  let url: URL
-  try {
-    url = new URL(given)
-  } catch (error) {
-    throw asUpstreamProxyError(error, 'config-invalid', 'the gateway address is not a URL')
-  }
-  assertTunnelUrl(url)
-  return url
+  const url = URL.canParse(`${given}`) ? new URL(given) : undefined
+  if (url !== undefined && /^wss?:$/.test(url.protocol) && isGatewayUrl(url)) return url
+  throw new UpstreamProxyError('config-invalid', 'the tunnel address is neither wss:// nor ws:// on loopback')
 }

@@ -2,6 +2,7 @@
 //
 // Rules: a listener is installed once a socket, never once a message. Foreign errors become ours here, by their code.
 
+import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { type AddressInfo, createServer, isIP, connect as netConnect, type Server, type Socket } from 'node:net'
@@ -19,10 +20,11 @@ import type {
   GatewaySocket,
   Listener,
   Runtime,
+  Trust,
 } from './runtime.js'
 
 /** The runtime adapter for Node. */
-export const nodeRuntime: Runtime = { listen, createGatewayDialer, download }
+export const nodeRuntime: Runtime = { listen, createTrust, createGatewayDialer, download }
 
 // -- Clients -----------------------------------------------------------------------------------------------------------
 
@@ -116,29 +118,54 @@ const ADDRESS_ATTEMPT_TIMEOUT_MS = 2_500
 const CLOSE_TIMEOUT_MS = 5_000
 
 function createGatewayDialer(endpoint: GatewayEndpoint): GatewayDialer {
-  const secureContext = createTrust(endpoint.trustedCertificates)
-  return {
-    dial(url, headers, handler) {
-      const options: ClientOptions & { closeTimeout: number } = {
-        headers,
-        // The upload is ciphertext: compression costs memory and gains nothing.
-        perMessageDeflate: false,
-        maxPayload: endpoint.maxReceivedMessageBytes,
-        closeTimeout: CLOSE_TIMEOUT_MS,
-        followRedirects: false,
-        createConnection: (() => connectTo(url, secureContext)) as typeof netConnect,
-      }
-      return new NodeGatewaySocket(new WebSocket(url, options), endpoint, handler)
-    },
+  return new NodeGatewayDialer(endpoint)
+}
+
+class NodeGatewayDialer implements GatewayDialer {
+  readonly #endpoint: GatewayEndpoint
+  readonly #sockets = new Set<WebSocket>()
+
+  constructor(endpoint: GatewayEndpoint) {
+    this.#endpoint = endpoint
+  }
+
+  dial(url: URL, headers: Readonly<Record<string, string>>, handler: GatewayHandler): GatewaySocket {
+    const options: ClientOptions & { closeTimeout: number } = {
+      headers,
+      // The upload is ciphertext: compression costs memory and gains nothing.
+      perMessageDeflate: false,
+      maxPayload: this.#endpoint.maxReceivedMessageBytes,
+      closeTimeout: CLOSE_TIMEOUT_MS,
+      followRedirects: false,
+      createConnection: (() => connectTo(url, this.#endpoint.trust)) as typeof netConnect,
+    }
+    const socket = new WebSocket(url, options)
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+    return new NodeGatewaySocket(socket, this.#endpoint, handler)
+  }
+
+  async close(): Promise<void> {
+    const closed = Array.from(this.#sockets, (socket) => once(socket, 'close'))
+    for (const socket of this.#sockets) socket.terminate()
+    await Promise.all(closed)
   }
 }
 
 /** One TLS context for all connections: parsing a system bundle blocks the event loop for up to 26 ms. */
-function createTrust(trustedCertificates: string | undefined): SecureContext {
-  return createSecureContext(trustedCertificates === undefined ? {} : { ca: trustedCertificates })
+class NodeTrust implements Trust {
+  readonly trust: SecureContext
+
+  constructor(certificates: string | undefined) {
+    this.trust = createSecureContext(certificates === undefined ? {} : { ca: certificates })
+  }
 }
 
-function connectTo(url: URL, secureContext: SecureContext): Socket {
+function createTrust(certificates: string | undefined): Trust {
+  return new NodeTrust(certificates)
+}
+
+function connectTo(url: URL, trust: Trust): Socket {
   const isSecure = url.protocol === 'wss:' || url.protocol === 'https:'
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const options = {
@@ -151,7 +178,7 @@ function connectTo(url: URL, secureContext: SecureContext): Socket {
   if (!isSecure) return netConnect(options)
   return tlsConnect({
     ...options,
-    secureContext,
+    secureContext: (trust as NodeTrust).trust,
     // Said here, so that NODE_TLS_REJECT_UNAUTHORIZED has no say.
     rejectUnauthorized: true,
     ALPNProtocols: ['http/1.1'],
@@ -251,8 +278,12 @@ function socketError(error: Error, isConnecting: boolean): UpstreamProxyError {
       side: 'remote',
     })
   }
-  const detail = code === '' ? 'the answer to the upgrade is not valid' : code
-  return new UpstreamProxyError(dialFailureCode(code), `the gateway cannot be reached (${detail})`, { side: 'remote' })
+  return dialError(code, 'the answer to the upgrade is not valid')
+}
+
+function dialError(code: string, detail: string): UpstreamProxyError {
+  const message = `the gateway cannot be reached (${code || detail})`
+  return new UpstreamProxyError(dialFailureCode(code), message, { side: 'remote' })
 }
 
 function dialFailureCode(code: string): ErrorCode {
@@ -275,12 +306,11 @@ function isTlsCode(code: string): boolean {
 function download(url: URL, options: DownloadOptions): Promise<DownloadedAnswer> {
   return new Promise((resolve, reject) => {
     const send = url.protocol === 'https:' ? httpsRequest : httpRequest
-    const secureContext = createTrust(options.trustedCertificates)
     const requestOptions: RequestOptions = {
       method: 'GET',
       agent: false,
       headers: { Accept: 'application/x-pem-file, text/plain', Connection: 'close' },
-      createConnection: () => connectTo(url, secureContext),
+      createConnection: () => connectTo(url, options.trust),
     }
     const request = send(url, requestOptions, (response) => {
       collect(response, options.maxBytes).then((body) => {
@@ -291,7 +321,7 @@ function download(url: URL, options: DownloadOptions): Promise<DownloadedAnswer>
     const fail = (error: unknown): void => {
       clearTimeout(timer)
       request.destroy()
-      reject(downloadError(error, url))
+      reject(error instanceof UpstreamProxyError ? error : dialError(systemCode(error), 'no valid HTTP answer'))
     }
     const timer = setTimeout(() => {
       fail(new UpstreamProxyError('ca-timeout', `${url.host} did not serve its CA within ${options.timeoutMs} ms`))
@@ -308,12 +338,6 @@ async function collect(response: IncomingMessage, maxBytes: number): Promise<Uin
     if (length > maxBytes) throw new UpstreamProxyError('ca-invalid', `the answer is longer than ${maxBytes} bytes`)
     pieces.push(piece)
   }
-  if (!response.complete) throw new UpstreamProxyError('ca-unreachable', 'the answer was cut off')
+  if (!response.complete) throw new UpstreamProxyError('gateway-unreachable', 'the CA download was cut off')
   return Buffer.concat(pieces)
-}
-
-function downloadError(error: unknown, url: URL): UpstreamProxyError {
-  if (error instanceof UpstreamProxyError) return error
-  const detail = systemCode(error) || 'the connection failed'
-  return new UpstreamProxyError('ca-unreachable', `${url.host} cannot be reached (${detail})`, { side: 'remote' })
 }

@@ -62,11 +62,14 @@ export interface GatewayHandler {
   gatewayOnClose(end: GatewayEnd): void
 }
 
-/** Who is trusted as the gateway, and how long it may take. */
+/** Who is trusted as the gateway, in the form that the runtime needs; made once and shared. */
+export interface Trust {
+  readonly trust: unknown
+}
+
+/** How the WebSockets of one gateway are opened. */
 export interface GatewayEndpoint {
-  /** Certificates in PEM form that may sign the gateway's own; the runtime's roots when undefined. */
-  readonly trustedCertificates: string | undefined
-  readonly dialTimeoutMs: number
+  readonly trust: Trust
   /** The largest message that is accepted. */
   readonly maxReceivedMessageBytes: number
   /** Bytes that may wait in one direction before the other side is made to wait, and where it goes on. */
@@ -74,10 +77,12 @@ export interface GatewayEndpoint {
   readonly lowWaterMarkBytes: number
 }
 
-/** Opens WebSockets to one gateway; TLS is set up once for all of them. */
+/** Opens WebSockets to one gateway. */
 export interface GatewayDialer {
   /** `headers` are of the upgrade request alone; the dialer keeps no copy. */
   dial(url: URL, headers: Readonly<Record<string, string>>, handler: GatewayHandler): GatewaySocket
+  /** Drops what is still being closed; resolves when no socket is left. */
+  close(): Promise<void>
 }
 
 /** An HTTP answer of a small download. */
@@ -89,7 +94,7 @@ export interface DownloadedAnswer {
 
 /** How a download is bounded. */
 export interface DownloadOptions {
-  readonly trustedCertificates: string | undefined
+  readonly trust: Trust
   readonly timeoutMs: number
   readonly maxBytes: number
 }
@@ -101,7 +106,9 @@ export interface Runtime {
     highWaterMarkBytes: number,
     accept: (client: ClientConnection) => ClientHandler,
   ): Promise<Listener>
+  /** @param certificates PEM certificates that may sign the gateway's own; the runtime's roots when undefined */
+  createTrust(certificates: string | undefined): Trust
   createGatewayDialer(endpoint: GatewayEndpoint): GatewayDialer
-  /** GET without following redirects. Rejects with an UpstreamProxyError whose code begins with `ca-`. */
+  /** GET without following redirects. Rejects with an UpstreamProxyError. */
   download(url: URL, options: DownloadOptions): Promise<DownloadedAnswer>
 }

@@ -1,0 +1,39 @@
+// Command-line arguments: node:util's parser, with its complaints turned into usage errors.
+
+import { type ParseArgsConfig, parseArgs } from 'node:util'
+
+/** The command was not called as its help says. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+export type OptionsConfig = NonNullable<ParseArgsConfig['options']>
+
+/** What the options of a config come out as. */
+export type OptionValues<T extends OptionsConfig> = {
+  readonly [Name in keyof T]?: T[Name]['type'] extends 'boolean' ? boolean : string
+}
+
+/**
+ * The options of a command that takes no positional arguments.
+ * @throws {UsageError}
+ */
+export function parseOptions<T extends OptionsConfig>(args: readonly string[], options: T): OptionValues<T> {
+  try {
+    const { values } = parseArgs({ args: [...args], options, allowPositionals: false, strict: true })
+    return values as OptionValues<T>
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message.split('. ')[0] : 'the arguments are not understood')
+  }
+}
+
+/**
+ * Cuts `run`'s arguments at the command: after `--`, or at the first that is no option.
+ * @throws {UsageError} when there is no command
+ */
+export function splitCommand(args: readonly string[]): { own: string[]; command: [string, ...string[]] | undefined } {
+  const first = args.findIndex((arg) => arg === '--' || !arg.startsWith('-'))
+  if (first === -1) return { own: [...args], command: undefined }
+  const [file, ...rest] = args.slice(args[first] === '--' ? first + 1 : first)
+  return { own: args.slice(0, first), command: file === undefined ? undefined : [file, ...rest] }
+}

@@ -1,0 +1,67 @@
+// The program's own help, word for word what the README shows.
+
+export const USAGE = `Usage: ccr-upstream-proxy COMMAND [OPTION…]
+
+Carries HTTPS tunnels of this machine's tools to a gateway that injects credentials.
+
+Commands:
+  run [--require] [--] CMD [ARG…]  start the relay, run CMD with its environment, end with CMD's code
+  relay [--json] [--port N]        run the relay until SIGTERM; print its environment first
+  doctor [--json]                  check every step and say what to do about what fails
+
+Options:
+  -h, --help                       show this help, or that of the command
+      --version                    show the version
+
+Exit codes: 0 done, 1 a check failed, 2 wrong usage, 3 the proxy stays off; run: CMD's own.
+The configuration is read from the environment: see ccr-upstream-proxy doctor --help.
+`
+
+export const RUN_USAGE = `Usage: ccr-upstream-proxy run [--require] [--] CMD [ARG…]
+
+Starts the relay, runs CMD with HTTPS_PROXY and the CA variables set, and ends with CMD's exit code. Signals and the
+terminal are CMD's. When the proxy cannot start, CMD runs without it after one warning.
+
+Options:
+      --require                    exit with 3 instead of running CMD without the proxy
+  -h, --help                       show this help
+
+Exit codes: CMD's own; 127 CMD was not found, 126 it cannot be run, 2 wrong usage, 3 with --require.
+`
+
+export const RELAY_USAGE = `Usage: ccr-upstream-proxy relay [--json] [--port N]
+
+Runs the relay until SIGTERM or SIGINT. The first line of standard output is the environment for its clients: export
+commands for a shell, or one JSON object {"enabled":true,"port":N,"env":{…}}. When the proxy stays off, the line is
+{"enabled":false,"code":…,"reason":…} and the exit code 3.
+
+Options:
+      --json                       print the environment as JSON
+      --port N                     listen on port N of 127.0.0.1 (default: one that is free)
+  -h, --help                       show this help
+`
+
+export const DOCTOR_USAGE = `Usage: ccr-upstream-proxy doctor [--json]
+
+Goes through every step of the start and through a handshake with the gateway, says what it saw and what to do about
+what fails. The token file is read but not removed.
+
+Options:
+      --json                       print {"ok":…,"checks":[{"id","status","code"?,"seen"?,"hint"?}]}
+  -h, --help                       show this help
+
+Environment:
+  CLAUDE_CODE_REMOTE, CCR_UPSTREAM_PROXY_ENABLED
+                                   the guard: both must be 1, true, yes or on
+  CCR_UPSTREAM_PROXY_URL           the gateway's base, https:// (or http:// on loopback); then ANTHROPIC_BASE_URL,
+                                   then https://api.anthropic.com
+  CCR_UPSTREAM_PROXY_TUNNEL_PATH   joined to the base (default: /upstreamproxy/ws)
+  CCR_UPSTREAM_PROXY_CA_PATH       joined to the base (default: /upstreamproxy/ca-cert)
+  CCR_UPSTREAM_PROXY_GATEWAY_CA    PEM file, trusted for the gateway itself besides the system's
+  CLAUDE_CODE_REMOTE_SESSION_ID    user name of the tunnel's credential (default: session)
+  CCR_SESSION_TOKEN_PATH           the token file (default: /run/ccr/session_token)
+  CCR_SYSTEM_CA_BUNDLE             the system's CA bundle (default: the distribution's)
+  CCR_UPSTREAM_PROXY_LOG           silent, error, warn, info or debug (default: warn)
+
+Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage.
+`

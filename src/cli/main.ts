@@ -1,0 +1,42 @@
+#!/usr/bin/env node
+// The command line: which command, and what its end means as an exit code. Only errors and warnings go to stderr.
+
+import { readFileSync } from 'node:fs'
+import { UsageError } from './arguments.js'
+import { doctorCommand } from './doctor.js'
+import { USAGE } from './help.js'
+import { relayCommand } from './relay.js'
+import { runCommand } from './run.js'
+
+const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
+  run: runCommand,
+  relay: relayCommand,
+  doctor: doctorCommand,
+}
+
+async function main([name, ...args]: readonly string[]): Promise<number> {
+  if (name === '--help' || name === '-h' || name === 'help') {
+    process.stdout.write(USAGE)
+    return 0
+  }
+  if (name === '--version') {
+    process.stdout.write(`${readVersion()}\n`)
+    return 0
+  }
+  const command = name === undefined || !Object.hasOwn(COMMANDS, name) ? undefined : COMMANDS[name]
+  if (command !== undefined) return command(args)
+  throw new UsageError(name === undefined ? 'a command is missing' : `there is no command ${name}`)
+}
+
+function readVersion(): string {
+  const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(file) as { version: string }).version
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error
+  process.stderr.write(`ccr-upstream-proxy: ${error.message}; see ccr-upstream-proxy --help\n`)
+  process.exitCode = 2
+}

@@ -1,0 +1,95 @@
+// `run`: one command with the proxy's environment. Everything that CMD does is its own: terminal, signals, exit code.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { systemCode, UpstreamProxyError } from '../errors.js'
+import { initUpstreamProxy, type UpstreamProxy } from '../init.js'
+import { formatEntry } from '../log.js'
+import { resolveLogLevel } from '../system/settings.js'
+import { parseOptions, splitCommand, UsageError } from './arguments.js'
+import { RUN_USAGE } from './help.js'
+import { dieBySignal, exitCodeOf, onSignals } from './signals.js'
+
+/** What a terminal sends to the whole foreground group, CMD included, by itself. */
+const TERMINAL_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGQUIT']
+const OTHER_SIGNALS: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']
+
+/** The end of CMD. */
+type Outcome = { readonly exitCode: number } | { readonly signal: NodeJS.Signals }
+
+/** Runs `ccr-upstream-proxy run`; resolves to the exit code. */
+export async function runCommand(args: readonly string[]): Promise<number> {
+  const { own, command } = splitCommand(args)
+  const options = parseOptions(own, { require: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } })
+  if (options.help) {
+    process.stdout.write(RUN_USAGE)
+    return 0
+  }
+  if (command === undefined) throw new UsageError('run needs a command')
+
+  const forwarder = new SignalForwarder()
+  const proxy = await initUpstreamProxy()
+  if (!proxy.enabled && options.require) return refuseToRun(proxy)
+  if (!proxy.enabled && proxy.code === 'guard-off') warnOfGuard(proxy)
+  const outcome = await runChild(command, proxy, forwarder)
+  await proxy.close(0)
+  forwarder.stop()
+  if ('exitCode' in outcome) return outcome.exitCode
+  dieBySignal(outcome.signal)
+  return exitCodeOf(outcome.signal)
+}
+
+/** Passes signals on to CMD; before there is one, they end this program in order. */
+class SignalForwarder {
+  readonly #stop: () => void
+  #child: ChildProcess | undefined
+
+  constructor() {
+    this.#stop = onSignals([...TERMINAL_SIGNALS, ...OTHER_SIGNALS], (signal) => this.#onSignal(signal))
+  }
+
+  to(child: ChildProcess): void {
+    this.#child = child
+  }
+
+  stop(): void {
+    this.#stop()
+  }
+
+  #onSignal(signal: NodeJS.Signals): void {
+    if (this.#child === undefined) process.exit(exitCodeOf(signal))
+    const hasTerminal = process.stdin.isTTY === true || process.stdout.isTTY === true || process.stderr.isTTY === true
+    if (hasTerminal && TERMINAL_SIGNALS.includes(signal)) return
+    this.#child.kill(signal)
+  }
+}
+
+function runChild(
+  [file, ...args]: [string, ...string[]],
+  proxy: UpstreamProxy,
+  forwarder: SignalForwarder,
+): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const child = spawn(file, args, { stdio: 'inherit', env: { ...process.env, ...proxy.env } })
+    forwarder.to(child)
+    child.once('error', (error) => {
+      const isMissing = systemCode(error) === 'ENOENT'
+      process.stderr.write(
+        `ccr-upstream-proxy: ${file} ${isMissing ? 'was not found' : 'cannot be run'} (${systemCode(error)})\n`,
+      )
+      resolve({ exitCode: isMissing ? 127 : 126 })
+    })
+    child.once('exit', (code, signal) => resolve(signal === null ? { exitCode: code ?? 1 } : { signal }))
+  })
+}
+
+function refuseToRun(proxy: UpstreamProxy & { enabled: false }): number {
+  process.stderr.write(`ccr-upstream-proxy: error [${proxy.code}] ${proxy.reason}; hint: ${proxy.hint}\n`)
+  return 3
+}
+
+/** The library is silent about the guard; somebody who calls `run` by hand is not left to wonder. */
+function warnOfGuard(proxy: UpstreamProxy & { enabled: false }): void {
+  if (!['warn', 'info', 'debug'].includes(resolveLogLevel({}, process.env))) return
+  const { code, hint } = new UpstreamProxyError(proxy.code, proxy.reason)
+  process.stderr.write(`${formatEntry({ level: 'warn', code, message: proxy.reason, hint })}\n`)
+}

@@ -1,0 +1,15 @@
+// The public names of the package.
+
+export { ERROR_CODES, type ErrorCode, UpstreamProxyError } from './errors.js'
+export {
+  type DisabledProxy,
+  type EnabledProxy,
+  initUpstreamProxy,
+  type UpstreamProxy,
+  type UpstreamProxyOptions,
+} from './init.js'
+export { createLogger, type LogEntry, type Logger, type LogLevel, type LogSink } from './log.js'
+export type { TokenSource } from './relay/credential.js'
+export type { RelayStatistics, TunnelFacts } from './relay/events.js'
+export { DEFAULT_RELAY_LIMITS, type RelayLimits } from './relay/limits.js'
+export { type Relay, type RelayOptions, startRelay } from './relay/relay.js'

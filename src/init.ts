@@ -1,0 +1,252 @@
+// The six steps from nothing to a running proxy; the only file that knows every part. A step that fails undoes what was
+// done before it and leaves the proxy off: a broken proxy must never break a working session.
+
+import { type Addon, loadAddon } from './addon.js'
+import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from './errors.js'
+import { createLogger, type Logger, type LogSink } from './log.js'
+import type { RelayStatistics } from './relay/events.js'
+import type { RelayLimits } from './relay/limits.js'
+import { type Relay, startRelayOn } from './relay/relay.js'
+import { nodeRuntime } from './runtime/node.js'
+import type { Trust } from './runtime/runtime.js'
+import { formatCertificates } from './system/certificates.js'
+import { createChildEnvironment } from './system/child-env.js'
+import { downloadGatewayCa } from './system/gateway-ca.js'
+import { hardenProcess } from './system/harden.js'
+import { PrivateDirectory } from './system/private-directory.js'
+import {
+  type Environment,
+  isEnabled,
+  resolveLogLevel,
+  resolveSettings,
+  type Settings,
+  type SettingsOptions,
+} from './system/settings.js'
+import { readSessionToken, type SessionToken } from './system/token.js'
+import { readTrustedCertificates, type TrustedCertificates } from './system/trusted-certificates.js'
+
+/** What initUpstreamProxy() takes; every option wins over the environment. */
+export interface UpstreamProxyOptions extends SettingsOptions {
+  /** The environment to read and to extend. process.env unless given. */
+  readonly environment?: Environment
+  /** Port of the relay on 127.0.0.1. 0, the default, leaves the choice to the system. */
+  readonly port?: number
+  readonly limits?: Partial<RelayLimits>
+  /** Where log entries go instead of to standard error. */
+  readonly logSink?: LogSink
+}
+
+/** A proxy that runs. */
+export interface EnabledProxy {
+  readonly enabled: true
+  /** Port on 127.0.0.1. */
+  readonly port: number
+  /** `http://127.0.0.1:<port>` */
+  readonly proxyUrl: string
+  /** File with the system's certificates and the gateway's CA; it goes with close(). */
+  readonly caBundlePath: string
+  /** What children need on top of the environment. */
+  readonly env: Readonly<Record<string, string>>
+  stats(): RelayStatistics
+  /**
+   * Stops the relay and removes its files.
+   * @param graceMs milliseconds that open tunnels get; 5,000 unless given
+   */
+  close(graceMs?: number): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** A proxy that stays off, and why. Its methods do nothing, so that callers need not ask. */
+export interface DisabledProxy {
+  readonly enabled: false
+  readonly code: ErrorCode
+  readonly reason: string
+  /** The next thing to do. */
+  readonly hint: string
+  readonly port: undefined
+  readonly proxyUrl: undefined
+  readonly caBundlePath: undefined
+  readonly env: Readonly<Record<string, never>>
+  stats(): undefined
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export type UpstreamProxy = EnabledProxy | DisabledProxy
+
+/**
+ * Starts the proxy in this process. Never throws and never rejects: whatever fails, the answer says so and the session
+ * goes on without the proxy.
+ */
+export async function initUpstreamProxy(options: UpstreamProxyOptions = {}): Promise<UpstreamProxy> {
+  try {
+    const environment = options.environment ?? process.env
+    if (!isEnabled(options, environment))
+      return disabledBy(new UpstreamProxyError('guard-off', 'the proxy is not turned on'))
+    const logger = createLogger(resolveLogLevel(options, environment), options.logSink)
+    return await start(options, environment, logger)
+  } catch (error) {
+    return disabledBy(asUpstreamProxyError(error, 'internal-error', 'the start failed'))
+  }
+}
+
+async function start(options: UpstreamProxyOptions, environment: Environment, logger: Logger): Promise<UpstreamProxy> {
+  const undo = new UndoStack()
+  try {
+    const settings = resolveSettings(options, environment)
+    const token = acquireToken(settings, logger, undo)
+    const certificates = readTrustedCertificates(settings, environment, logger)
+    const trust = nodeRuntime.createTrust(certificates.gatewayRoots)
+    const [relay, files] = await allOrFirstError([
+      listen(options, settings, token, trust, logger, undo),
+      provideCertificates(settings, certificates, trust, undo),
+    ])
+    removeTokenFile(settings, token, logger)
+    const env = createChildEnvironment({ proxyUrl: relay.proxyUrl, ...files }, environment)
+    return enabledProxy(relay, env, files.fullBundleFile, undo)
+  } catch (error) {
+    const failure = asUpstreamProxyError(error, 'internal-error', 'the start failed')
+    await undo.run()
+    logger.warn(failure)
+    return disabledBy(failure)
+  }
+}
+
+// -- Steps 2 and 3: harden first, then read, so that the token is never in a process that can be looked into -------------
+
+function acquireToken(settings: Settings, logger: Logger, undo: UndoStack): SessionToken {
+  const addon = process.platform === 'linux' ? requireAddon() : warnUnhardened(logger)
+  const hardening = addon && hardenProcess(addon)
+  let token: SessionToken
+  try {
+    token = readSessionToken(settings.tokenFile, addon, logger)
+  } catch (error) {
+    hardening?.undo()
+    throw error
+  }
+  // From here on the process stays hardened, whatever fails: it has held the token.
+  undo.push(() => token.wipe())
+  return token
+}
+
+function requireAddon(): Addon {
+  const { addon, error } = loadAddon()
+  if (addon !== undefined) return addon
+  const why = error === 'not-found' ? 'there is none for this platform' : 'it does not load'
+  throw new UpstreamProxyError(
+    'addon-unavailable',
+    `the native addon is missing (${why}), so the token would be readable`,
+  )
+}
+
+function warnUnhardened(logger: Logger): undefined {
+  logger.warn(new UpstreamProxyError('hardening-unsupported', `the process cannot be hardened on ${process.platform}`))
+}
+
+// -- Step 4: the CA --------------------------------------------------------------------------------------------------------
+
+interface CertificateFiles {
+  readonly fullBundleFile: string
+  readonly extraCertificatesFile: string
+}
+
+async function provideCertificates(
+  settings: Settings,
+  { system, extra }: TrustedCertificates,
+  trust: Trust,
+  undo: UndoStack,
+): Promise<CertificateFiles> {
+  const gatewayCa = await downloadGatewayCa(nodeRuntime, trust, settings.caUrl)
+  const directory = new PrivateDirectory()
+  undo.push(() => directory.remove())
+  return {
+    fullBundleFile: directory.writeFile('ca-bundle.pem', formatCertificates([...system, ...gatewayCa])),
+    extraCertificatesFile: directory.writeFile('extra-certificates.pem', formatCertificates([...extra, ...gatewayCa])),
+  }
+}
+
+// -- Steps 5 and 6: the relay, then the token file ---------------------------------------------------------------------------
+
+async function listen(
+  options: UpstreamProxyOptions,
+  settings: Settings,
+  token: SessionToken,
+  trust: Trust,
+  logger: Logger,
+  undo: UndoStack,
+): Promise<Relay> {
+  const relay = await startRelayOn(nodeRuntime, trust, {
+    tunnelUrl: settings.tunnelUrl,
+    token,
+    sessionId: settings.sessionId,
+    logger,
+    ...(options.port === undefined ? {} : { port: options.port }),
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
+  })
+  undo.push((graceMs) => relay.close(graceMs))
+  return relay
+}
+
+function removeTokenFile({ tokenFile }: Settings, token: SessionToken, logger: Logger): void {
+  const errno = token.unlinkFile()
+  if (errno === 0) return
+  logger.warn(new UpstreamProxyError('token-not-unlinked', `${tokenFile} could not be removed (errno ${errno})`))
+}
+
+// -- Results -------------------------------------------------------------------------------------------------------------
+
+function enabledProxy(relay: Relay, env: Record<string, string>, caBundlePath: string, undo: UndoStack): EnabledProxy {
+  const close = (graceMs?: number): Promise<void> => undo.run(graceMs)
+  return {
+    enabled: true,
+    port: relay.port,
+    proxyUrl: relay.proxyUrl,
+    caBundlePath,
+    env,
+    stats: () => relay.stats(),
+    close,
+    [Symbol.asyncDispose]: () => close(),
+  }
+}
+
+function disabledBy({ code, message, hint }: UpstreamProxyError): DisabledProxy {
+  const close = (): Promise<void> => Promise.resolve()
+  return {
+    enabled: false,
+    code,
+    reason: message,
+    hint,
+    port: undefined,
+    proxyUrl: undefined,
+    caBundlePath: undefined,
+    env: {},
+    stats: () => undefined,
+    close,
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+/** What has been done, to be undone in the opposite order; once, whoever asks. */
+class UndoStack {
+  readonly #actions: ((graceMs?: number) => void | Promise<void>)[] = []
+  #running: Promise<void> | undefined
+
+  push(action: (graceMs?: number) => void | Promise<void>): void {
+    this.#actions.push(action)
+  }
+
+  run(graceMs?: number): Promise<void> {
+    this.#running ??= this.#run(graceMs)
+    return this.#running
+  }
+
+  async #run(graceMs: number | undefined): Promise<void> {
+    for (const action of this.#actions.reverse()) await action(graceMs)
+  }
+}
+
+/** As Promise.all, but it rejects only when all have come to an end, so that there is nothing half-done to undo. */
+async function allOrFirstError<A, B>(promises: [Promise<A>, Promise<B>]): Promise<[A, B]> {
+  await Promise.allSettled(promises)
+  return Promise.all(promises)
+}

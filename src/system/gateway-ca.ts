@@ -1,0 +1,62 @@
+// The gateway's interception CA: downloaded, bounded, and checked before any client is told to trust it.
+
+import type { X509Certificate } from 'node:crypto'
+import { UpstreamProxyError } from '../errors.js'
+import type { DownloadedAnswer, Runtime, Trust } from '../runtime/runtime.js'
+import { parseCertificates } from './certificates.js'
+
+/** Four round trips on a bad link, and a gateway that is just being woken. */
+const DOWNLOAD_TIMEOUT_MS = 10_000
+/** A handful of certificates; one is about 1 KiB. */
+const MAX_CA_BYTES = 256 * 1024
+const MAX_REDIRECTS = 3
+
+/**
+ * Downloads the CA certificates of the gateway.
+ * @throws {UpstreamProxyError} `gateway-unreachable`, `gateway-dns-failed`, `gateway-tls-failed`, `ca-timeout`, `ca-refused`, `ca-redirected` or `ca-invalid`
+ */
+export async function downloadGatewayCa(runtime: Runtime, trust: Trust, url: URL): Promise<readonly X509Certificate[]> {
+  const answer = await downloadWithinOrigin(runtime, trust, url)
+  if (answer.status !== 200) {
+    throw new UpstreamProxyError('ca-refused', `${url} answered with status ${answer.status}`, { side: 'remote' })
+  }
+  return checkCaCertificates(Buffer.from(answer.body).toString('latin1'), new Date())
+}
+
+async function downloadWithinOrigin(runtime: Runtime, trust: Trust, start: URL): Promise<DownloadedAnswer> {
+  const deadline = Date.now() + DOWNLOAD_TIMEOUT_MS
+  let url = start
+  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+    const timeoutMs = Math.max(deadline - Date.now(), 1)
+    const answer = await runtime.download(url, { trust, timeoutMs, maxBytes: MAX_CA_BYTES })
+    if (answer.location === undefined || answer.status < 300 || answer.status > 399) return answer
+    url = redirectWithin(start, url, answer.location)
+  }
+  throw new UpstreamProxyError('ca-redirected', `${start} redirects more than ${MAX_REDIRECTS} times`, {
+    side: 'remote',
+  })
+}
+
+function redirectWithin(start: URL, from: URL, location: string): URL {
+  const target = URL.canParse(location, from.href) ? new URL(location, from) : undefined
+  if (target?.origin === start.origin) return target
+  throw new UpstreamProxyError('ca-redirected', `${start} redirects to another origin`, { side: 'remote' })
+}
+
+/**
+ * What a CA download must be: PEM certificates, each with CA:TRUE (RFC 5280, section 4.2.1.9) and valid now.
+ * @throws {UpstreamProxyError} `ca-invalid`
+ */
+export function checkCaCertificates(pem: string, now: Date): readonly X509Certificate[] {
+  const { certificates, broken } = parseCertificates(pem)
+  const invalid = (why: string): UpstreamProxyError =>
+    new UpstreamProxyError('ca-invalid', `what the gateway serves as its CA ${why}`, { side: 'remote' })
+  if (broken > 0) throw invalid('holds a certificate that does not parse')
+  if (certificates.length === 0) throw invalid('holds no PEM certificate')
+  for (const certificate of certificates) {
+    if (!certificate.ca) throw invalid('holds a certificate without CA:TRUE')
+    if (now < new Date(certificate.validFrom)) throw invalid('is not valid yet: check the clocks')
+    if (now > new Date(certificate.validTo)) throw invalid('has expired')
+  }
+  return certificates
+}

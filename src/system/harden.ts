@@ -1,0 +1,58 @@
+// What keeps a process of the same user out of this one's memory, done before the token is read: the debugger's doors are
+// shut, the process is made non-dumpable (prctl(2), PR_SET_DUMPABLE; ptrace(2), "Ptrace access mode checking") and it is
+// made sure that nobody was watching already. doc/security.md says what this does not stop.
+
+import { readFileSync } from 'node:fs'
+import { url as inspectorUrl } from 'node:inspector'
+import type { Addon } from '../addon.js'
+import { UpstreamProxyError } from '../errors.js'
+
+/** What was done to the process. */
+export interface Hardening {
+  /** Puts the process back as it was; only for one that never held the token. */
+  undo(): void
+}
+
+/**
+ * Hardens this process and makes sure of it.
+ * @throws {UpstreamProxyError} `harden-failed`, `process-traced` or `debugger-open`, with the process as it was
+ */
+export function hardenProcess(addon: Addon): Hardening {
+  const dumpableBefore = addon.getDumpable()
+  // Without a listener Node opens its inspector on SIGUSR1, which a process of the same user may always send.
+  process.on('SIGUSR1', ignoreSignal)
+  const undo = (): void => {
+    process.removeListener('SIGUSR1', ignoreSignal)
+    if (dumpableBefore === 1) addon.setDumpable(1)
+  }
+  try {
+    becomeNonDumpable(addon)
+    assertNotTraced()
+    assertNoDebugger()
+  } catch (error) {
+    undo()
+    throw error
+  }
+  return { undo }
+}
+
+function ignoreSignal(): void {}
+
+function becomeNonDumpable(addon: Addon): void {
+  const result = addon.setDumpable(0)
+  if (result !== 0) throw new UpstreamProxyError('harden-failed', `prctl(PR_SET_DUMPABLE) failed (errno ${-result})`)
+  const dumpable = addon.getDumpable()
+  if (dumpable !== 0) throw new UpstreamProxyError('harden-failed', `the process is still dumpable (${dumpable})`)
+}
+
+/** A tracer that came before the prctl keeps its hold, so the process must not go on to the token. */
+function assertNotTraced(): void {
+  const status = readFileSync('/proc/self/status', 'utf8')
+  const tracer = /^TracerPid:\s*(\d+)$/m.exec(status)?.[1]
+  if (tracer === undefined) throw new UpstreamProxyError('harden-failed', '/proc/self/status names no TracerPid')
+  if (tracer !== '0') throw new UpstreamProxyError('process-traced', `process ${tracer} traces this one`)
+}
+
+function assertNoDebugger(): void {
+  if (inspectorUrl() !== undefined) throw new UpstreamProxyError('debugger-open', 'the inspector is open')
+}

@@ -1,0 +1,104 @@
+// Where the configuration comes from: options of the call first, then the environment, then the defaults of the design.
+
+import { UpstreamProxyError } from '../errors.js'
+import { LOG_LEVELS, type LogLevel } from '../log.js'
+import { isGatewayUrl } from '../protocol/gateway-url.js'
+
+/** An environment, as process.env has it. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** What initUpstreamProxy() can be told instead of by the environment. */
+export interface SettingsOptions {
+  /** The guard. By default both CLAUDE_CODE_REMOTE and CCR_UPSTREAM_PROXY_ENABLED must be truthy. */
+  readonly enabled?: boolean
+  /** The gateway's base, `https://` (or `http://` on loopback). CCR_UPSTREAM_PROXY_URL, then ANTHROPIC_BASE_URL. */
+  readonly url?: string
+  /** Joined to the base. CCR_UPSTREAM_PROXY_TUNNEL_PATH; `/upstreamproxy/ws` by default. */
+  readonly tunnelPath?: string
+  /** Joined to the base. CCR_UPSTREAM_PROXY_CA_PATH; `/upstreamproxy/ca-cert` by default. */
+  readonly caPath?: string
+  /** PEM file that is trusted for the gateway itself besides the system's. CCR_UPSTREAM_PROXY_GATEWAY_CA. */
+  readonly gatewayCaFile?: string
+  /** User name of the tunnel's Basic credential. CLAUDE_CODE_REMOTE_SESSION_ID; `session` by default. */
+  readonly sessionId?: string
+  /** CCR_SESSION_TOKEN_PATH; `/run/ccr/session_token` by default. */
+  readonly tokenFile?: string
+  /** CCR_SYSTEM_CA_BUNDLE; by default the first of the distributions' known paths that exists. */
+  readonly systemBundleFile?: string
+  /** CCR_UPSTREAM_PROXY_LOG; `warn` by default. */
+  readonly logLevel?: LogLevel
+}
+
+/** The configuration, complete and checked. */
+export interface Settings {
+  readonly tunnelUrl: URL
+  readonly caUrl: URL
+  readonly gatewayCaFile: string | undefined
+  readonly sessionId: string
+  readonly tokenFile: string
+  readonly systemBundleFile: string | undefined
+}
+
+const TRUTHY = /^(?:1|true|yes|on)$/i
+
+/** Whether the guard lets the proxy start: both variables are `1`, `true`, `yes` or `on` in any case. */
+export function isEnabled(options: SettingsOptions, environment: Environment): boolean {
+  if (options.enabled !== undefined) return options.enabled
+  return [environment.CLAUDE_CODE_REMOTE, environment.CCR_UPSTREAM_PROXY_ENABLED].every(
+    (value) => value !== undefined && TRUTHY.test(value.trim()),
+  )
+}
+
+/** The level of the log; an unknown word counts as the default, for the log must not be what fails. */
+export function resolveLogLevel(options: SettingsOptions, environment: Environment): LogLevel {
+  const word = options.logLevel ?? environment.CCR_UPSTREAM_PROXY_LOG?.trim().toLowerCase()
+  return LOG_LEVELS.find((level) => level === word) ?? 'warn'
+}
+
+/**
+ * Reads everything but the guard and the log level.
+ * @throws {UpstreamProxyError} `config-invalid`, naming the variable
+ */
+export function resolveSettings(options: SettingsOptions, environment: Environment): Settings {
+  const pick = (option: string | undefined, variable: string): string | undefined =>
+    option ?? (environment[variable]?.trim() || undefined)
+  const [variable, given] = pickBase(options, environment)
+  const base = parseBase(given, variable)
+  const tunnelPath = pick(options.tunnelPath, 'CCR_UPSTREAM_PROXY_TUNNEL_PATH') ?? '/upstreamproxy/ws'
+  const caPath = pick(options.caPath, 'CCR_UPSTREAM_PROXY_CA_PATH') ?? '/upstreamproxy/ca-cert'
+  const tunnelUrl = joinPath(base, tunnelPath)
+  tunnelUrl.protocol = base.protocol === 'https:' ? 'wss:' : 'ws:'
+  return {
+    tunnelUrl,
+    caUrl: joinPath(base, caPath),
+    gatewayCaFile: pick(options.gatewayCaFile, 'CCR_UPSTREAM_PROXY_GATEWAY_CA'),
+    sessionId: pick(options.sessionId, 'CLAUDE_CODE_REMOTE_SESSION_ID') ?? 'session',
+    tokenFile: pick(options.tokenFile, 'CCR_SESSION_TOKEN_PATH') ?? '/run/ccr/session_token',
+    systemBundleFile: pick(options.systemBundleFile, 'CCR_SYSTEM_CA_BUNDLE'),
+  }
+}
+
+function pickBase(options: SettingsOptions, environment: Environment): [name: string, value: string] {
+  if (options.url !== undefined) return ['url', options.url]
+  for (const name of ['CCR_UPSTREAM_PROXY_URL', 'ANTHROPIC_BASE_URL']) {
+    const value = environment[name]?.trim()
+    if (value) return [name, value]
+  }
+  return ['the default address', 'https://api.anthropic.com']
+}
+
+function parseBase(text: string, name: string): URL {
+  const invalid = (why: string): UpstreamProxyError => new UpstreamProxyError('config-invalid', `${name} ${why}`)
+  if (!URL.canParse(text)) throw invalid('is not a URL')
+  const url = new URL(text)
+  if (url.username !== '' || url.password !== '') throw invalid('holds a user name or password')
+  if (url.search !== '' || url.hash !== '') throw invalid('has a query or a fragment')
+  if (/^https?:$/.test(url.protocol) && isGatewayUrl(url)) return url
+  throw invalid('is neither https:// nor http:// on loopback')
+}
+
+function joinPath(base: URL, path: string): URL {
+  const url = new URL(base)
+  url.pathname = `${base.pathname.replace(/\/+$/, '')}/${path.replace(/^\/+/, '')}`
+  return url
+}

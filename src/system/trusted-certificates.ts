@@ -1,0 +1,40 @@
+// What is trusted before the gateway has said anything: by the machine, by the container's variables, and for the gateway.
+
+import type { X509Certificate } from 'node:crypto'
+import { rootCertificates } from 'node:tls'
+import { UpstreamProxyError } from '../errors.js'
+import type { Logger } from '../log.js'
+import { formatCertificates } from './certificates.js'
+import { inheritedCertificateFiles } from './child-env.js'
+import type { Environment, Settings } from './settings.js'
+import { readCertificateFile, readSystemBundle } from './system-bundle.js'
+
+export interface TrustedCertificates {
+  /** The system's, and what the container's variables name: they stay trusted by children. */
+  readonly system: readonly X509Certificate[]
+  /** What the container had named on top of its tools' own roots (NODE_EXTRA_CA_CERTS). */
+  readonly extra: readonly X509Certificate[]
+  /** PEM, for the gateway's own TLS: never with the CA in it that the gateway hands out. */
+  readonly gatewayRoots: string
+}
+
+/** @throws {UpstreamProxyError} `config-invalid` when CCR_UPSTREAM_PROXY_GATEWAY_CA names no certificates */
+export function readTrustedCertificates(
+  settings: Settings,
+  environment: Environment,
+  logger: Logger,
+): TrustedCertificates {
+  const inherited = inheritedCertificateFiles(environment)
+  const readAll = (files: readonly string[]) => files.flatMap((file) => readCertificateFile(file, logger))
+  const system = [...readSystemBundle(settings.systemBundleFile, logger), ...readAll(inherited.full)]
+  const gatewayCa = readGatewayCaFile(settings.gatewayCaFile, logger)
+  const roots = system.length > 0 ? formatCertificates(system) : rootCertificates.join('\n')
+  return { system, extra: readAll(inherited.extra), gatewayRoots: `${roots}\n${formatCertificates(gatewayCa)}` }
+}
+
+function readGatewayCaFile(file: string | undefined, logger: Logger): readonly X509Certificate[] {
+  if (file === undefined) return []
+  const certificates = readCertificateFile(file, logger)
+  if (certificates.length > 0) return certificates
+  throw new UpstreamProxyError('config-invalid', `CCR_UPSTREAM_PROXY_GATEWAY_CA: ${file} holds no PEM certificate`)
+}
