@@ -1,0 +1,300 @@
+// The gateway's own certificate authority: made anew, loaded from PEM, and signing server certificates on demand.
+//
+// Rules of every certificate (RFC 5280; Python 3.13 checks them with VERIFY_X509_STRICT):
+// - ECDSA P-256; a random positive serial of 16 bytes; subject and authority key identifiers; critical key usage and
+//   basic constraints; begins an hour ago, for clocks that are slow.
+// - One interception certificate names exactly one host, in its subject alternative name, and lives for 24 hours or
+//   until its issuer ends.
+
+import 'reflect-metadata'
+import { createPrivateKey, randomBytes, webcrypto } from 'node:crypto'
+import { isIP } from 'node:net'
+import {
+  AuthorityKeyIdentifierExtension,
+  BasicConstraintsExtension,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  type Extension,
+  type JsonName,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  PemConverter,
+  SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
+  X509Certificate,
+  X509CertificateGenerator,
+} from '@peculiar/x509'
+
+/** A certificate (chain) and its private key, both PEM. */
+export interface CertificateAndKey {
+  readonly certificatePem: string
+  readonly privateKeyPem: string
+}
+
+/** Options of a new authority. */
+export interface CertificateAuthorityOptions {
+  /** Subject. Default `ccr-upstream-gateway CA`. */
+  readonly commonName?: string
+  /** Days until it ends. Default 365: the bundle of a container is made anew at each start. */
+  readonly days?: number
+}
+
+/** Options of a server certificate. */
+export interface ServerCertificateOptions {
+  /** Validity in hours. Default 24. */
+  readonly hours?: number
+}
+
+const HOUR_MS = 3_600_000
+const BACKDATE_MS = HOUR_MS
+const LEAF_HOURS = 24
+/** A cached certificate is minted anew when less than this is left, so that no handshake gets one about to end. */
+const RENEW_BEFORE_MS = HOUR_MS
+/** Certificates kept: about 2 KiB each; more names than this in use at once is not a session, but a scan. */
+const MAX_CACHED_LEAVES = 1_000
+/** The longest common name (RFC 5280, appendix A.1, ub-common-name). */
+const MAX_COMMON_NAME = 64
+const EC_P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const
+const ECDSA_SHA256 = { name: 'ECDSA', hash: 'SHA-256' } as const
+
+/** Makes a new authority: self-signed, for certificates only. */
+export async function createCertificateAuthority(
+  options: CertificateAuthorityOptions = {},
+): Promise<CertificateAuthority> {
+  const { commonName = 'ccr-upstream-gateway CA', days = 365 } = options
+  const keys = await generateKeys()
+  const notBefore = new Date(Date.now() - BACKDATE_MS)
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    serialNumber: randomSerial(),
+    name: [{ CN: [commonName] }],
+    notBefore,
+    notAfter: new Date(Date.now() + days * 24 * HOUR_MS),
+    keys,
+    signingAlgorithm: ECDSA_SHA256,
+    extensions: [
+      new BasicConstraintsExtension(true, undefined, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  })
+  return CertificateAuthority.load({
+    certificatePem: pem(certificate),
+    privateKeyPem: await privateKeyPem(keys.privateKey),
+  })
+}
+
+/** A server certificate with every one of `names` (host names or addresses), signed by `authority`. */
+export async function issueServerCertificate(
+  authority: CertificateAuthority,
+  names: readonly string[],
+  options: ServerCertificateOptions = {},
+): Promise<CertificateAndKey> {
+  const keys = await generateKeys()
+  const { certificatePem } = await authority.sign(names, keys.publicKey, options.hours ?? LEAF_HOURS)
+  return { certificatePem, privateKeyPem: await privateKeyPem(keys.privateKey) }
+}
+
+interface Leaf extends CertificateAndKey {
+  readonly notAfter: Date
+}
+
+/** An authority that is ready to sign. Its private key does not leave it, except through `privateKeyPem()`. */
+export class CertificateAuthority {
+  /** The PEM as loaded: the issuing certificate first. */
+  readonly certificatePem: string
+  readonly #certificate: X509Certificate
+  readonly #chain: readonly X509Certificate[]
+  readonly #signingKey: webcrypto.CryptoKey
+  readonly #privateKeyPem: string
+  readonly #leafKeys: Promise<webcrypto.CryptoKeyPair>
+  /** Least recently used first; a promise, so that requests for one name at the same time are one minting. */
+  readonly #leaves = new Map<string, Promise<Leaf>>()
+
+  private constructor(source: CertificateAndKey, chain: readonly X509Certificate[], signingKey: webcrypto.CryptoKey) {
+    this.certificatePem = source.certificatePem
+    this.#privateKeyPem = source.privateKeyPem
+    this.#chain = chain
+    this.#certificate = chain[0] as X509Certificate
+    this.#signingKey = signingKey
+    // One key for all leaves: they live in the same memory and end at the same time, and a key per name buys nothing.
+    this.#leafKeys = generateKeys()
+    this.#leafKeys.catch(() => {})
+  }
+
+  /**
+   * Loads an authority from PEM.
+   * @throws {Error} when it is no authority, has ended, or the key is not its own; the message never quotes the PEM
+   */
+  static async load(source: CertificateAndKey): Promise<CertificateAuthority> {
+    const chain = parseChain(source.certificatePem)
+    assertUsableAuthority(chain[0] as X509Certificate)
+    const signingKey = await importSigningKey(source.privateKeyPem, chain[0] as X509Certificate)
+    return new CertificateAuthority(source, chain, signingKey)
+  }
+
+  /** The private key as PKCS#8 PEM; to be written to a file of mode 0600 and nowhere else. */
+  privateKeyPem(): string {
+    return this.#privateKeyPem
+  }
+
+  /** The certificate for one intercepted host, from the cache or minted now. */
+  leafFor(host: string): Promise<CertificateAndKey> {
+    return this.#cachedLeaf(host) ?? this.#remember(host, this.#mintLeaf(host))
+  }
+
+  #cachedLeaf(host: string): Promise<CertificateAndKey> | undefined {
+    const cached = this.#leaves.get(host)
+    if (cached === undefined) return undefined
+    this.#leaves.delete(host)
+    this.#leaves.set(host, cached)
+    return cached.then((leaf) => {
+      if (isFresh(leaf)) return leaf
+      this.#leaves.delete(host)
+      return this.leafFor(host)
+    })
+  }
+
+  #remember(host: string, minting: Promise<Leaf>): Promise<Leaf> {
+    this.#leaves.set(host, minting)
+    minting.catch(() => this.#leaves.delete(host))
+    if (this.#leaves.size > MAX_CACHED_LEAVES) this.#leaves.delete(this.#leaves.keys().next().value as string)
+    return minting
+  }
+
+  async #mintLeaf(host: string): Promise<Leaf> {
+    const keys = await this.#leafKeys
+    const { certificatePem, notAfter } = await this.sign([host], keys.publicKey, LEAF_HOURS)
+    return { certificatePem, privateKeyPem: await privateKeyPem(keys.privateKey), notAfter }
+  }
+
+  /** Signs a server certificate for `publicKey`; the chain follows in the PEM, without the root. */
+  async sign(
+    names: readonly string[],
+    publicKey: webcrypto.CryptoKey,
+    hours: number,
+  ): Promise<{ certificatePem: string; notAfter: Date }> {
+    const { notBefore, notAfter } = this.#validity(hours)
+    const certificate = await X509CertificateGenerator.create({
+      serialNumber: randomSerial(),
+      issuer: this.#certificate.subjectName,
+      subject: subjectOf(names),
+      notBefore,
+      notAfter,
+      publicKey,
+      signingKey: this.#signingKey,
+      signingAlgorithm: { ...this.#signingKey.algorithm, hash: 'SHA-256' } as typeof ECDSA_SHA256,
+      extensions: await this.#leafExtensions(names, publicKey),
+    })
+    const intermediates = this.#chain.filter((link) => link.issuer !== link.subject)
+    return { certificatePem: [certificate, ...intermediates].map(pem).join(''), notAfter }
+  }
+
+  #validity(hours: number): { notBefore: Date; notAfter: Date } {
+    const issuer = this.#certificate
+    return {
+      notBefore: new Date(Math.max(Date.now() - BACKDATE_MS, issuer.notBefore.getTime())),
+      notAfter: new Date(Math.min(Date.now() + hours * HOUR_MS, issuer.notAfter.getTime())),
+    }
+  }
+
+  async #leafExtensions(names: readonly string[], publicKey: webcrypto.CryptoKey): Promise<Extension[]> {
+    const issuerKeyId = this.#certificate.getExtension(SubjectKeyIdentifierExtension)
+    return [
+      new BasicConstraintsExtension(false, undefined, true),
+      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+      new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
+      new SubjectAlternativeNameExtension(
+        names.map((name) => ({ type: isIP(name) === 0 ? ('dns' as const) : ('ip' as const), value: name })),
+      ),
+      await SubjectKeyIdentifierExtension.create(publicKey),
+      new AuthorityKeyIdentifierExtension((issuerKeyId as SubjectKeyIdentifierExtension).keyId),
+    ]
+  }
+}
+
+function isFresh(leaf: Leaf): boolean {
+  return leaf.notAfter.getTime() - Date.now() > RENEW_BEFORE_MS
+}
+
+/** A common name is for people; it is left out where the field is too short for it. */
+function subjectOf(names: readonly string[]): JsonName {
+  const [first = ''] = names
+  const organization = { O: ['ccr-upstream-gateway'] }
+  return first.length <= MAX_COMMON_NAME ? [organization, { CN: [first] }] : [organization]
+}
+
+function parseChain(certificatePem: string): X509Certificate[] {
+  try {
+    const chain = PemConverter.decodeWithHeaders(certificatePem)
+      .filter(({ type }) => type === PemConverter.CertificateTag)
+      .map(({ rawData }) => new X509Certificate(rawData))
+    if (chain.length > 0) return chain
+  } catch {
+    // The library's message may quote the input.
+  }
+  throw new Error('holds no PEM certificate')
+}
+
+function assertUsableAuthority(certificate: X509Certificate): void {
+  const usages = certificate.getExtension(KeyUsagesExtension)?.usages
+  if (certificate.getExtension(BasicConstraintsExtension)?.ca !== true) {
+    throw new Error('is no certificate authority (basicConstraints has no CA:TRUE)')
+  }
+  if (usages !== undefined && (usages & KeyUsageFlags.keyCertSign) === 0) {
+    throw new Error('may not sign certificates (keyUsage has no keyCertSign)')
+  }
+  if (certificate.getExtension(SubjectKeyIdentifierExtension) === null) {
+    throw new Error('has no subject key identifier, which strict clients need')
+  }
+  if (certificate.notAfter.getTime() <= Date.now()) throw new Error('has expired')
+}
+
+/** Takes PKCS#8, SEC1 and PKCS#1 PEM, and proves that the key is the certificate's. */
+async function importSigningKey(keyPem: string, certificate: X509Certificate): Promise<webcrypto.CryptoKey> {
+  const key = parsePrivateKey(keyPem)
+  const algorithm = signingAlgorithm(key.asymmetricKeyType, key.asymmetricKeyDetails?.namedCurve)
+  const der = key.export({ type: 'pkcs8', format: 'der' })
+  const signingKey = await webcrypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign'])
+  const publicKey = await certificate.publicKey.export(algorithm, ['verify'])
+  const probe = randomBytes(32)
+  const scheme = { ...algorithm, hash: 'SHA-256' }
+  const signature = await webcrypto.subtle.sign(scheme, signingKey, probe)
+  const isOwn = await webcrypto.subtle.verify(scheme, publicKey, signature, probe).catch(() => false)
+  if (!isOwn) throw new Error('does not belong to the private key')
+  return signingKey
+}
+
+function parsePrivateKey(keyPem: string): ReturnType<typeof createPrivateKey> {
+  try {
+    return createPrivateKey(keyPem)
+  } catch {
+    throw new Error('has no readable private key (PEM, without a passphrase)')
+  }
+}
+
+function signingAlgorithm(type: string | undefined, curve: string | undefined) {
+  if (type === 'rsa') return { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }
+  if (type === 'ec' && curve === 'prime256v1') return EC_P256
+  if (type === 'ec' && curve === 'secp384r1') return { name: 'ECDSA', namedCurve: 'P-384' }
+  throw new Error('has a key of another kind than RSA, P-256 or P-384')
+}
+
+function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey(EC_P256, true, ['sign', 'verify'])
+}
+
+async function privateKeyPem(key: webcrypto.CryptoKey): Promise<string> {
+  const der = await webcrypto.subtle.exportKey('pkcs8', key)
+  return `${PemConverter.encode(der, PemConverter.PrivateKeyTag)}\n`
+}
+
+function pem(certificate: X509Certificate): string {
+  return `${certificate.toString('pem')}\n`
+}
+
+/** 16 random bytes, positive and without a leading zero (RFC 5280, section 4.1.2.2). */
+function randomSerial(): string {
+  const serial = randomBytes(16)
+  serial[0] = ((serial[0] as number) & 0x7f) | 0x40
+  return serial.toString('hex')
+}
