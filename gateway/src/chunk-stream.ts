@@ -1,0 +1,133 @@
+// The payload of a tunnel as one Duplex: chunks over a WebSocket on one side, plain bytes on the other.
+//
+// Rules:
+// - Back-pressure goes through both ways: the socket is paused while the reader is behind, and a write is done only
+//   when the kernel took its last message, so that no more than a write lies in memory.
+// - There is no half-close on the wire. Ending the stream flushes it and closes with 1000; the peer's close ends both
+//   sides. Destroying it with an error closes with 1011, or with the code of a ChunkStreamError.
+// - The listeners are set once, none per message.
+
+import { Duplex } from 'node:stream'
+import { ChunkDecodeError, decodeChunk, encodeChunk, splitPayload } from 'ccr-upstream-proxy/protocol'
+import type { RawData, WebSocket } from 'ws'
+
+/** Close codes (RFC 6455, section 7.4.1). */
+export const CLOSE_NORMAL = 1000
+export const CLOSE_UNSUPPORTED_DATA = 1003
+export const CLOSE_INVALID_PAYLOAD = 1007
+export const CLOSE_INTERNAL_ERROR = 1011
+
+/** Codes after which what was received is whole: normal, going away, none given. */
+const CLEAN_CLOSE_CODES: ReadonlySet<number> = new Set([CLOSE_NORMAL, 1001, 1005])
+
+/** Two messages: one on its way, one ready. */
+const HIGH_WATER_MARK_BYTES = 65_536
+
+/** The wire failed, or is to be closed with this code. */
+export class ChunkStreamError extends Error {
+  override readonly name = 'ChunkStreamError'
+  readonly closeCode: number
+
+  constructor(message: string, closeCode: number) {
+    super(message)
+    this.closeCode = closeCode
+  }
+}
+
+/** The bytes of one tunnel. The WebSocket must be open. */
+export class ChunkStream extends Duplex {
+  readonly #socket: WebSocket
+
+  constructor(socket: WebSocket) {
+    super({ allowHalfOpen: false, highWaterMark: HIGH_WATER_MARK_BYTES })
+    this.#socket = socket
+    socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary))
+    socket.on('close', (code) => this.#onClose(code))
+    // ws closes the connection by itself after an error, with the right code.
+    socket.on('error', (error) => this.destroy(error))
+  }
+
+  #onMessage(data: RawData, isBinary: boolean): void {
+    if (this.destroyed || this.readableEnded) return
+    if (!isBinary) {
+      this.destroy(new ChunkStreamError('a text message arrived', CLOSE_UNSUPPORTED_DATA))
+      return
+    }
+    try {
+      // binaryType is 'nodebuffer', ws's default.
+      for (const payload of decodeChunk(data as Buffer)) this.#deliver(payload)
+    } catch (error) {
+      if (!(error instanceof ChunkDecodeError)) throw error
+      this.destroy(new ChunkStreamError(error.message, CLOSE_INVALID_PAYLOAD))
+    }
+  }
+
+  #deliver(payload: Uint8Array): void {
+    if (!this.push(payload)) this.#socket.pause()
+  }
+
+  #onClose(code: number): void {
+    if (this.destroyed) return
+    if (!CLEAN_CLOSE_CODES.has(code)) {
+      this.destroy(new ChunkStreamError(`the WebSocket was closed with ${code}`, CLOSE_INTERNAL_ERROR))
+      return
+    }
+    this.push(null)
+    // We closed first, all is said: nobody has to read on for the stream to go.
+    if (this.writableFinished) this.destroy()
+  }
+
+  override _read(): void {
+    if (this.#socket.isPaused) this.#socket.resume()
+  }
+
+  override _write(bytes: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    this.#send([bytes], callback)
+  }
+
+  override _writev(writes: { chunk: Buffer }[], callback: (error?: Error | null) => void): void {
+    this.#send(
+      writes.map(({ chunk }) => chunk),
+      callback,
+    )
+  }
+
+  /** ws calls back in order, when the socket has written; the first failure is the one that counts. */
+  #send(buffers: readonly Buffer[], callback: (error?: Error | null) => void): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) {
+      callback(new ChunkStreamError('the WebSocket is closed', CLOSE_INTERNAL_ERROR))
+      return
+    }
+    const messages = buffers.flatMap((bytes) => [...splitPayload(bytes)])
+    if (messages.length === 0) callback()
+    for (const [index, payload] of messages.entries()) {
+      const isLast = index === messages.length - 1
+      this.#socket.send(encodeChunk(payload), isLast ? callback : ignoreError)
+    }
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    this.#close(CLOSE_NORMAL)
+    callback()
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#close(closeCodeFor(error))
+    callback(error)
+  }
+
+  #close(code: number): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return
+    this.#socket.close(code)
+    // The peer's own close frame has to be read, or the connection would linger until ws's close timeout.
+    this.#socket.resume()
+  }
+}
+
+function closeCodeFor(error: Error | null): number {
+  if (error === null) return CLOSE_NORMAL
+  return error instanceof ChunkStreamError ? error.closeCode : CLOSE_INTERNAL_ERROR
+}
+
+/** The last message of a write reports for all of them. */
+function ignoreError(): void {}

@@ -1,0 +1,34 @@
+// Public names of the gateway.
+
+export type {
+  AuditErrorCode,
+  AuditRecord,
+  AuditTarget,
+  InterceptAuditRecord,
+  RefusedAuditRecord,
+  TunnelAuditRecord,
+} from './audit.js'
+export {
+  type CertificateAndKey,
+  CertificateAuthority,
+  type CertificateAuthorityOptions,
+  createCertificateAuthority,
+  issueServerCertificate,
+  type ServerCertificateOptions,
+} from './certificate-authority.js'
+export {
+  type CertificateConfig,
+  type ConfigOrigin,
+  type GatewayConfig,
+  loadGatewayConfig,
+  parseGatewayConfig,
+  type UpstreamConfig,
+} from './config.js'
+export { type ConfigPath, type ConfigProblem, GatewayConfigError } from './config-problem.js'
+export type { ListenAddress } from './config-schema.js'
+export { type Gateway, type GatewayOptions, startGateway } from './gateway.js'
+export type { HostRules, Rule } from './inject.js'
+export { REFUSALS, type RefusalCode } from './refusal.js'
+export { Secret } from './secret.js'
+export { hashToken, type SessionConfig } from './sessions.js'
+export type { Lookup } from './upstream.js'

@@ -1,0 +1,125 @@
+// Terminates the client's TLS inside a tunnel with a certificate of our own, and hands each HTTP/1.1 request to
+// forward.ts. Nothing is dialled before a request has passed its checks.
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer, type Server } from 'node:https'
+import type { Duplex } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
+import { type Authority, parseAuthority } from 'ccr-upstream-proxy/protocol'
+import type { AuditErrorCode } from './audit.js'
+import type { CertificateAndKey } from './certificate-authority.js'
+import { type ChunkStream, ChunkStreamError, CLOSE_INTERNAL_ERROR } from './chunk-stream.js'
+import { forwardRequest, type InterceptedTunnel, MAX_HTTP_HEAD_BYTES } from './forward.js'
+import { encodeRefusal, Refusal } from './refusal.js'
+
+/** The slowest real handshake is a client that looks at the tunnel's 200 first; a minute is beyond all of them. */
+const HANDSHAKE_TIMEOUT_MS = 60_000
+
+/** How an intercepted tunnel ended before its first request; undefined when there was one, or the client just left. */
+export type InterceptOutcome = Extract<AuditErrorCode, 'client-tls-failed' | 'sni-mismatch'> | undefined
+
+/** Serves one tunnel until it is closed. Never rejects. */
+export function interceptTunnel(
+  stream: ChunkStream,
+  leaf: CertificateAndKey,
+  tunnel: Omit<InterceptedTunnel, 'abort'>,
+): Promise<InterceptOutcome> {
+  return new Promise((resolve) => {
+    let outcome: InterceptOutcome
+    const exchanges = new Exchanges({
+      ...tunnel,
+      abort: () => stream.destroy(new ChunkStreamError('the exchange was cut off', CLOSE_INTERNAL_ERROR)),
+    })
+    const server = createTunnelServer(leaf, (servername) => {
+      if (isNamed(tunnel.authority, servername)) return true
+      outcome = 'sni-mismatch'
+      return false
+    })
+    server.on('request', (request, response) => exchanges.serve(request, response))
+    // With this listener node leaves the answer to us, and ours is the origin's.
+    server.on('checkContinue', (request, response) => exchanges.serve(request, response))
+    server.on('connect', (_request, socket) =>
+      answerAndClose(socket, new Refusal('method-not-allowed', 'no CONNECT here')),
+    )
+    server.on('clientError', (error, socket) => exchanges.onClientError(error, socket))
+    server.on('tlsClientError', () => {
+      outcome ??= 'client-tls-failed'
+      stream.destroy()
+    })
+    stream.once('close', () => {
+      tunnel.agent.destroy()
+      exchanges.whenIdle(() => resolve(outcome))
+    })
+    server.emit('connection', stream)
+  })
+}
+
+function createTunnelServer(leaf: CertificateAndKey, acceptsName: (servername: string) => boolean): Server {
+  const server = createServer({
+    cert: leaf.certificatePem,
+    key: leaf.privateKeyPem,
+    minVersion: 'TLSv1.2',
+    ALPNProtocols: ['http/1.1'],
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    maxHeaderSize: MAX_HTTP_HEAD_BYTES,
+    // No limit on a whole request: uploads take as long as they take. Nor on the pause between two requests.
+    requestTimeout: 0,
+    keepAliveTimeout: 0,
+    // No certificate for another name is ever made: the handshake fails instead.
+    SNICallback: (servername, callback) => callback(acceptsName(servername) ? null : new Error('unrecognized name')),
+  })
+  // Node drops fields above this count silently, framing fields included; the head's size is limit enough.
+  server.maxHeadersCount = 0
+  return server
+}
+
+/** Whether a server name (RFC 6066, section 3) is the host of the CONNECT. */
+function isNamed(authority: Authority, servername: string): boolean {
+  return parseAuthority(`${servername}:1`)?.host === authority.host
+}
+
+/** The requests of one tunnel. */
+class Exchanges {
+  readonly #tunnel: InterceptedTunnel
+  #active = 0
+  #onIdle: (() => void) | undefined
+
+  constructor(tunnel: InterceptedTunnel) {
+    this.#tunnel = tunnel
+  }
+
+  serve(request: IncomingMessage, response: ServerResponse): void {
+    this.#active++
+    void forwardRequest(request, response, this.#tunnel).finally(() => {
+      this.#active--
+      if (this.#active === 0) this.#onIdle?.()
+    })
+  }
+
+  /** Calls back once, when no request is under way. */
+  whenIdle(callback: () => void): void {
+    if (this.#active === 0) callback()
+    else this.#onIdle = callback
+  }
+
+  /** What the HTTP parser refuses gets an answer only when none is under way: it would land inside that one. */
+  onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+    const isParserError = error.code?.startsWith('HPE_') === true
+    if (!isParserError || this.#active > 0 || !socket.writable) socket.destroy()
+    else answerAndClose(socket, parserRefusal(error.code))
+  }
+}
+
+function parserRefusal(code: string | undefined): Refusal {
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    return new Refusal('head-too-large', `the request head has more than ${MAX_HTTP_HEAD_BYTES} bytes`)
+  }
+  // A method that node's parser does not know, TRACK among them.
+  if (code === 'HPE_INVALID_METHOD') return new Refusal('method-not-allowed', 'the method is not forwarded')
+  return new Refusal('bad-request', 'the request is not valid HTTP/1.1')
+}
+
+function answerAndClose(socket: Duplex, refusal: Refusal): void {
+  socket.on('error', () => {})
+  ;(socket as TLSSocket).end(encodeRefusal(refusal), () => socket.destroy())
+}

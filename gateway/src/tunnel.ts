@@ -1,0 +1,196 @@
+// One WebSocket from its first chunk to its end: the CONNECT head, the checks, then splice or intercept. Every way that
+// a tunnel can go ends in one audit line, or in one for each request.
+
+import { randomUUID } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { type ConnectHead, ConnectHeadParser } from 'ccr-upstream-proxy/protocol'
+import type { AuditErrorCode, AuditRecord } from './audit.js'
+import type { CertificateAuthority } from './certificate-authority.js'
+import type { ChunkStream } from './chunk-stream.js'
+import { findHostRules, type HostRules, type RuledHost } from './inject.js'
+import { interceptTunnel } from './intercept.js'
+import { encodeRefusal, Refusal } from './refusal.js'
+import { isBasicOf, type Session } from './sessions.js'
+import { type Dialer, TunnelAgent, upstreamRefusal } from './upstream.js'
+
+/** What all tunnels of a gateway share. */
+export interface TunnelContext {
+  readonly default: 'allow' | 'deny'
+  readonly hosts: HostRules
+  readonly authority: CertificateAuthority
+  readonly dialer: Dialer
+  readonly audit: (record: AuditRecord) => void
+  readonly connectHeadTimeoutMs: number
+  readonly responseHeadTimeoutMs: number
+}
+
+/** After the client has left: how long what it had already sent may take on its way to the origin. */
+const LINGER_MS = 10_000
+
+/** Serves one tunnel to its end. Never rejects. */
+export async function serveTunnel(stream: ChunkStream, session: Session, context: TunnelContext): Promise<void> {
+  // Errors are seen where the stream is read and written; alone they must not end the process.
+  stream.on('error', () => {})
+  const tunnel = new Tunnel(stream, session, context)
+  try {
+    await tunnel.run()
+  } catch (error) {
+    tunnel.refuse(upstreamRefusal(error))
+  }
+}
+
+class Tunnel {
+  readonly #stream: ChunkStream
+  readonly #session: Session
+  readonly #context: TunnelContext
+  readonly #id = randomUUID()
+  readonly #time = new Date()
+  /** Aborts when the client is gone: whatever is being dialled is for nobody. */
+  readonly #gone = new AbortController()
+  #head: ConnectHead | undefined
+
+  constructor(stream: ChunkStream, session: Session, context: TunnelContext) {
+    this.#stream = stream
+    this.#session = session
+    this.#context = context
+    stream.once('close', () => this.#gone.abort())
+  }
+
+  async run(): Promise<void> {
+    const head = await readConnectHead(this.#stream, this.#context.connectHeadTimeoutMs)
+    if (head === undefined) return
+    this.#head = head
+    if (!isBasicOf(this.#session, head.proxyAuthorization)) {
+      throw new Refusal('credential-mismatch', 'Proxy-Authorization is not of the session that opened the WebSocket')
+    }
+    const host = findHostRules(this.#context.hosts, head.authority)
+    if (host === undefined && this.#context.default === 'deny') {
+      throw new Refusal('policy-denied', 'no rule is for this host, and the policy denies the rest')
+    }
+    this.#context.dialer.assertAllowed(head.authority)
+    if (host === undefined) await this.#splice(head)
+    else await this.#intercept(head, host)
+  }
+
+  /** Ends the tunnel with an answer. Only before the 200. */
+  refuse(refusal: Refusal): void {
+    if (this.#stream.destroyed) {
+      this.#auditRefused('client-closed', 0)
+      return
+    }
+    this.#stream.resume()
+    this.#stream.end(encodeRefusal(refusal))
+    this.#auditRefused(refusal.code, refusal.status)
+  }
+
+  async #splice(head: ConnectHead): Promise<void> {
+    const upstream = await this.#context.dialer.dial(head.authority, this.#gone.signal)
+    this.#establish()
+    const error = await splice(this.#stream, upstream)
+    this.#context.audit({
+      ...this.#auditStart(),
+      mode: 'tunnel',
+      host: head.authority.host,
+      port: head.authority.port,
+      bytesUp: upstream.bytesWritten,
+      bytesDown: upstream.bytesRead,
+      ...(error !== undefined && { error }),
+    })
+  }
+
+  async #intercept({ authority }: ConnectHead, host: RuledHost): Promise<void> {
+    const leaf = await this.#context.authority.leafFor(authority.host)
+    this.#establish()
+    const outcome = await interceptTunnel(this.#stream, leaf, {
+      id: this.#id,
+      sessionId: this.#session.id,
+      authority,
+      host,
+      agent: new TunnelAgent(() => this.#context.dialer.dialTls(authority, this.#gone.signal)),
+      responseHeadTimeoutMs: this.#context.responseHeadTimeoutMs,
+      audit: this.#context.audit,
+    })
+    if (outcome !== undefined) this.#auditRefused(outcome, 0)
+  }
+
+  #establish(): void {
+    this.#stream.write('HTTP/1.1 200 Connection Established\r\n\r\n')
+  }
+
+  #auditRefused(code: AuditErrorCode, status: number): void {
+    const authority = this.#head?.authority
+    this.#context.audit({
+      ...this.#auditStart(),
+      mode: 'refused',
+      ...(authority && { host: authority.host, port: authority.port }),
+      code,
+      status,
+    })
+  }
+
+  #auditStart() {
+    return {
+      time: this.#time.toISOString(),
+      session: this.#session.id,
+      tunnel: this.#id,
+      ms: Date.now() - this.#time.getTime(),
+    }
+  }
+}
+
+/**
+ * Reads the CONNECT head and puts back what stood behind it; undefined when the client left first.
+ * @throws {Refusal}
+ */
+function readConnectHead(stream: ChunkStream, timeoutMs: number): Promise<ConnectHead | undefined> {
+  const parser = new ConnectHeadParser()
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      stop()
+      reject(new Refusal('head-timeout', `no CONNECT head within ${timeoutMs} ms`))
+    }, timeoutMs)
+    const stop = () => {
+      clearTimeout(timer)
+      stream.off('data', onData).off('close', onGone).off('end', onGone).pause()
+    }
+    const onGone = () => {
+      stop()
+      resolve(undefined)
+    }
+    const onData = (bytes: Buffer) => {
+      const verdict = parser.push(bytes)
+      if (verdict.kind === 'incomplete') return
+      stop()
+      if (verdict.kind === 'refused') {
+        reject(new Refusal(verdict.refusal, verdict.detail))
+        return
+      }
+      if (verdict.rest.length > 0) stream.unshift(verdict.rest)
+      resolve(verdict)
+    }
+    stream.on('data', onData).once('close', onGone).once('end', onGone)
+  })
+}
+
+/** Joins the tunnel and the origin until either is done; says what went wrong, if anything did. */
+function splice(stream: ChunkStream, upstream: Socket): Promise<AuditErrorCode | undefined> {
+  return new Promise((resolve) => {
+    let error: AuditErrorCode | undefined
+    stream.once('error', () => {
+      error ??= 'client-closed'
+      upstream.destroy()
+    })
+    // No answer can reach the client any more; what it sent still goes out, for a bounded time.
+    stream.once('close', () => {
+      upstream.setTimeout(LINGER_MS, () => upstream.destroy())
+      upstream.destroySoon()
+    })
+    upstream.once('error', (failure) => {
+      error ??= 'upstream-aborted'
+      stream.destroy(failure)
+    })
+    upstream.once('close', () => resolve(error))
+    stream.pipe(upstream)
+    upstream.pipe(stream)
+  })
+}

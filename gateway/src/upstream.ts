@@ -1,0 +1,268 @@
+// The way to the origin: which address, over which verified TLS. The only place of the gateway that dials.
+//
+// Rules:
+// - A name is resolved once; every address it has is checked, and the checked ones are dialled. One that is refused
+//   refuses the name: a mixed answer is how a rebinding begins.
+// - TLS is always verified, against the name of the CONNECT, also where `connectTo` leads elsewhere. There is no switch.
+// - What is dialled belongs to one tunnel: two sessions never share a connection.
+
+import { lookup as dnsLookup } from 'node:dns/promises'
+import { Agent, type RequestOptions } from 'node:https'
+import { connect as connectTcp, type LookupFunction, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import * as tls from 'node:tls'
+import {
+  connect as connectTls,
+  createSecureContext,
+  rootCertificates,
+  type SecureContext,
+  type TLSSocket,
+} from 'node:tls'
+import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
+import { AddressPolicy } from './address-policy.js'
+import type { UpstreamConfig } from './config.js'
+import { Refusal } from './refusal.js'
+
+/** Resolves a name to all of its addresses. */
+export type Lookup = (name: string) => Promise<readonly string[]>
+
+/** Addresses of one name that are tried; more are round-robin spares. */
+const MAX_ADDRESSES = 8
+/** One SYN is sent again after a second; then the next address has its turn. */
+const ADDRESS_ATTEMPT_MS = 2_500
+/** How long a connection may lie unused: below the 5 s after which Node origins, the shortest common, close theirs. */
+const IDLE_CONNECTION_MS = 4_000
+
+/** Dials origins under the config's policy. */
+export class Dialer {
+  readonly #config: UpstreamConfig
+  readonly #addresses: AddressPolicy
+  readonly #secureContext: SecureContext
+  readonly #lookup: Lookup
+  readonly #timeoutMs: number
+
+  constructor(config: UpstreamConfig, options: { readonly lookup?: Lookup | undefined; readonly timeoutMs: number }) {
+    this.#config = config
+    this.#addresses = new AddressPolicy(config.allowAddresses)
+    this.#secureContext = createSecureContext({ minVersion: 'TLSv1.2', ...trust(config.caPems) })
+    this.#lookup = options.lookup ?? systemLookup
+    this.#timeoutMs = options.timeoutMs
+  }
+
+  /**
+   * Refuses what can be refused without resolving anything: ports, and addresses that stand in the CONNECT.
+   * @throws {Refusal}
+   */
+  assertAllowed(authority: Authority): void {
+    if (this.#redirect(authority) !== undefined) return
+    if (!this.#config.allowPorts.includes(authority.port)) {
+      throw new Refusal('port-denied', `port ${authority.port} is not allowed`)
+    }
+    if (authority.kind !== 'name') this.#assertAddress(authority.host)
+  }
+
+  /**
+   * A TCP connection to the origin.
+   * @throws {Refusal}
+   */
+  async dial(authority: Authority, signal: AbortSignal): Promise<Socket> {
+    const deadline = AbortSignal.timeout(this.#timeoutMs)
+    return this.#dialTcp(authority, AbortSignal.any([signal, deadline]))
+  }
+
+  /**
+   * A verified TLS connection to the origin, HTTP/1.1 agreed on. Nothing was sent over it.
+   * @throws {Refusal}
+   */
+  async dialTls(authority: Authority, signal: AbortSignal): Promise<TLSSocket> {
+    const eitherSignal = AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs)])
+    const socket = await this.#dialTcp(authority, eitherSignal)
+    return startTls(socket, authority, this.#secureContext, eitherSignal)
+  }
+
+  #redirect(authority: Authority): Authority | undefined {
+    return this.#config.connectTo.get(formatAuthority(authority))
+  }
+
+  #assertAddress(address: string): void {
+    // The address itself is not said: it may tell the agent about a network that it cannot see.
+    if (!this.#addresses.allows(address))
+      throw new Refusal('address-denied', 'the host has an address that is not public')
+  }
+
+  async #dialTcp(authority: Authority, signal: AbortSignal): Promise<Socket> {
+    this.assertAllowed(authority)
+    const target = this.#redirect(authority)
+    const { kind, host, port } = target ?? authority
+    const addresses = kind === 'name' ? await this.#resolve(host, signal) : [host]
+    if (target === undefined) for (const address of addresses) this.#assertAddress(address)
+    return openSocket(addresses, port, signal)
+  }
+
+  async #resolve(name: string, signal: AbortSignal): Promise<readonly string[]> {
+    try {
+      const addresses = await abortable(this.#lookup(name), signal)
+      if (addresses.length > 0) return addresses
+    } catch (error) {
+      if (signal.aborted) throw new Refusal('connection-timeout', 'the name of the origin was not resolved in time')
+      if (!isSystemError(error)) throw error
+    }
+    throw new Refusal('dns-failed', 'the name of the origin cannot be resolved')
+  }
+}
+
+/** No extra roots: the runtime's own store, NODE_EXTRA_CA_CERTS included. With extra roots that has to be spelt out. */
+function trust(caPems: readonly string[]): { ca?: string[] } {
+  if (caPems.length === 0) return {}
+  const { getCACertificates } = tls as { getCACertificates?: (type: 'default') => string[] }
+  return { ca: [...(getCACertificates?.('default') ?? rootCertificates), ...caPems] }
+}
+
+async function systemLookup(name: string): Promise<readonly string[]> {
+  const answers = await dnsLookup(name, { all: true, verbatim: true })
+  return answers.map(({ address }) => address)
+}
+
+function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason)
+    if (signal.aborted) onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
+}
+
+/** Connects to the first of `addresses` that answers (RFC 8305, as node has it); nothing is resolved any more. */
+function openSocket(addresses: readonly string[], port: number, signal: AbortSignal): Promise<Socket> {
+  const answers = addresses
+    .slice(0, MAX_ADDRESSES)
+    .map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
+  const lookup: LookupFunction = (_name, options, callback) => {
+    const [first] = answers as [(typeof answers)[0]]
+    if (options.all === true) callback(null, answers)
+    else callback(null, first.address, first.family)
+  }
+  const socket = connectTcp({
+    host: 'checked.invalid',
+    port,
+    lookup,
+    autoSelectFamily: true,
+    autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: 30_000,
+  })
+  return settle(socket, 'connect', signal, upstreamRefusal)
+}
+
+function startTls(socket: Socket, authority: Authority, secureContext: SecureContext, signal: AbortSignal) {
+  const secured = connectTls({
+    socket,
+    secureContext,
+    rejectUnauthorized: true,
+    ALPNProtocols: ['http/1.1'],
+    // An address is verified as such, and is no server name (RFC 6066, section 3).
+    ...(authority.kind === 'name' ? { servername: authority.host } : { host: authority.host }),
+  })
+  return settle(secured, 'secureConnect', signal, (error) => {
+    // Node sets it on every certificate that it does not accept, and on nothing else.
+    if (secured.authorizationError) {
+      return new Refusal('certificate-rejected', "the origin's certificate is not valid for it, or not trusted")
+    }
+    const refusal = upstreamRefusal(error)
+    return refusal.code === 'internal' ? new Refusal('tls-failed', 'the TLS handshake with the origin failed') : refusal
+  })
+}
+
+/** Resolves with `socket` at `event`; on an error or an abort destroys it. */
+function settle<S extends Socket>(
+  socket: S,
+  event: 'connect' | 'secureConnect',
+  signal: AbortSignal,
+  toRefusal: (error: unknown) => Refusal,
+): Promise<S> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => fail(new Refusal('connection-timeout', 'the origin did not answer in time'))
+    const onClose = () => fail(new Refusal('connection-closed', 'the origin closed the connection'))
+    const onError = (error: Error) => fail(toRefusal(error))
+    const done = () => {
+      signal.removeEventListener('abort', onAbort)
+      socket.off('close', onClose).off(event, onReady)
+    }
+    const fail = (refusal: Refusal) => {
+      done()
+      socket.destroy()
+      reject(refusal)
+    }
+    const onReady = () => {
+      done()
+      socket.off('error', onError)
+      // From here on the error is the next owner's; until it listens, an error must not end the process.
+      socket.on('error', () => {})
+      resolve(socket)
+    }
+    socket.on('error', onError).on('close', onClose).on(event, onReady)
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
+  })
+}
+
+/** Connections to one origin for one tunnel: kept alive within it, closed with it. */
+export class TunnelAgent extends Agent {
+  readonly #dial: () => Promise<TLSSocket>
+
+  constructor(dial: () => Promise<TLSSocket>) {
+    // One connection: the requests of an HTTP/1.1 client are one after the other.
+    super({ keepAlive: true, maxSockets: 1, maxFreeSockets: 1, timeout: IDLE_CONNECTION_MS })
+    this.#dial = dial
+  }
+
+  override createConnection(
+    _options: RequestOptions,
+    callback?: (error: Error | null, stream: Duplex) => void,
+  ): Duplex | null | undefined {
+    this.#dial().then(
+      (socket) => callback?.(null, socket),
+      (error: Error) => callback?.(error, undefined as unknown as Duplex),
+    )
+    return undefined
+  }
+}
+
+const REFUSAL_BY_ERROR_CODE: Readonly<
+  Record<
+    string,
+    readonly ['connection-refused' | 'connection-failed' | 'connection-timeout' | 'connection-closed', string]
+  >
+> = {
+  ECONNREFUSED: ['connection-refused', 'the origin refused the connection'],
+  EHOSTUNREACH: ['connection-failed', 'the origin cannot be reached'],
+  ENETUNREACH: ['connection-failed', 'the origin cannot be reached'],
+  EADDRNOTAVAIL: ['connection-failed', 'the origin cannot be reached'],
+  ETIMEDOUT: ['connection-timeout', 'the origin did not answer in time'],
+  ERR_SOCKET_CONNECTION_TIMEOUT: ['connection-timeout', 'the origin did not answer in time'],
+  ECONNRESET: ['connection-closed', 'the origin closed the connection'],
+  EPIPE: ['connection-closed', 'the origin closed the connection'],
+}
+
+/** What a failed connection or request to the origin is for the client; by the error's code, never by its text. */
+export function upstreamRefusal(error: unknown): Refusal {
+  if (error instanceof Refusal) return error
+  const code = errorCode(error)
+  const known = REFUSAL_BY_ERROR_CODE[code]
+  if (known !== undefined) return new Refusal(...known)
+  if (code.startsWith('HPE_')) return new Refusal('response-invalid', "the origin's answer is not valid HTTP/1.1")
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
+    return new Refusal('tls-failed', 'the TLS handshake with the origin failed')
+  }
+  return new Refusal('internal', 'the gateway failed to reach the origin')
+}
+
+function errorCode(error: unknown): string {
+  const { code } = error as { code?: unknown }
+  return typeof code === 'string' ? code : ''
+}
+
+function isSystemError(error: unknown): boolean {
+  return errorCode(error) !== ''
+}
