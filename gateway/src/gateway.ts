@@ -19,7 +19,7 @@ import { Dialer, type Lookup } from './upstream.js'
 export interface GatewayOptions {
   /** Takes the audit's records instead of the target in the config. */
   readonly audit?: (record: AuditRecord) => void
-  /** Takes warnings about the gateway itself, one line each. Default: they go to stderr. */
+  /** Takes warnings about the gateway itself, one line each. Default: `process.emitWarning`. */
   readonly warn?: (message: string) => void
   /** Resolves host names to addresses. Default: the system's resolver. Its answers are checked either way. */
   readonly lookup?: Lookup
@@ -52,19 +52,66 @@ const CLOSE_TIMEOUT_MS = 10_000
 
 /**
  * Starts a gateway; resolves when it listens.
- * @throws {Error} when the CA cannot be used, the audit cannot be opened, or the address cannot be bound
+ * @throws {GatewayStartError} when a certificate cannot be used, the audit not opened, or the address not bound
  */
 export async function startGateway(config: GatewayConfig, options: GatewayOptions = {}): Promise<Gateway> {
-  const authority = await CertificateAuthority.load({
-    certificatePem: config.ca.certificatePem,
-    privateKeyPem: config.ca.privateKeyPem.reveal(),
-  }).catch((error: Error) => {
-    throw new Error(`the CA certificate ${error.message}`)
+  const parts = await prepare(config, options)
+  const audit = await startStep('audit', () => {
+    return options.audit === undefined ? openAudit(config.audit) : functionSink(options.audit)
   })
-  const audit = options.audit === undefined ? openAudit(config.audit) : functionSink(options.audit)
-  const front = new Front(config, options, authority, audit)
-  await front.listen()
+  const front = new Front(config, options, parts, audit)
+  try {
+    await startStep('listen', () => front.listen())
+  } catch (error) {
+    audit.close()
+    throw error
+  }
   return front
+}
+
+/**
+ * Tries everything that `startGateway` would use, without listening.
+ * @throws {GatewayStartError}
+ */
+export async function checkGatewayConfig(config: GatewayConfig): Promise<void> {
+  await prepare(config, {})
+}
+
+/** A gateway that cannot start. `key` is the part of the config that it is about. */
+export class GatewayStartError extends Error {
+  override readonly name = 'GatewayStartError'
+  readonly key: string
+
+  constructor(key: string, message: string) {
+    super(message)
+    this.key = key
+  }
+}
+
+interface GatewayParts {
+  readonly authority: CertificateAuthority
+  readonly dialer: Dialer
+  readonly server: Server
+}
+
+async function prepare(config: GatewayConfig, options: GatewayOptions): Promise<GatewayParts> {
+  const { certificatePem, privateKeyPem } = config.ca
+  const authority = await startStep('ca', () => {
+    return CertificateAuthority.load({ certificatePem, privateKeyPem: privateKeyPem.reveal() })
+  })
+  const dialer = await startStep('upstream.caFiles', () => {
+    return new Dialer(config.upstream, { lookup: options.lookup, timeoutMs: options.dialTimeoutMs ?? 15_000 })
+  })
+  return { authority, dialer, server: await startStep('tls', () => createFront(config)) }
+}
+
+/** Neither OpenSSL's messages nor the system's quote what they were given. */
+async function startStep<T>(key: string, step: () => T | Promise<T>): Promise<T> {
+  try {
+    return await step()
+  } catch (error) {
+    throw new GatewayStartError(key, (error as Error).message)
+  }
 }
 
 class Front implements Gateway {
@@ -80,24 +127,24 @@ class Front implements Gateway {
   readonly #tunnels = new Set<Promise<void>>()
   #closing: Promise<void> | undefined
 
-  constructor(config: GatewayConfig, options: GatewayOptions, authority: CertificateAuthority, audit: AuditSink) {
+  constructor(config: GatewayConfig, options: GatewayOptions, parts: GatewayParts, audit: AuditSink) {
     this.#config = config
     this.#audit = audit
-    this.#warn = options.warn ?? ((message) => process.stderr.write(`ccr-upstream-gateway: ${message}\n`))
+    this.#warn = options.warn ?? ((message) => process.emitWarning(message))
     this.#maxTunnels = options.maxTunnels ?? 10_000
     this.#sessions = new Sessions(config.sessions)
-    this.caCertificatePem = authority.certificatePem
+    this.caCertificatePem = parts.authority.certificatePem
     this.#context = {
       default: config.default,
       hosts: config.hosts,
-      authority,
-      dialer: new Dialer(config.upstream, { lookup: options.lookup, timeoutMs: options.dialTimeoutMs ?? 15_000 }),
+      authority: parts.authority,
+      dialer: parts.dialer,
       audit: (record) => this.#writeAudit(record),
       connectHeadTimeoutMs: options.connectHeadTimeoutMs ?? 10_000,
       responseHeadTimeoutMs: options.responseHeadTimeoutMs ?? 120_000,
     }
     this.#webSockets = createWebSocketServer()
-    this.#server = createFront(config)
+    this.#server = parts.server
     this.#server.on('request', (request, response) => this.#onRequest(request, response))
     this.#server.on('upgrade', (request, socket, head) => this.#onUpgrade(request, socket, head))
   }

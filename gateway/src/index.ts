@@ -26,7 +26,7 @@ export {
 } from './config.js'
 export { type ConfigPath, type ConfigProblem, GatewayConfigError } from './config-problem.js'
 export type { ListenAddress } from './config-schema.js'
-export { type Gateway, type GatewayOptions, startGateway } from './gateway.js'
+export { checkGatewayConfig, type Gateway, type GatewayOptions, GatewayStartError, startGateway } from './gateway.js'
 export type { HostRules, Rule } from './inject.js'
 export { REFUSALS, type RefusalCode } from './refusal.js'
 export { Secret } from './secret.js'
