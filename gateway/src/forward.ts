@@ -42,7 +42,9 @@ export async function forwardRequest(
 ): Promise<void> {
   const exchange = new Exchange(request, response, tunnel)
   try {
-    await exchange.run()
+    // Not behind an await: what is refused is answered before the parser reads on.
+    const plan = exchange.plan()
+    await exchange.run(plan)
   } catch (error) {
     exchange.fail(error)
   }
@@ -69,11 +71,16 @@ class Exchange {
     response.on('error', ignoreError)
   }
 
-  async run(): Promise<void> {
+  /** @throws {Refusal} */
+  plan(): UpstreamRequest {
     const { method = '', url = '', rawHeaders } = this.#request
     const head = { method, target: url, fields: rawHeaders }
     this.#plan = planRequest(head, this.#tunnel.authority, this.#tunnel.host)
-    const upstreamResponse = await this.#ask(this.#plan)
+    return this.#plan
+  }
+
+  async run(plan: UpstreamRequest): Promise<void> {
+    const upstreamResponse = await this.#ask(plan)
     await this.#answer(upstreamResponse)
   }
 
@@ -151,29 +158,23 @@ class Exchange {
 
   async #answer(upstreamResponse: IncomingMessage): Promise<void> {
     const { statusCode = 502, statusMessage = '', rawHeaders } = upstreamResponse
-    upstreamResponse.on('error', ignoreError)
+    // Before pipeline's own listener: it destroys the connection in the way of a clean end.
+    upstreamResponse.on('error', () => this.#onUpstreamAborted())
     this.#response.sendDate = false
     this.#response.writeHead(statusCode, statusMessage, downstreamFields(rawHeaders))
     this.#response.flushHeaders()
     upstreamResponse.on('data', (bytes: Buffer) => {
       this.#responseBytes += bytes.length
     })
-    try {
-      await pipeline(upstreamResponse, this.#response)
-    } catch (error) {
-      this.#abort(upstreamResponse)
-      throw error
-    }
+    await pipeline(upstreamResponse, this.#response)
     if (!this.#request.complete) this.#request.socket.destroySoon()
   }
 
-  #abort(upstreamResponse: IncomingMessage): void {
-    this.#error ??= upstreamResponse.complete || this.#isClientGone() ? 'client-closed' : 'upstream-aborted'
+  /** Also called when the client is gone and pipeline gives the origin's answer up. */
+  #onUpstreamAborted(): void {
+    if (this.#response.destroyed) return
+    this.#error ??= 'upstream-aborted'
     this.#tunnel.abort()
-  }
-
-  #isClientGone(): boolean {
-    return this.#request.socket.destroyed && this.#request.socket.errored === null
   }
 
   /** Answers with a refusal, or destroys the connection when it is too late for one. */

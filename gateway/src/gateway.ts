@@ -126,6 +126,7 @@ class Front implements Gateway {
   readonly #maxTunnels: number
   readonly #tunnels = new Set<Promise<void>>()
   #closing: Promise<void> | undefined
+  #port = 0
 
   constructor(config: GatewayConfig, options: GatewayOptions, parts: GatewayParts, audit: AuditSink) {
     this.#config = config
@@ -149,8 +150,9 @@ class Front implements Gateway {
     this.#server.on('upgrade', (request, socket, head) => this.#onUpgrade(request, socket, head))
   }
 
+  /** The bound port; still known when the gateway is closed. */
   get port(): number {
-    return (this.#server.address() as AddressInfo).port
+    return this.#port
   }
 
   get url(): string {
@@ -165,6 +167,7 @@ class Front implements Gateway {
       this.#server.once('error', reject)
       this.#server.listen({ host, port }, () => {
         this.#server.off('error', reject)
+        this.#port = (this.#server.address() as AddressInfo).port
         this.#server.on('error', (error) => this.#warn(`the listener failed: ${error.message}`))
         resolve()
       })

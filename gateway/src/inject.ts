@@ -79,6 +79,7 @@ export function planRequest(head: RequestHead, authority: Authority, host: Ruled
   // TRACE answers with the request, injected header included; TRACK is Microsoft's name for it.
   if (method === 'TRACE' || method === 'TRACK') throw new Refusal('method-not-allowed', `${method} is not forwarded`)
   assertOriginForm(method, target)
+  assertFraming(fields)
   assertSameHost(fields, authority)
   const index = findRule(host.rules, method, target)
   const headers = host.rules[index]?.headers ?? []
@@ -101,6 +102,13 @@ export function planRequest(head: RequestHead, authority: Authority, host: Ruled
 function assertOriginForm(method: string, target: string): void {
   if (target.startsWith('/') || (method === 'OPTIONS' && target === '*')) return
   throw new Refusal('bad-request', 'the request target is not in origin form')
+}
+
+/** RFC 9112, section 6.1: `chunked` is the one coding that both sides know; node's parser tells of others too late. */
+function assertFraming(fields: RawFields): void {
+  const codings = valuesOf(fields, 'transfer-encoding')
+  if (codings.length === 0 || (codings.length === 1 && codings[0]?.toLowerCase() === 'chunked')) return
+  throw new Refusal('bad-request', 'the transfer coding is not chunked')
 }
 
 /** RFC 9110, section 7.4: a request for another host than the connection's is misdirected. */

@@ -81,7 +81,7 @@ function isNamed(authority: Authority, servername: string): boolean {
 /** The requests of one tunnel. */
 class Exchanges {
   readonly #tunnel: InterceptedTunnel
-  #active = 0
+  readonly #active = new Set<ServerResponse>()
   #onIdle: (() => void) | undefined
 
   constructor(tunnel: InterceptedTunnel) {
@@ -89,24 +89,27 @@ class Exchanges {
   }
 
   serve(request: IncomingMessage, response: ServerResponse): void {
-    this.#active++
+    this.#active.add(response)
     void forwardRequest(request, response, this.#tunnel).finally(() => {
-      this.#active--
-      if (this.#active === 0) this.#onIdle?.()
+      this.#active.delete(response)
+      if (this.#active.size === 0) this.#onIdle?.()
     })
   }
 
   /** Calls back once, when no request is under way. */
   whenIdle(callback: () => void): void {
-    if (this.#active === 0) callback()
+    if (this.#active.size === 0) callback()
     else this.#onIdle = callback
   }
 
   /** What the HTTP parser refuses gets an answer only when none is under way: it would land inside that one. */
   onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
     const isParserError = error.code?.startsWith('HPE_') === true
-    if (!isParserError || this.#active > 0 || !socket.writable) socket.destroy()
-    else answerAndClose(socket, parserRefusal(error.code))
+    if (!isParserError || !socket.writable) socket.destroy()
+    else if (this.#active.size === 0) answerAndClose(socket, parserRefusal(error.code))
+    // The request was refused for the same reason already, and that answer is on its way.
+    else if ([...this.#active].every((response) => response.writableEnded)) (socket as TLSSocket).destroySoon()
+    else socket.destroy()
   }
 }
 

@@ -2,6 +2,8 @@
 //   /bytes/N    N deterministic bytes, with Content-Length      /chunked/N  the same, chunked
 //   /upload     SHA-256 and length of the body                  /abort/N    announces N bytes, sends half, dies
 //   /status/N   an empty answer with that status                /silent     no answer at all
+//   /expect     100 (Continue), then the SHA-256 of the body    /early      103, then the echo
+//   /stale      dies when it is not the first request of its connection
 //   anything else echoes method, path, headers and body length as JSON
 
 import { createHash } from 'node:crypto'
@@ -36,11 +38,23 @@ export interface HttpsOrigin {
 export async function startHttpsOrigin(certificate: TestCertificate): Promise<HttpsOrigin> {
   const requests: SeenRequest[] = []
   const sockets = new Set<Duplex>()
+  const seenBefore = new WeakSet<Duplex>()
   let connections = 0
   const server = createServer(certificate, (request, response) => {
     requests.push({ method: request.method ?? '', path: request.url ?? '', rawHeaders: request.rawHeaders })
+    const isFirst = !seenBefore.has(request.socket)
+    seenBefore.add(request.socket)
+    if (request.url === '/stale' && !isFirst) request.socket.destroy()
     // A client that goes away in the middle is part of some tests.
-    answer(request, response).catch(() => response.destroy())
+    else answer(request, response).catch(() => response.destroy())
+  })
+  server.on('checkContinue', (request, response) => {
+    requests.push({ method: request.method ?? '', path: request.url ?? '', rawHeaders: request.rawHeaders })
+    if (request.url !== '/expect') response.writeHead(417, { 'Content-Length': 0 }).end()
+    else {
+      response.writeContinue()
+      answerUpload(request, response).catch(() => response.destroy())
+    }
   })
   server.on('connection', (socket) => {
     connections++
@@ -84,6 +98,9 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
       return
     case 'silent':
       return
+    case 'early':
+      response.writeEarlyHints({ link: '</style.css>; rel=preload' })
+      return echo(request, response)
     default:
       return echo(request, response)
   }

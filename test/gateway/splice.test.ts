@@ -1,0 +1,225 @@
+// Hosts without a rule, and where the gateway may dial at all.
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import type { GatewayOptions } from 'ccr-upstream-gateway'
+import { CREDENTIALS, openIntercepted, requestOver, responseOf, startFixture, textOf } from './fixture.js'
+import { connect, readAll, startTls } from './wire-client.js'
+
+/** A TCP server that hands out its connections. */
+async function startTcpServer(context: TestContext, onSocket: (socket: Socket) => void): Promise<string> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    onSocket(socket)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  context.after(() => server.close())
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+test("a host without a rule shows the origin's own certificate, a ruled one the gateway's", async (context) => {
+  const fixture = await startFixture(context)
+  const { stream } = await connect(fixture.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
+  const spliced = await startTls(stream, fixture.originCa.rootPem, 'plain.example.com')
+  assert.equal(spliced.getPeerCertificate().issuer.CN, 'origin root')
+  const { socket } = await openIntercepted(fixture)
+  assert.equal(socket.getPeerCertificate().issuer.CN, 'interception root')
+  assert.equal(socket.getPeerCertificate().subjectaltname, 'DNS:api.example.com')
+})
+
+test('a spliced tunnel is one audit line at its end, with bytes and without an injection', async (context) => {
+  const address = await startTcpServer(context, (socket) => {
+    socket.once('data', () => socket.end('pong!'))
+  })
+  const fixture = await startFixture(context, { connectTo: { 'plain.example.com:443': address } })
+  const { stream } = await connect(fixture.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
+  stream.write('ping')
+  assert.equal((await readAll(stream)).toString(), 'pong!')
+  assert.equal(await stream.closeCode, 1000)
+  const record = await fixture.nextAudit()
+  assert.deepEqual(
+    { ...record, time: '', tunnel: '', ms: 0 },
+    {
+      time: '',
+      session: CREDENTIALS.session,
+      tunnel: '',
+      ms: 0,
+      mode: 'tunnel',
+      host: 'plain.example.com',
+      port: 443,
+      bytesUp: 4,
+      bytesDown: 5,
+    },
+  )
+})
+
+test('what the client sent before it closed still reaches the origin', async (context) => {
+  let received: Promise<Buffer> | undefined
+  const address = await startTcpServer(context, (socket) => {
+    received = readAll(socket)
+  })
+  const fixture = await startFixture(context, { connectTo: { 'plain.example.com:443': address } })
+  const { stream } = await connect(fixture.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
+  const sent = Buffer.alloc(300_000, 'x')
+  stream.end(sent)
+  assert.equal((await fixture.nextAudit()).mode, 'tunnel')
+  assert.equal((await received)?.length, sent.length)
+})
+
+test('an origin that resets the connection closes the WebSocket with 1011', async (context) => {
+  const address = await startTcpServer(context, (socket) => {
+    socket.once('data', () => socket.resetAndDestroy())
+  })
+  const fixture = await startFixture(context, { connectTo: { 'plain.example.com:443': address } })
+  const { stream } = await connect(fixture.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
+  stream.write('ping')
+  assert.equal(await stream.closeCode, 1011)
+  const record = await fixture.nextAudit()
+  assert.equal('error' in record && record.error, 'upstream-aborted')
+})
+
+test('no message to the relay is larger than 32,768 bytes', async (context) => {
+  const address = await startTcpServer(context, (socket) => socket.end(Buffer.alloc(1_000_000)))
+  const fixture = await startFixture(context, { connectTo: { 'plain.example.com:443': address } })
+  const { stream } = await connect(fixture.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
+  assert.equal((await readAll(stream)).length, 1_000_000)
+  assert.equal(Math.max(...stream.messageSizes), 32_768)
+})
+
+test('an origin that is down is a 502 answer to the CONNECT', async (context) => {
+  const fixture = await startFixture(context)
+  await fixture.origin.close()
+  const { status, text } = await connect(fixture.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
+  assert.equal(status, 502)
+  assert.match(text, /error=connection_refused/)
+})
+
+test('with default deny a host without a rule is answered 403', async (context) => {
+  const fixture = await startFixture(context, { default: 'deny' })
+  const { status, text, stream } = await connect(fixture.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
+  assert.equal(status, 403)
+  assert.match(text, /"code":"policy-denied"/)
+  assert.equal(await stream.closeCode, 1000)
+  assert.equal(fixture.origin.connections, 0)
+})
+
+test('a port that is not listed is answered 403', async (context) => {
+  const fixture = await startFixture(context, { upstream: { allowPorts: [443, 8443] } })
+  for (const port of [22, 80, 6379]) {
+    const { status, text } = await connect(fixture.tunnelUrl, CREDENTIALS, `api.example.com:${port}`)
+    assert.equal(status, 403)
+    assert.match(text, /"code":"port-denied"/)
+  }
+})
+
+const PRIVATE_ADDRESSES = [
+  '0.0.0.0',
+  '0.1.2.3',
+  '10.0.0.1',
+  '100.64.0.1',
+  '100.100.100.200',
+  '127.0.0.1',
+  '127.255.255.255',
+  '168.63.129.16',
+  '169.254.169.254',
+  '172.16.0.1',
+  '172.31.255.255',
+  '192.0.0.192',
+  '192.168.0.1',
+  '198.18.0.1',
+  '198.19.255.255',
+  '224.0.0.1',
+  '240.0.0.1',
+  '255.255.255.255',
+  '[::]',
+  '[::1]',
+  '[::127.0.0.1]',
+  '[::ffff:127.0.0.1]',
+  '[::ffff:8.8.8.8]',
+  '[64:ff9b::7f00:1]',
+  '[64:ff9b::808:808]',
+  '[64:ff9b:1::1]',
+  '[100::1]',
+  '[2001::1]',
+  '[2001:db8::1]',
+  '[2002:7f00:1::1]',
+  '[3fff::1]',
+  '[fc00::1]',
+  '[fd00:ec2::254]',
+  '[fe80::1]',
+  '[fec0::1]',
+  '[ff02::1]',
+]
+
+test('an address that is not public is answered 403', async (context) => {
+  const fixture = await startFixture(context)
+  for (const address of PRIVATE_ADDRESSES) {
+    const { status, text } = await connect(fixture.tunnelUrl, CREDENTIALS, `${address}:443`)
+    assert.equal(status, 403, address)
+    assert.match(text, /error=destination_ip_prohibited/)
+  }
+})
+
+/** How a name that has `answers` is refused; the dial is never made, it would go out to the internet. */
+async function refusalFor(context: TestContext, answers: readonly string[], upstream = {}): Promise<string> {
+  const gateway: GatewayOptions = { lookup: async () => answers, dialTimeoutMs: 2_000 }
+  const fixture = await startFixture(context, { gateway, upstream })
+  const { text } = await connect(fixture.tunnelUrl, CREDENTIALS, 'rebound.example.com:443')
+  for (const answer of answers) assert.ok(!text.includes(answer), 'the answer tells an address')
+  return /"code":"([a-z-]+)"/.exec(text)?.[1] ?? text
+}
+
+test('a name with an address that is not public is refused, also when another one is', async (context) => {
+  for (const address of PRIVATE_ADDRESSES.map((text) => text.replace(/[[\]]/g, ''))) {
+    assert.equal(await refusalFor(context, [address]), 'address-denied', address)
+  }
+  assert.equal(await refusalFor(context, ['93.184.216.34', '127.0.0.1']), 'address-denied')
+  assert.equal(await refusalFor(context, ['fe80::1%lo']), 'address-denied')
+})
+
+test('a name without addresses is a 502', async (context) => {
+  assert.equal(await refusalFor(context, []), 'dns-failed')
+})
+
+test('a resolver that does not answer in time is a 504', async (context) => {
+  const gateway: GatewayOptions = { lookup: () => new Promise(() => {}), dialTimeoutMs: 20 }
+  const fixture = await startFixture(context, { gateway })
+  const { status, text } = await connect(fixture.tunnelUrl, CREDENTIALS, 'slow.example.com:443')
+  assert.equal(status, 504)
+  assert.match(text, /"code":"connection-timeout"/)
+})
+
+test('the checked address is the one dialled, and a listed address may be', async (context) => {
+  const address = await startTcpServer(context, (socket) => socket.end('here'))
+  const port = Number(address.split(':')[1])
+  let lookups = 0
+  const lookup = async () => {
+    lookups++
+    return lookups === 1 ? ['127.0.0.1'] : ['10.0.0.1']
+  }
+  const upstream = { allowAddresses: ['127.0.0.1/32'], allowPorts: [port] }
+  const fixture = await startFixture(context, { gateway: { lookup }, upstream })
+  const { stream } = await connect(fixture.tunnelUrl, CREDENTIALS, `named.example.com:${port}`)
+  assert.equal((await readAll(stream)).toString(), 'here')
+  assert.equal(lookups, 1)
+  const { status } = await connect(fixture.tunnelUrl, CREDENTIALS, `127.0.0.2:${port}`)
+  assert.equal(status, 403)
+  const mapped = await connect(fixture.tunnelUrl, CREDENTIALS, `[::ffff:127.0.0.1]:${port}`)
+  assert.equal(mapped.status, 403)
+})
+
+test('an intercepted name with an address that is not public is a 403 inside the tunnel', async (context) => {
+  const gateway: GatewayOptions = { lookup: async () => ['10.1.2.3'] }
+  const fixture = await startFixture(context, { gateway, connectTo: {} })
+  const { socket } = await openIntercepted(fixture)
+  const request = requestOver(socket, {})
+  request.end()
+  const response = await responseOf(request)
+  assert.equal(response.statusCode, 403)
+  const body = await textOf(response)
+  assert.equal(JSON.parse(body).code, 'address-denied')
+  assert.ok(!body.includes('10.1.2.3'))
+})
