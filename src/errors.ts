@@ -96,6 +96,28 @@ export const ERROR_CODES = {
     retryable: true,
     hint: 'check that the gateway is up and reachable from the container',
   },
+  'egress-unreachable': {
+    status: 502,
+    proxyError: 'destination_unavailable',
+    retryable: true,
+    hint: "check the container's own HTTPS_PROXY: nothing answers there",
+  },
+  'egress-timeout': {
+    status: 504,
+    proxyError: 'connection_timeout',
+    retryable: true,
+    hint: "check the container's own HTTPS_PROXY: it accepts connections but does not answer",
+  },
+  'egress-authentication-required': {
+    status: 502,
+    proxyError: 'http_request_denied',
+    hint: "put the egress proxy's user name and password into the container's own HTTPS_PROXY",
+  },
+  'egress-refused': {
+    status: 502,
+    proxyError: 'http_request_denied',
+    hint: 'let the egress proxy allow CONNECT to the gateway, or name the gateway in NO_PROXY',
+  },
   'gateway-tls-failed': {
     status: 502,
     proxyError: 'tls_certificate_error',

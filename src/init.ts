@@ -5,12 +5,13 @@ import { type Addon, loadAddon } from './addon.js'
 import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from './errors.js'
 import { createLogger, type Logger, type LogSink } from './log.js'
 import type { RelayStatistics } from './relay/events.js'
-import type { RelayLimits } from './relay/limits.js'
-import { type Relay, startRelayOn } from './relay/relay.js'
-import { nodeRuntime } from './runtime/node.js'
-import type { Trust } from './runtime/runtime.js'
+import { type RelayLimits, resolveLimits } from './relay/limits.js'
+import { exceptOwnAddress, type Relay, startRelayOn } from './relay/relay.js'
+import type { GatewayRoute } from './runtime/runtime.js'
+import { runtime } from './runtime/select.js'
 import { formatCertificates } from './system/certificates.js'
 import { createChildEnvironment } from './system/child-env.js'
+import { resolveEgress } from './system/egress.js'
 import { downloadGatewayCa } from './system/gateway-ca.js'
 import { hardenProcess } from './system/harden.js'
 import { PrivateDirectory } from './system/private-directory.js'
@@ -96,11 +97,15 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
     const settings = resolveSettings(options, environment)
     const token = acquireToken(settings, logger, undo)
     const certificates = readTrustedCertificates(settings, environment, logger)
-    const trust = nodeRuntime.createTrust(certificates.gatewayRoots)
-    const [relay, files] = await allOrFirstError([
-      listen(options, settings, token, trust, logger, undo),
-      provideCertificates(settings, certificates, trust, undo),
-    ])
+    const route: GatewayRoute = {
+      trust: runtime.createTrust(certificates.gatewayRoots),
+      egress: resolveEgress(environment, settings.tunnelUrl),
+      egressTimeoutMs: resolveLimits(options.limits).egressTimeoutMs,
+    }
+    // The relay listens while the CA is being downloaded; a listener on loopback is there at once.
+    const relay = await listen(options, settings, token, route, logger, undo)
+    const egress = exceptOwnAddress(route.egress, relay.port)
+    const files = await provideCertificates(settings, certificates, { ...route, egress }, undo)
     removeTokenFile(settings, token, logger)
     const env = createChildEnvironment({ proxyUrl: relay.proxyUrl, ...files }, environment)
     return enabledProxy(relay, env, files.fullBundleFile, undo)
@@ -153,10 +158,10 @@ interface CertificateFiles {
 async function provideCertificates(
   settings: Settings,
   { system, extra }: TrustedCertificates,
-  trust: Trust,
+  route: GatewayRoute,
   undo: UndoStack,
 ): Promise<CertificateFiles> {
-  const gatewayCa = await downloadGatewayCa(nodeRuntime, trust, settings.caUrl)
+  const gatewayCa = await downloadGatewayCa(runtime, route, settings.caUrl)
   const directory = new PrivateDirectory()
   undo.push(() => directory.remove())
   return {
@@ -171,15 +176,16 @@ async function listen(
   options: UpstreamProxyOptions,
   settings: Settings,
   token: SessionToken,
-  trust: Trust,
+  route: GatewayRoute,
   logger: Logger,
   undo: UndoStack,
 ): Promise<Relay> {
-  const relay = await startRelayOn(nodeRuntime, trust, {
+  const relay = await startRelayOn(runtime, route.trust, {
     tunnelUrl: settings.tunnelUrl,
     token,
     sessionId: settings.sessionId,
     logger,
+    ...(route.egress === undefined ? {} : { egress: route.egress }),
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   })
@@ -243,10 +249,4 @@ class UndoStack {
   async #run(graceMs: number | undefined): Promise<void> {
     for (const action of this.#actions.reverse()) await action(graceMs)
   }
-}
-
-/** As Promise.all, but it rejects only when all have come to an end, so that there is nothing half-done to undo. */
-async function allOrFirstError<A, B>(promises: [Promise<A>, Promise<B>]): Promise<[A, B]> {
-  await Promise.allSettled(promises)
-  return Promise.all(promises)
 }

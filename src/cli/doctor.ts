@@ -9,15 +9,16 @@ import { createLogger, type LogEntry } from '../log.js'
 import { Credential } from '../relay/credential.js'
 import { DEFAULT_RELAY_LIMITS } from '../relay/limits.js'
 import { startRelayOn } from '../relay/relay.js'
-import { nodeRuntime } from '../runtime/node.js'
-import type { Trust } from '../runtime/runtime.js'
+import type { GatewayRoute } from '../runtime/runtime.js'
+import { runtime } from '../runtime/select.js'
 import { formatCertificates } from '../system/certificates.js'
+import { resolveEgress } from '../system/egress.js'
 import { downloadGatewayCa } from '../system/gateway-ca.js'
 import { hardenProcess } from '../system/harden.js'
 import { PrivateDirectory } from '../system/private-directory.js'
 import { isEnabled, resolveSettings, type Settings } from '../system/settings.js'
 import { readSessionToken, type SessionToken } from '../system/token.js'
-import { readTrustedCertificates } from '../system/trusted-certificates.js'
+import { readTrustedCertificates, type TrustedCertificates } from '../system/trusted-certificates.js'
 import { parseOptions } from './arguments.js'
 import { DOCTOR_USAGE } from './help.js'
 
@@ -58,14 +59,14 @@ async function examine(examination: Examination): Promise<void> {
     const found = readTrustedCertificates(needed(settings), process.env, examination.logger)
     return { seen: `${found.system.length} certificates`, result: found }
   })
-  const trust = certificates && nodeRuntime.createTrust(certificates.gatewayRoots)
+  const route = await examination.check('egress', () => checkEgress(needed(settings), needed(certificates)))
   const gatewayCa = await examination.check('gateway-ca', async () => {
-    const found = await downloadGatewayCa(nodeRuntime, needed(trust), needed(settings).caUrl)
+    const found = await downloadGatewayCa(runtime, needed(route), needed(settings).caUrl)
     return { seen: found.map(({ subject }) => subject.replaceAll('\n', ', ')).join('; '), result: found }
   })
   await examination.check('bundle', () => checkBundle([...needed(certificates).system, ...needed(gatewayCa)]))
-  await examination.check('relay', () => checkRelay(needed(settings), needed(token), needed(trust)))
-  await examination.check('gateway-handshake', () => checkHandshake(needed(settings), needed(token), needed(trust)))
+  await examination.check('relay', () => checkRelay(needed(settings), needed(token), needed(route)))
+  await examination.check('gateway-handshake', () => checkHandshake(needed(settings), needed(token), needed(route)))
   token?.wipe()
 }
 
@@ -116,6 +117,15 @@ function checkUnlink(settings: Settings | undefined): Finding<true> {
   return { seen: `${directory} can be written`, result: true }
 }
 
+function checkEgress(settings: Settings, { gatewayRoots }: TrustedCertificates): Finding<GatewayRoute> {
+  const egress = resolveEgress(process.env, settings.tunnelUrl)
+  const { egressTimeoutMs } = DEFAULT_RELAY_LIMITS
+  return {
+    seen: egress === undefined ? 'the gateway is reached directly' : `through ${egress.url.origin}`,
+    result: { trust: runtime.createTrust(gatewayRoots), egress, egressTimeoutMs },
+  }
+}
+
 function checkBundle(certificates: Parameters<typeof formatCertificates>[0]): Finding<true> {
   const directory = new PrivateDirectory()
   try {
@@ -127,18 +137,18 @@ function checkBundle(certificates: Parameters<typeof formatCertificates>[0]): Fi
   }
 }
 
-async function checkRelay(settings: Settings, token: SessionToken, trust: Trust): Promise<Finding<true>> {
+async function checkRelay(settings: Settings, token: SessionToken, route: GatewayRoute): Promise<Finding<true>> {
   const { tunnelUrl, sessionId } = settings
-  const relay = await startRelayOn(nodeRuntime, trust, { tunnelUrl, token, sessionId })
+  const relay = await startRelayOn(runtime, route.trust, { tunnelUrl, token, sessionId })
   const { proxyUrl } = relay
   await relay.close()
   return { seen: `listened on ${proxyUrl}`, result: true }
 }
 
 /** One WebSocket to the gateway, opened and closed. */
-async function checkHandshake(settings: Settings, token: SessionToken, trust: Trust): Promise<Finding<true>> {
+async function checkHandshake(settings: Settings, token: SessionToken, route: GatewayRoute): Promise<Finding<true>> {
   const start = performance.now()
-  const dialer = nodeRuntime.createGatewayDialer({ ...DEFAULT_RELAY_LIMITS, trust })
+  const dialer = runtime.createGatewayDialer({ ...DEFAULT_RELAY_LIMITS, ...route })
   const credential = new Credential(token, settings.sessionId)
   let timer: NodeJS.Timeout | undefined
   try {
@@ -149,6 +159,7 @@ async function checkHandshake(settings: Settings, token: SessionToken, trust: Tr
         gatewayOnFailure: reject,
         gatewayOnClose: ({ code }) => reject(new UpstreamProxyError('gateway-closed', `close code ${code}`)),
         gatewayOnMessage: () => {},
+        gatewayOnPong: () => {},
         gatewayOnDrain: () => {},
       })
     })

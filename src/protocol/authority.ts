@@ -67,6 +67,11 @@ export function canonicalIpv6(text: string): string | undefined {
   return `${hex.slice(0, start).join(':')}::${hex.slice(start + length).join(':')}`
 }
 
+/** An address as its 16-bit groups, two for IPv4 and eight for IPv6; undefined when `text` is none. */
+export function addressGroups(text: string): readonly number[] | undefined {
+  return isIpv4(text) ? ipv4Groups(text) : parseIpv6(text)
+}
+
 function parseIpv6(text: string): number[] | undefined {
   const halves = text.split('::')
   if (halves.length > 2) return undefined

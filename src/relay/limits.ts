@@ -12,6 +12,8 @@ export interface RelayLimits {
   readonly headTimeoutMs: number
   /** Milliseconds from dialling the gateway to its 101. 15,000: four round trips on a bad link. */
   readonly dialTimeoutMs: number
+  /** Milliseconds for the egress proxy's answer. 10,000: less than for the whole dial, so that the right hop is named. */
+  readonly egressTimeoutMs: number
   /** Milliseconds for the gateway's answer to the CONNECT. 60,000: it dials the destination meanwhile. */
   readonly answerTimeoutMs: number
   /** Tunnels at once. 4,096: what a process may open by default is often 8,192, and a tunnel takes two. */
@@ -28,6 +30,12 @@ export interface RelayLimits {
   readonly lingerMs: number
   /** Milliseconds that a client may take to close after it got everything. 5,000. */
   readonly closeLingerMs: number
+  /** Milliseconds between pings to the gateway. 20,000: a third of what common middleboxes cut at. */
+  readonly pingIntervalMs: number
+  /** Milliseconds for the pong to the second ping in a row. 4,000: a dead gateway is found within 45 seconds. */
+  readonly pongTimeoutMs: number
+  /** Milliseconds that a gateway may take nothing of what waits for it. 300,000: then it is taken for dead. */
+  readonly stallTimeoutMs: number
   /** Milliseconds that an open tunnel may rest. 0, the default, is for ever: WebSockets and watches rest for hours. */
   readonly idleTimeoutMs: number
 }
@@ -37,6 +45,7 @@ export const DEFAULT_RELAY_LIMITS: RelayLimits = {
   maxHeaders: 100,
   headTimeoutMs: 10_000,
   dialTimeoutMs: 15_000,
+  egressTimeoutMs: 10_000,
   answerTimeoutMs: 60_000,
   maxTunnels: 4_096,
   maxSentMessageBytes: MAX_MESSAGE_BYTES,
@@ -45,6 +54,9 @@ export const DEFAULT_RELAY_LIMITS: RelayLimits = {
   lowWaterMarkBytes: 256 * 1024,
   lingerMs: 60_000,
   closeLingerMs: 5_000,
+  pingIntervalMs: 20_000,
+  pongTimeoutMs: 4_000,
+  stallTimeoutMs: 300_000,
   idleTimeoutMs: 0,
 }
 

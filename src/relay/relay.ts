@@ -6,8 +6,17 @@
 import { UpstreamProxyError } from '../errors.js'
 import { createLogger, type Logger } from '../log.js'
 import { isGatewayUrl } from '../protocol/gateway-url.js'
-import { nodeRuntime } from '../runtime/node.js'
-import type { GatewayDialer, GatewayHandler, GatewaySocket, Listener, Runtime, Trust } from '../runtime/runtime.js'
+import type {
+  EgressProxy,
+  GatewayDialer,
+  GatewayEndpoint,
+  GatewayHandler,
+  GatewaySocket,
+  Listener,
+  Runtime,
+  Trust,
+} from '../runtime/runtime.js'
+import { runtime } from '../runtime/select.js'
 import { Credential, type TokenSource, tokenFromText } from './credential.js'
 import { RelayMonitor, type RelayStatistics } from './events.js'
 import { type RelayLimits, resolveLimits } from './limits.js'
@@ -23,6 +32,8 @@ export interface RelayOptions {
   readonly sessionId?: string
   /** PEM certificates that may sign the gateway's own certificate. The runtime's roots unless given. */
   readonly trustedCertificates?: string
+  /** The proxy that stands between this machine and the gateway. None unless given; the environment is not looked at. */
+  readonly egress?: EgressProxy
   /** Port on 127.0.0.1. 0, the default, leaves the choice to the system. */
   readonly port?: number
   /** Milliseconds that open tunnels get when the relay is closed. 5,000 unless given. */
@@ -51,7 +62,7 @@ export interface Relay {
  * @throws {UpstreamProxyError} `config-invalid` or `listen-failed`
  */
 export function startRelay(options: RelayOptions): Promise<Relay> {
-  return startRelayOn(nodeRuntime, nodeRuntime.createTrust(options.trustedCertificates), options)
+  return startRelayOn(runtime, runtime.createTrust(options.trustedCertificates), options)
 }
 
 /** As startRelay(), for a caller that has the runtime and its trust already. */
@@ -67,10 +78,11 @@ class RunningRelay implements Relay {
   readonly #logger: Logger
   readonly #monitor = new RelayMonitor()
   readonly #tunnels = new Set<Tunnel>()
-  readonly #dialer: GatewayDialer
+  readonly #endpoint: GatewayEndpoint
   readonly #context: TunnelContext
   readonly #closeGraceMs: number
   #listener: Listener | undefined
+  #dialer: GatewayDialer | undefined
   #sweeper: NodeJS.Timeout | undefined
   #closing: Promise<void> | undefined
   #onEmpty: (() => void) | undefined
@@ -85,13 +97,13 @@ class RunningRelay implements Relay {
       typeof token === 'string' ? tokenFromText(token) : token,
       options.sessionId ?? 'session',
     )
-    const url = parseTunnelUrl(options.tunnelUrl)
-    this.#dialer = runtime.createGatewayDialer({ ...this.#limits, trust })
+    this.#endpoint = { ...this.#limits, trust, egress: options.egress }
     this.#context = {
       limits: this.#limits,
       monitor: this.#monitor,
       credential,
-      dial: (handler: GatewayHandler): GatewaySocket => this.#dialer.dial(url, credential.upgradeHeaders(), handler),
+      logger: this.#logger,
+      dial: this.#dialWith(parseTunnelUrl(options.tunnelUrl), credential),
       now: () => performance.now(),
       onClosed: (tunnel) => this.#forget(tunnel),
     }
@@ -106,6 +118,17 @@ class RunningRelay implements Relay {
     })
     this.#monitor.state('listening', this.port)
     this.#logger.debug(`the relay listens on 127.0.0.1:${this.port}`)
+  }
+
+  /** The dialer is made for the first tunnel: only then is it known which address is the relay's own. */
+  #dialWith(url: URL, credential: Credential): (handler: GatewayHandler) => GatewaySocket {
+    return (handler) => {
+      this.#dialer ??= this.#runtime.createGatewayDialer({
+        ...this.#endpoint,
+        egress: exceptOwnAddress(this.#endpoint.egress, this.port),
+      })
+      return this.#dialer.dial(url, credential.upgradeHeaders(), handler)
+    }
   }
 
   get port(): number {
@@ -136,7 +159,7 @@ class RunningRelay implements Relay {
     await this.#emptied()
     clearTimeout(timer)
     clearInterval(this.#sweeper)
-    await Promise.all([listenerClosed, this.#dialer.close()])
+    await Promise.all([listenerClosed, this.#dialer?.close()])
     this.#monitor.state('closed', this.port)
   }
 
@@ -182,6 +205,13 @@ class RunningRelay implements Relay {
     const now = this.#context.now()
     for (const tunnel of this.#tunnels) tunnel.sweep(now)
   }
+}
+
+/** A relay that was started with its own exported environment must not dial itself. */
+export function exceptOwnAddress(egress: EgressProxy | undefined, ownPort: number): EgressProxy | undefined {
+  if (egress === undefined || !/^(?:localhost|127\.[0-9.]+|\[::1\])$/.test(egress.url.hostname)) return egress
+  const port = egress.url.port || (egress.url.protocol === 'https:' ? '443' : '80')
+  return Number(port) === ownPort ? undefined : egress
 }
 
 /** `ws:` only to this machine: the token must not travel in clear. */

@@ -4,7 +4,8 @@
 // Back-pressure is one flag a direction: a write that returns false pauses the other side's reading, the drain resumes it.
 // Time is told to a tunnel by sweep(), so that it needs no timer of its own.
 
-import { type ErrorCode, UpstreamProxyError } from '../errors.js'
+import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from '../errors.js'
+import type { Logger } from '../log.js'
 import { type Authority, formatAuthority } from '../protocol/authority.js'
 import { ChunkDecodeError, decodeChunk } from '../protocol/chunk.js'
 import { ConnectHeadParser, encodeConnectHead } from '../protocol/connect-head.js'
@@ -14,6 +15,7 @@ import { nextTunnelState, type TunnelEvent, type TunnelState } from '../protocol
 import type { ClientConnection, ClientHandler, GatewayEnd, GatewayHandler, GatewaySocket } from '../runtime/runtime.js'
 import type { Credential } from './credential.js'
 import type { RelayMonitor, TunnelFacts } from './events.js'
+import { Keepalive } from './keepalive.js'
 import type { RelayLimits } from './limits.js'
 import { encodeRefusal } from './refusal.js'
 import { checkTimeLimit } from './time-limits.js'
@@ -23,6 +25,7 @@ export interface TunnelContext {
   readonly limits: RelayLimits
   readonly monitor: RelayMonitor
   readonly credential: Credential
+  readonly logger: Logger
   readonly dial: (handler: GatewayHandler) => GatewaySocket
   /** Monotonic milliseconds. */
   readonly now: () => number
@@ -33,6 +36,23 @@ export interface TunnelContext {
 /** Close codes by which a gateway says that the stream is whole: 1000, and 1005 for a Close frame without a code. */
 const NORMAL_CLOSE_CODES: ReadonlySet<number> = new Set([1000, 1005])
 
+/** Where the outside calls in: what is thrown behind them ends the one tunnel, never the process. */
+const EVENT_METHODS = [
+  'clientOnData',
+  'clientOnEnd',
+  'clientOnDrain',
+  'clientOnFinish',
+  'clientOnClose',
+  'gatewayOnOpen',
+  'gatewayOnMessage',
+  'gatewayOnPong',
+  'gatewayOnDrain',
+  'gatewayOnFailure',
+  'gatewayOnClose',
+  'abort',
+  'sweep',
+] as const
+
 export class Tunnel implements ClientHandler, GatewayHandler {
   readonly #context: TunnelContext
   readonly #client: ClientConnection
@@ -42,6 +62,7 @@ export class Tunnel implements ClientHandler, GatewayHandler {
   #head: ConnectHeadParser | undefined
   #answer: GatewayAnswerParser | undefined
   #gateway: GatewaySocket | undefined
+  #keepalive: Keepalive | undefined
   #authority: Authority | undefined
   /** What the client sent before it may go up. */
   #held: Uint8Array[] = []
@@ -55,6 +76,21 @@ export class Tunnel implements ClientHandler, GatewayHandler {
   #movedAtSweep = 0
   #restingSince: number
   #brokenBy: ErrorCode | undefined
+
+  static {
+    for (const name of EVENT_METHODS) {
+      const handle = Tunnel.prototype[name] as (...args: unknown[]) => void
+      Object.defineProperty(Tunnel.prototype, name, {
+        value(this: Tunnel, ...args: unknown[]) {
+          try {
+            handle.apply(this, args)
+          } catch (error) {
+            this.#onDefect(error)
+          }
+        },
+      })
+    }
+  }
 
   constructor(context: TunnelContext, client: ClientConnection) {
     this.#context = context
@@ -194,6 +230,10 @@ export class Tunnel implements ClientHandler, GatewayHandler {
     for (const payload of payloads) this.#receive(payload)
   }
 
+  gatewayOnPong(): void {
+    this.#keepalive?.onPong(this.#context.now())
+  }
+
   gatewayOnDrain(): void {
     if (this.#state !== 'waiting-for-answer') this.#resumeUpload()
   }
@@ -325,9 +365,37 @@ export class Tunnel implements ClientHandler, GatewayHandler {
     }
     const error = checkTimeLimit(this.#state, now - this.#restingSince, this.#clientFlushed, this.#context.limits)
     if (error !== undefined) this.abort(error)
+    else this.#keepAlive(now)
   }
 
-  /** The one place where the state changes. */
+  #keepAlive(now: number): void {
+    if (this.#gateway === undefined || this.#state === 'ending' || this.#state === 'closed') return
+    const { queuedBytes } = this.#gateway
+    const movedBytes = this.#bytesUp + this.#bytesDown - queuedBytes
+    const isReadingPaused = this.#downloadPaused
+    switch (this.#keepalive?.check(now, { movedBytes, isReadingPaused, queuedBytes })) {
+      case 'ping':
+        this.#gateway.ping()
+        return
+      case 'pong':
+        this.#gateway.pong()
+        return
+      case 'dead':
+        this.gatewayOnFailure(new UpstreamProxyError('gateway-closed', 'the gateway is silent', { side: 'remote' }))
+        return
+    }
+  }
+
+  #onDefect(thrown: unknown): void {
+    const error = asUpstreamProxyError(thrown, 'internal-error', 'a tunnel was given up')
+    this.#context.logger.error(error)
+    if (this.#state === 'closed') return
+    this.#brokenBy = error.code
+    this.#state = 'closed'
+    this.#enterClosed()
+  }
+
+  /** The one place where the state changes in order. */
   #meet(event: TunnelEvent): void {
     const from = this.#state
     const to = nextTunnelState(from, event)
@@ -344,6 +412,7 @@ export class Tunnel implements ClientHandler, GatewayHandler {
         this.#gateway = this.#context.dial(this)
         return
       case 'waiting-for-answer':
+        this.#keepalive = new Keepalive(this.#context.limits, this.#context.now())
         this.#sendFirstChunk()
         return
       case 'open':

@@ -1,30 +1,34 @@
 // The adapter for Node: node:net towards the clients, `ws` and node:tls towards the gateway.
 //
-// Rules: a listener is installed once a socket, never once a message. Foreign errors become ours here, by their code.
+// Rules: a listener is installed once a socket, never once a message. Foreign errors become ours in failures.ts.
 
 import { once } from 'node:events'
-import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
-import { request as httpsRequest } from 'node:https'
-import { type AddressInfo, createServer, isIP, connect as netConnect, type Server, type Socket } from 'node:net'
-import { createSecureContext, type SecureContext, connect as tlsConnect } from 'node:tls'
+import type { RequestOptions } from 'node:http'
+import { type AddressInfo, createServer, type connect as netConnect, type Server, type Socket } from 'node:net'
 import { type ClientOptions, WebSocket } from 'ws'
-import { type ErrorCode, systemCode, UpstreamProxyError } from '../errors.js'
+import { systemCode, UpstreamProxyError } from '../errors.js'
+import { download } from './download.js'
+import { dialFailed, socketBroke, textReceived, upgradeRefused } from './failures.js'
+import { connectTo, NodeTrust } from './node-connect.js'
 import type {
   ClientConnection,
   ClientHandler,
-  DownloadedAnswer,
-  DownloadOptions,
   GatewayDialer,
   GatewayEndpoint,
   GatewayHandler,
+  GatewayRoute,
   GatewaySocket,
   Listener,
   Runtime,
-  Trust,
 } from './runtime.js'
 
 /** The runtime adapter for Node. */
-export const nodeRuntime: Runtime = { listen, createTrust, createGatewayDialer, download }
+export const nodeRuntime: Runtime = {
+  listen,
+  createTrust: (certificates) => new NodeTrust(certificates),
+  createGatewayDialer: (endpoint) => new NodeGatewayDialer(endpoint),
+  download: (url, route, limits) => download(url, { agent: false, createConnection: connector(url, route) }, limits),
+}
 
 // -- Clients -----------------------------------------------------------------------------------------------------------
 
@@ -112,13 +116,14 @@ class NodeClientConnection implements ClientConnection {
 
 // -- The gateway -------------------------------------------------------------------------------------------------------
 
-/** Milliseconds that one address of a name gets before the next is tried. Node's 250 make far hosts unreachable. */
-const ADDRESS_ATTEMPT_TIMEOUT_MS = 2_500
 /** Milliseconds that the gateway gets to answer our Close frame. */
 const CLOSE_TIMEOUT_MS = 5_000
 
-function createGatewayDialer(endpoint: GatewayEndpoint): GatewayDialer {
-  return new NodeGatewayDialer(endpoint)
+/** What node:http and `ws` take to make a connection; node:http's asynchronous form is missing in the types of both. */
+function connector(url: URL, route: GatewayRoute): NonNullable<RequestOptions['createConnection']> & typeof netConnect {
+  const connect = (_options: unknown, connected: (error: Error | null, socket?: Socket) => void): Socket | undefined =>
+    connectTo(url, route, connected)
+  return connect as unknown as NonNullable<RequestOptions['createConnection']> & typeof netConnect
 }
 
 class NodeGatewayDialer implements GatewayDialer {
@@ -137,7 +142,7 @@ class NodeGatewayDialer implements GatewayDialer {
       maxPayload: this.#endpoint.maxReceivedMessageBytes,
       closeTimeout: CLOSE_TIMEOUT_MS,
       followRedirects: false,
-      createConnection: (() => connectTo(url, this.#endpoint.trust)) as typeof netConnect,
+      createConnection: connector(url, this.#endpoint),
     }
     const socket = new WebSocket(url, options)
     this.#sockets.add(socket)
@@ -150,40 +155,6 @@ class NodeGatewayDialer implements GatewayDialer {
     for (const socket of this.#sockets) socket.terminate()
     await Promise.all(closed)
   }
-}
-
-/** One TLS context for all connections: parsing a system bundle blocks the event loop for up to 26 ms. */
-class NodeTrust implements Trust {
-  readonly trust: SecureContext
-
-  constructor(certificates: string | undefined) {
-    this.trust = createSecureContext(certificates === undefined ? {} : { ca: certificates })
-  }
-}
-
-function createTrust(certificates: string | undefined): Trust {
-  return new NodeTrust(certificates)
-}
-
-function connectTo(url: URL, trust: Trust): Socket {
-  const isSecure = url.protocol === 'wss:' || url.protocol === 'https:'
-  const host = url.hostname.replace(/^\[|\]$/g, '')
-  const options = {
-    host,
-    port: Number(url.port || (isSecure ? 443 : 80)),
-    noDelay: true,
-    autoSelectFamily: true,
-    autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_TIMEOUT_MS,
-  }
-  if (!isSecure) return netConnect(options)
-  return tlsConnect({
-    ...options,
-    secureContext: (trust as NodeTrust).trust,
-    // Said here, so that NODE_TLS_REJECT_UNAUTHORIZED has no say.
-    rejectUnauthorized: true,
-    ALPNProtocols: ['http/1.1'],
-    ...(isIP(host) === 0 ? { servername: host } : {}),
-  })
 }
 
 class NodeGatewaySocket implements GatewaySocket {
@@ -201,12 +172,17 @@ class NodeGatewaySocket implements GatewaySocket {
     socket
       .on('open', () => this.#tell(() => handler.gatewayOnOpen()))
       .on('message', this.#onMessage)
+      .on('pong', () => this.#tell(() => handler.gatewayOnPong()))
       .on('unexpected-response', (request, response) => {
         request.destroy()
-        this.#fail(refusedUpgrade(response))
+        this.#fail(upgradeRefused(response.statusCode ?? 0))
       })
-      .on('error', (error) => this.#fail(socketError(error, socket.readyState === WebSocket.CONNECTING)))
+      .on('error', (error) => this.#fail(this.#explain(error)))
       .on('close', (code) => this.#tell(() => handler.gatewayOnClose({ code })))
+  }
+
+  get queuedBytes(): number {
+    return this.#socket.bufferedAmount
   }
 
   send(message: Uint8Array): boolean {
@@ -214,6 +190,14 @@ class NodeGatewaySocket implements GatewaySocket {
     this.#socket.send(message, this.#onSent)
     this.#isWaiting = this.#socket.bufferedAmount >= this.#endpoint.highWaterMarkBytes
     return !this.#isWaiting
+  }
+
+  ping(): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.ping()
+  }
+
+  pong(): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.pong()
   }
 
   pauseReading(): void {
@@ -238,13 +222,19 @@ class NodeGatewaySocket implements GatewaySocket {
   readonly #onMessage = (data: WebSocket.RawData, isBinary: boolean): void => {
     if (this.#isLetGo) return
     if (isBinary) this.#handler.gatewayOnMessage(data as Buffer)
-    else this.#fail(new UpstreamProxyError('gateway-protocol-error', 'the gateway sent text', { side: 'remote' }))
+    else this.#fail(textReceived())
   }
 
   readonly #onSent = (): void => {
     if (!this.#isWaiting || this.#socket.bufferedAmount > this.#endpoint.lowWaterMarkBytes) return
     this.#isWaiting = false
     this.#tell(() => this.#handler.gatewayOnDrain())
+  }
+
+  #explain(error: Error): UpstreamProxyError {
+    if (error instanceof UpstreamProxyError) return error
+    const code = systemCode(error)
+    return this.#socket.readyState === WebSocket.CONNECTING ? dialFailed(code) : socketBroke(code || error.name)
   }
 
   /** The first failure is the last word of the socket. */
@@ -256,88 +246,4 @@ class NodeGatewaySocket implements GatewaySocket {
   #tell(event: () => void): void {
     if (!this.#isLetGo) event()
   }
-}
-
-function refusedUpgrade(response: IncomingMessage): UpstreamProxyError {
-  const { statusCode = 0 } = response
-  return new UpstreamProxyError(upgradeRefusalCode(statusCode), `the gateway answered the upgrade with ${statusCode}`, {
-    side: 'remote',
-  })
-}
-
-function upgradeRefusalCode(status: number): ErrorCode {
-  if (status === 401 || status === 403) return 'gateway-token-refused'
-  if (status === 429 || status === 503) return 'gateway-overloaded'
-  return 'gateway-upgrade-refused'
-}
-
-function socketError(error: Error, isConnecting: boolean): UpstreamProxyError {
-  const code = systemCode(error)
-  if (!isConnecting) {
-    return new UpstreamProxyError('gateway-protocol-error', `the WebSocket broke (${code || error.name})`, {
-      side: 'remote',
-    })
-  }
-  return dialError(code, 'the answer to the upgrade is not valid')
-}
-
-function dialError(code: string, detail: string): UpstreamProxyError {
-  const message = `the gateway cannot be reached (${code || detail})`
-  return new UpstreamProxyError(dialFailureCode(code), message, { side: 'remote' })
-}
-
-function dialFailureCode(code: string): ErrorCode {
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN' || code === 'EAI_FAIL' || code === 'ENODATA')
-    return 'gateway-dns-failed'
-  if (code === 'EMFILE' || code === 'ENFILE') return 'descriptors-exhausted'
-  if (isTlsCode(code)) return 'gateway-tls-failed'
-  return code === '' || code.startsWith('HPE_') ? 'gateway-upgrade-refused' : 'gateway-unreachable'
-}
-
-/** OpenSSL's names for a certificate that does not verify (openssl-verify(1)), and Node's own for TLS failures. */
-function isTlsCode(code: string): boolean {
-  return /^(?:ERR_TLS_|ERR_SSL_|EPROTO$|CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA|HOSTNAME_MISMATCH)/.test(
-    code,
-  )
-}
-
-// -- The CA download ---------------------------------------------------------------------------------------------------
-
-function download(url: URL, options: DownloadOptions): Promise<DownloadedAnswer> {
-  return new Promise((resolve, reject) => {
-    const send = url.protocol === 'https:' ? httpsRequest : httpRequest
-    const requestOptions: RequestOptions = {
-      method: 'GET',
-      agent: false,
-      headers: { Accept: 'application/x-pem-file, text/plain', Connection: 'close' },
-      createConnection: () => connectTo(url, options.trust),
-    }
-    const request = send(url, requestOptions, (response) => {
-      collect(response, options.maxBytes).then((body) => {
-        clearTimeout(timer)
-        resolve({ status: response.statusCode ?? 0, location: response.headers.location, body })
-      }, fail)
-    })
-    const fail = (error: unknown): void => {
-      clearTimeout(timer)
-      request.destroy()
-      reject(error instanceof UpstreamProxyError ? error : dialError(systemCode(error), 'no valid HTTP answer'))
-    }
-    const timer = setTimeout(() => {
-      fail(new UpstreamProxyError('ca-timeout', `${url.host} did not serve its CA within ${options.timeoutMs} ms`))
-    }, options.timeoutMs)
-    request.on('error', fail).end()
-  })
-}
-
-async function collect(response: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
-  const pieces: Buffer[] = []
-  let length = 0
-  for await (const piece of response as AsyncIterable<Buffer>) {
-    length += piece.length
-    if (length > maxBytes) throw new UpstreamProxyError('ca-invalid', `the answer is longer than ${maxBytes} bytes`)
-    pieces.push(piece)
-  }
-  if (!response.complete) throw new UpstreamProxyError('gateway-unreachable', 'the CA download was cut off')
-  return Buffer.concat(pieces)
 }

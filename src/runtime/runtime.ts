@@ -37,8 +37,14 @@ export interface Listener {
 
 /** One WebSocket to the gateway. */
 export interface GatewaySocket {
-  /** Sends `payload` as one binary message; false: wait for `gatewayOnDrain` before the next. */
+  /** Bytes that the system has not taken yet. */
+  readonly queuedBytes: number
+  /** Sends `message` as one binary message; false: wait for `gatewayOnDrain` before the next. */
   send(message: Uint8Array): boolean
+  /** Asks for a pong (RFC 6455, section 5.5.2). */
+  ping(): void
+  /** A pong that nobody asked for (RFC 6455, section 5.5.3): a sign of life to whatever is on the way. */
+  pong(): void
   pauseReading(): void
   resumeReading(): void
   /** Close frame 1000 behind everything queued. */
@@ -56,6 +62,7 @@ export interface GatewayEnd {
 export interface GatewayHandler {
   gatewayOnOpen(): void
   gatewayOnMessage(message: Uint8Array): void
+  gatewayOnPong(): void
   gatewayOnDrain(): void
   /** The WebSocket could not be opened, or broke a rule of its protocol. */
   gatewayOnFailure(error: UpstreamProxyError): void
@@ -67,9 +74,25 @@ export interface Trust {
   readonly trust: unknown
 }
 
-/** How the WebSockets of one gateway are opened. */
-export interface GatewayEndpoint {
+/** A proxy that stands between this machine and the gateway. */
+export interface EgressProxy {
+  /** `http:` or `https:`, without user name and password. */
+  readonly url: URL
+  /** Value of Proxy-Authorization. */
+  readonly authorization: string | undefined
+}
+
+/** How the gateway is reached. */
+export interface GatewayRoute {
   readonly trust: Trust
+  /** undefined: directly. */
+  readonly egress: EgressProxy | undefined
+  /** Milliseconds for the egress proxy to accept the connection and answer. */
+  readonly egressTimeoutMs: number
+}
+
+/** How the WebSockets of one gateway are opened. */
+export interface GatewayEndpoint extends GatewayRoute {
   /** The largest message that is accepted. */
   readonly maxReceivedMessageBytes: number
   /** Bytes that may wait in one direction before the other side is made to wait, and where it goes on. */
@@ -93,8 +116,7 @@ export interface DownloadedAnswer {
 }
 
 /** How a download is bounded. */
-export interface DownloadOptions {
-  readonly trust: Trust
+export interface DownloadLimits {
   readonly timeoutMs: number
   readonly maxBytes: number
 }
@@ -110,5 +132,5 @@ export interface Runtime {
   createTrust(certificates: string | undefined): Trust
   createGatewayDialer(endpoint: GatewayEndpoint): GatewayDialer
   /** GET without following redirects. Rejects with an UpstreamProxyError. */
-  download(url: URL, options: DownloadOptions): Promise<DownloadedAnswer>
+  download(url: URL, route: GatewayRoute, limits: DownloadLimits): Promise<DownloadedAnswer>
 }

@@ -1,0 +1,66 @@
+// Whether the gateway is still there: pings, and what counts as a sign of life.
+//
+// Rules:
+// - A ping goes out every `pingIntervalMs`. Two in a row without an answer, and nothing else heard within `pongTimeoutMs`
+//   of the second: the gateway is dead.
+// - Whatever comes in, and whatever the gateway takes of the upload, is an answer too.
+// - While reading is paused no pong can come in, so the count stands still, and an unsolicited pong goes out instead, for
+//   middleboxes that cut what is silent.
+// - While the upload waits for the gateway its pongs wait too (a gateway that holds back does not read pings either), so
+//   only the longer `stallTimeoutMs` without any progress counts.
+
+import type { RelayLimits } from './limits.js'
+
+/** What is known about the tunnel at one moment. */
+export interface VitalSigns {
+  /** Changes whenever bytes move between here and the gateway, in either direction. */
+  readonly movedBytes: number
+  readonly isReadingPaused: boolean
+  readonly queuedBytes: number
+}
+
+export type KeepaliveAction = 'none' | 'ping' | 'pong' | 'dead'
+
+/** The keepalive of one WebSocket. It is asked from time to time and has no timer. */
+export class Keepalive {
+  readonly #limits: RelayLimits
+  #movedBytes = 0
+  #unanswered = 0
+  #lastSentAt: number
+  #lastHeardAt: number
+
+  constructor(limits: RelayLimits, now: number) {
+    this.#limits = limits
+    this.#lastSentAt = now
+    this.#lastHeardAt = now
+  }
+
+  /** A pong came in. */
+  onPong(now: number): void {
+    this.#heard(now)
+  }
+
+  /** What to do now. */
+  check(now: number, signs: VitalSigns): KeepaliveAction {
+    if (signs.movedBytes !== this.#movedBytes || signs.isReadingPaused) {
+      this.#movedBytes = signs.movedBytes
+      this.#heard(now)
+    }
+    if (this.#isDead(now, signs)) return 'dead'
+    if (now - this.#lastSentAt < this.#limits.pingIntervalMs) return 'none'
+    this.#lastSentAt = now
+    if (signs.isReadingPaused) return 'pong'
+    this.#unanswered++
+    return 'ping'
+  }
+
+  #heard(now: number): void {
+    this.#unanswered = 0
+    this.#lastHeardAt = now
+  }
+
+  #isDead(now: number, { queuedBytes }: VitalSigns): boolean {
+    if (queuedBytes > 0) return now - this.#lastHeardAt >= this.#limits.stallTimeoutMs
+    return this.#unanswered >= 2 && now - this.#lastSentAt >= this.#limits.pongTimeoutMs
+  }
+}

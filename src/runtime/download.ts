@@ -1,0 +1,48 @@
+// One small GET with limits of size and time, over whatever connection the runtime's adapter makes.
+
+import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { systemCode, UpstreamProxyError } from '../errors.js'
+import { dialFailed } from './failures.js'
+import type { DownloadedAnswer, DownloadLimits } from './runtime.js'
+
+/** GET `url`; `connection` says how it is reached and whom to trust. */
+export function download(url: URL, connection: RequestOptions, limits: DownloadLimits): Promise<DownloadedAnswer> {
+  return new Promise((resolve, reject) => {
+    const send = url.protocol === 'https:' ? httpsRequest : httpRequest
+    const headers = { Accept: 'application/x-pem-file, text/plain', Connection: 'close' }
+    const request = send(url, { method: 'GET', headers, ...connection }, (response) => {
+      collect(response, limits.maxBytes).then((body) => {
+        clearTimeout(timer)
+        resolve({ status: response.statusCode ?? 0, location: response.headers.location, body })
+      }, fail)
+    })
+    const fail = (error: unknown): void => {
+      clearTimeout(timer)
+      request.destroy()
+      reject(error instanceof UpstreamProxyError ? error : dialFailed(systemCode(error)))
+    }
+    const timer = setTimeout(() => fail(downloadTimeout(url, limits)), limits.timeoutMs)
+    request.on('error', fail).end()
+  })
+}
+
+/** The download took too long. */
+export function downloadTimeout(url: URL, limits: DownloadLimits): UpstreamProxyError {
+  return new UpstreamProxyError('ca-timeout', `${url.host} did not serve its CA within ${limits.timeoutMs} ms`, {
+    side: 'remote',
+  })
+}
+
+/** Reads a body up to a limit; memory is taken for what came, not for what was announced. */
+async function collect(response: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = []
+  let length = 0
+  for await (const piece of response as AsyncIterable<Uint8Array>) {
+    length += piece.length
+    if (length > maxBytes) throw new UpstreamProxyError('ca-invalid', `the answer is longer than ${maxBytes} bytes`)
+    pieces.push(piece)
+  }
+  if (!response.complete) throw new UpstreamProxyError('gateway-unreachable', 'the CA download was cut off')
+  return Buffer.concat(pieces)
+}

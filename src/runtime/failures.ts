@@ -1,0 +1,85 @@
+// Foreign failures on the way to the gateway, turned into our errors by their own codes.
+
+import { type ErrorCode, UpstreamProxyError } from '../errors.js'
+import type { EgressProxy } from './runtime.js'
+
+/** The gateway answered the upgrade with something other than 101. */
+export function upgradeRefused(status: number): UpstreamProxyError {
+  return new UpstreamProxyError(upgradeRefusalCode(status), `the gateway answered the upgrade with ${status}`, {
+    side: 'remote',
+  })
+}
+
+function upgradeRefusalCode(status: number): ErrorCode {
+  if (status === 401 || status === 403) return 'gateway-token-refused'
+  if (status === 429 || status === 503) return 'gateway-overloaded'
+  return 'gateway-upgrade-refused'
+}
+
+/**
+ * No connection to the gateway, or none that speaks HTTP.
+ * @param code of the system, of OpenSSL or of the HTTP parser; '' when there is none
+ */
+export function dialFailed(code: string): UpstreamProxyError {
+  const message = `the gateway cannot be reached (${code || 'its answer is not valid HTTP'})`
+  return new UpstreamProxyError(dialFailureCode(code), message, { side: 'remote' })
+}
+
+function dialFailureCode(code: string): ErrorCode {
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN' || code === 'EAI_FAIL' || code === 'ENODATA')
+    return 'gateway-dns-failed'
+  if (code === 'EMFILE' || code === 'ENFILE') return 'descriptors-exhausted'
+  if (isTlsCode(code)) return 'gateway-tls-failed'
+  return code === '' || code.startsWith('HPE_') ? 'gateway-upgrade-refused' : 'gateway-unreachable'
+}
+
+/** OpenSSL's names for a certificate that does not verify (openssl-verify(1)), and the runtimes' own for TLS failures. */
+function isTlsCode(code: string): boolean {
+  return /^(?:ERR_TLS_|ERR_SSL_|EPROTO$|CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA|HOSTNAME_MISMATCH)/.test(
+    code,
+  )
+}
+
+/** A WebSocket that was open broke a rule of its protocol, or its connection did. */
+export function socketBroke(code: string): UpstreamProxyError {
+  return new UpstreamProxyError('gateway-protocol-error', `the WebSocket broke (${code})`, { side: 'remote' })
+}
+
+/** Messages of the tunnel are binary. */
+export function textReceived(): UpstreamProxyError {
+  return new UpstreamProxyError('gateway-protocol-error', 'the gateway sent text', { side: 'remote' })
+}
+
+// -- The egress proxy on the way --------------------------------------------------------------------------------------------
+
+/** No connection to the egress proxy, or none that speaks HTTP. */
+export function egressUnreachable({ url }: EgressProxy, why: string): UpstreamProxyError {
+  return new UpstreamProxyError('egress-unreachable', `the egress proxy ${url.host} cannot be reached (${why})`, {
+    side: 'remote',
+  })
+}
+
+/** The egress proxy was silent for too long. */
+export function egressTimeout({ url }: EgressProxy, timeoutMs: number): UpstreamProxyError {
+  return new UpstreamProxyError(
+    'egress-timeout',
+    `the egress proxy ${url.host} did not answer within ${timeoutMs} ms`,
+    {
+      side: 'remote',
+    },
+  )
+}
+
+/** The egress proxy answered the CONNECT with 407 (RFC 9110, section 15.5.8). */
+export function egressAuthenticationRequired(): UpstreamProxyError {
+  return new UpstreamProxyError('egress-authentication-required', 'the egress proxy wants other credentials (407)', {
+    side: 'remote',
+  })
+}
+
+/** The egress proxy answered the CONNECT with something other than 2xx. */
+export function egressRefused(what: string): UpstreamProxyError {
+  return new UpstreamProxyError('egress-refused', `the egress proxy refused the way to the gateway with ${what}`, {
+    side: 'remote',
+  })
+}
