@@ -9,7 +9,6 @@ import type { Logger } from '../log.js'
 import { type Authority, formatAuthority } from '../protocol/authority.js'
 import { ChunkDecodeError, decodeChunk } from '../protocol/chunk.js'
 import { ConnectHeadParser, encodeConnectHead } from '../protocol/connect-head.js'
-import { encodeMessages } from '../protocol/frame.js'
 import { GatewayAnswerParser } from '../protocol/gateway-answer.js'
 import { nextTunnelState, type TunnelEvent, type TunnelState } from '../protocol/tunnel-state.js'
 import type { ClientConnection, ClientHandler, GatewayEnd, GatewayHandler, GatewaySocket } from '../runtime/runtime.js'
@@ -179,15 +178,7 @@ export class Tunnel implements ClientHandler, GatewayHandler {
   #upload(bytes: Uint8Array): void {
     this.#bytesUp += bytes.length
     this.#context.monitor.countUp(bytes.length)
-    this.#send(bytes)
-  }
-
-  #send(bytes: Uint8Array): void {
-    let mayGoOn = true
-    for (const message of encodeMessages(bytes, this.#context.limits.maxSentMessageBytes)) {
-      mayGoOn = this.#gateway?.send(message) ?? true
-    }
-    if (!mayGoOn) this.#pauseUpload()
+    if (this.#gateway?.send(bytes) === false) this.#pauseUpload()
   }
 
   #pauseUpload(): void {
@@ -446,9 +437,9 @@ export class Tunnel implements ClientHandler, GatewayHandler {
       this.#context.monitor.countUp(bytes.length)
     }
     const first = Buffer.concat([head, ...held])
-    this.#send(first)
-    for (const secret of [credential, head, first]) secret.fill(0)
     this.#resumeUpload()
+    if (this.#gateway?.send(first) === false) this.#pauseUpload()
+    for (const secret of [credential, head]) secret.fill(0)
   }
 
   #enterEnding(event: TunnelEvent): void {

@@ -10,6 +10,7 @@
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { systemCode, UpstreamProxyError } from '../errors.js'
+import { encodeMessages } from '../protocol/frame.js'
 import { download, downloadTimeout } from './download.js'
 import {
   dialFailed,
@@ -347,9 +348,10 @@ class BunGatewaySocket implements GatewaySocket {
     return this.#socket.bufferedAmount
   }
 
-  send(message: Uint8Array): boolean {
+  send(payload: Uint8Array): boolean {
     if (this.#socket.readyState !== OPEN) return true
-    this.#socket.send(message)
+    const messages = encodeMessages(payload, this.#endpoint.maxSentMessageBytes)
+    for (const message of messages) this.#socket.send(message)
     if (this.#socket.bufferedAmount < this.#endpoint.highWaterMarkBytes) return true
     this.#dialer.awaitDrain(this)
     return false

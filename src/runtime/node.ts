@@ -7,6 +7,7 @@ import type { RequestOptions } from 'node:http'
 import { type AddressInfo, createServer, type connect as netConnect, type Server, type Socket } from 'node:net'
 import { type ClientOptions, WebSocket } from 'ws'
 import { systemCode, UpstreamProxyError } from '../errors.js'
+import { encodeMessages } from '../protocol/frame.js'
 import { download } from './download.js'
 import { dialFailed, socketBroke, textReceived, upgradeRefused } from './failures.js'
 import { connectTo, NodeTrust } from './node-connect.js'
@@ -185,9 +186,10 @@ class NodeGatewaySocket implements GatewaySocket {
     return this.#socket.bufferedAmount
   }
 
-  send(message: Uint8Array): boolean {
+  send(payload: Uint8Array): boolean {
     if (this.#socket.readyState !== WebSocket.OPEN) return true
-    this.#socket.send(message, this.#onSent)
+    const messages = encodeMessages(payload, this.#endpoint.maxSentMessageBytes)
+    for (const message of messages) this.#socket.send(message, this.#onSent)
     this.#isWaiting = this.#socket.bufferedAmount >= this.#endpoint.highWaterMarkBytes
     return !this.#isWaiting
   }

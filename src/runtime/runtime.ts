@@ -39,8 +39,8 @@ export interface Listener {
 export interface GatewaySocket {
   /** Bytes that the system has not taken yet. */
   readonly queuedBytes: number
-  /** Sends `message` as one binary message; false: wait for `gatewayOnDrain` before the next. */
-  send(message: Uint8Array): boolean
+  /** Sends `payload` in chunks, a message each; false: wait for `gatewayOnDrain` before the next. The bytes are given away. */
+  send(payload: Uint8Array): boolean
   /** Asks for a pong (RFC 6455, section 5.5.2). */
   ping(): void
   /** A pong that nobody asked for (RFC 6455, section 5.5.3): a sign of life to whatever is on the way. */
@@ -93,7 +93,8 @@ export interface GatewayRoute {
 
 /** How the WebSockets of one gateway are opened. */
 export interface GatewayEndpoint extends GatewayRoute {
-  /** The largest message that is accepted. */
+  /** The largest message that is sent, and the largest that is accepted. */
+  readonly maxSentMessageBytes: number
   readonly maxReceivedMessageBytes: number
   /** Bytes that may wait in one direction before the other side is made to wait, and where it goes on. */
   readonly highWaterMarkBytes: number
