@@ -93,7 +93,8 @@ export function parseGatewayConfig(text: string, origin: ConfigOrigin): GatewayC
     throw new GatewayConfigError(origin.file, [problem])
   }
   const result = configSchema.safeParse(document.toJS() ?? {})
-  if (!result.success) return fail(result.error.issues.flatMap(schemaProblems))
+  if (!result.success)
+    return fail(result.error.issues.flatMap((issue) => schemaProblems(issue, (path) => document.hasIn(path))))
   const resolver = new Resolver(origin)
   const config = resolver.resolve(result.data)
   return resolver.problems.length > 0 ? fail(resolver.problems) : config
@@ -104,18 +105,14 @@ function yamlMessage(code: string): string {
 }
 
 /** A key that is not known is reported at the key itself. */
-function schemaProblems(issue: z.core.$ZodIssue): ConfigProblem[] {
+function schemaProblems(issue: z.core.$ZodIssue, isPresent: (path: ConfigPath) => boolean): ConfigProblem[] {
   const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({ path: [...path, key], message: 'is not a known key' }))
   }
   if (issue.code === 'invalid_key') return [{ path, message: issue.issues[0]?.message ?? issue.message }]
-  if (issue.code === 'invalid_type' && issue.input === undefined) return [{ path, message: missing(issue) }]
+  if (issue.code === 'invalid_type') return [{ path, message: isPresent(path) ? issue.message : 'is missing' }]
   return [{ path, message: issue.message }]
-}
-
-function missing(issue: z.core.$ZodIssueInvalidType): string {
-  return issue.message.startsWith('must') ? `is missing; ${issue.message}` : 'is missing or of the wrong kind'
 }
 
 /** Reads what the config names; collects problems instead of stopping at the first. */

@@ -30,8 +30,12 @@ export interface UpgradeRefusal {
 }
 
 /** Opens the WebSocket; resolves with how it was refused when it was. */
-export function upgrade(url: string, headers: Record<string, string>): Promise<WebSocket | UpgradeRefusal> {
-  const socket = new WebSocket(url, { headers, perMessageDeflate: false })
+export function upgrade(
+  url: string,
+  headers: Record<string, string>,
+  ca?: string,
+): Promise<WebSocket | UpgradeRefusal> {
+  const socket = new WebSocket(url, { headers, perMessageDeflate: false, ...(ca !== undefined && { ca }) })
   return new Promise((resolve, reject) => {
     socket.once('error', reject)
     socket.once('open', () => resolve(socket))
@@ -54,7 +58,8 @@ export class WireStream extends Duplex {
   readonly messageSizes: number[] = []
 
   constructor(socket: WebSocket) {
-    super({ allowHalfOpen: false })
+    // Half open: node's TLS drops what it has not handed on yet when the stream under it closes by itself.
+    super({ allowHalfOpen: true })
     this.socket = socket
     this.on('error', () => {})
     this.closeCode = new Promise((resolve) => socket.on('close', resolve))
@@ -95,12 +100,10 @@ export function connectHead(authority: string, credentials: Credentials): string
   return `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\nProxy-Authorization: Basic ${basic}\r\n\r\n`
 }
 
-/** Opens a WebSocket without sending a head. */
-export async function openWire(tunnelUrl: string, token: string): Promise<WireStream> {
-  const socket = await upgrade(tunnelUrl, {
-    authorization: `Bearer ${token}`,
-    'content-type': 'application/proto',
-  })
+/** Opens a WebSocket without sending a head; `ca` is for a gateway with TLS of its own. */
+export async function openWire(tunnelUrl: string, token: string, ca?: string): Promise<WireStream> {
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/proto' }
+  const socket = await upgrade(tunnelUrl, headers, ca)
   if (!(socket instanceof WebSocket)) throw new Error(`the upgrade was refused with ${socket.status}`)
   return new WireStream(socket)
 }
@@ -114,8 +117,8 @@ export interface ConnectAnswer {
 }
 
 /** Sends a head (or whatever it is) and reads the answer. */
-export async function sendHead(tunnelUrl: string, token: string, head: string): Promise<ConnectAnswer> {
-  const stream = await openWire(tunnelUrl, token)
+export async function sendHead(tunnelUrl: string, token: string, head: string, ca?: string): Promise<ConnectAnswer> {
+  const stream = await openWire(tunnelUrl, token, ca)
   stream.write(head)
   return readAnswer(stream)
 }
@@ -134,8 +137,13 @@ export async function readAnswer(stream: WireStream): Promise<ConnectAnswer> {
 }
 
 /** CONNECT with the right credentials. */
-export function connect(tunnelUrl: string, credentials: Credentials, authority: string): Promise<ConnectAnswer> {
-  return sendHead(tunnelUrl, credentials.token, connectHead(authority, credentials))
+export function connect(
+  tunnelUrl: string,
+  credentials: Credentials,
+  authority: string,
+  ca?: string,
+): Promise<ConnectAnswer> {
+  return sendHead(tunnelUrl, credentials.token, connectHead(authority, credentials), ca)
 }
 
 function nextBytes(stream: Duplex): Promise<Buffer> {

@@ -2,13 +2,16 @@
 // Entry of the command line: picks the command, turns what it throws into a message and an exit code.
 
 import { readFileSync } from 'node:fs'
-import { ca } from './ca.js'
 import { type Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, type Streams, UsageError } from './command.js'
 import { MAIN_HELP } from './help.js'
-import { check, serve } from './serve.js'
-import { token } from './token.js'
 
-const COMMANDS: Readonly<Record<string, Command>> = { serve, check, token, ca }
+/** Loaded when called: the certificate library alone takes a third of a second. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import('./serve.js')).serve,
+  check: async () => (await import('./serve.js')).check,
+  token: async () => (await import('./token.js')).token,
+  ca: async () => (await import('./ca.js')).ca,
+}
 
 const streams: Streams = {
   stdin: process.stdin,
@@ -26,8 +29,9 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     streams.out(`${readVersion()}\n`)
     return EXIT_OK
   }
-  const command = Object.hasOwn(COMMANDS, name ?? '') ? COMMANDS[name as string] : undefined
-  if (command === undefined) throw new UsageError('', name === undefined ? 'a command is missing' : 'no such command')
+  const load = Object.hasOwn(COMMANDS, name ?? '') ? COMMANDS[name as string] : undefined
+  if (load === undefined) throw new UsageError('', name === undefined ? 'a command is missing' : 'no such command')
+  const command = await load()
   return command(args, streams)
 }
 

@@ -1,0 +1,119 @@
+// Large bodies: equal by hash, and never in memory. The gateway runs in a process of its own, whose peak is looked at.
+
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { type TestContext, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { deterministicBytes, digest, startHttpsOrigin } from '../support/https-origin.js'
+import { createTestCa } from '../support/test-ca.js'
+import { requestOver, responseOf, textOf } from './fixture.js'
+import { connect, startTls } from './wire-client.js'
+
+const MAIN = fileURLToPath(new URL('../../../gateway/dist/cli/main.js', import.meta.url))
+const CREDENTIALS = { session: 's', token: 'the-token' }
+const BODY_BYTES = 64 * 1_048_576
+/** What a gateway that collected the body would take at the least. */
+const MAX_GROWTH_BYTES = BODY_BYTES
+
+interface Served {
+  readonly child: ChildProcess
+  readonly originRoot: string
+  readonly interceptionRoot: string
+  readonly tunnelUrl: string
+}
+
+async function serve(context: TestContext): Promise<Served> {
+  const folder = await mkdtemp(join(tmpdir(), 'gateway-streaming-'))
+  context.after(() => rm(folder, { recursive: true }))
+  const [originCa, interceptionCa] = [await createTestCa(), await createTestCa()]
+  const names = ['api.example.com', 'plain.example.com']
+  const origin = await startHttpsOrigin(await originCa.serverCertificate(...names))
+  context.after(() => origin.close())
+  await writeFile(join(folder, 'ca.pem'), interceptionCa.rootPem)
+  await writeFile(join(folder, 'ca.key'), interceptionCa.rootKeyPem)
+  await writeFile(join(folder, 'origin-root.pem'), originCa.rootPem)
+  await writeFile(join(folder, 'token'), CREDENTIALS.token)
+  const config = {
+    listen: '127.0.0.1:0',
+    ca: { certificate: 'ca.pem', key: 'ca.key' },
+    sessions: [{ id: CREDENTIALS.session, tokenFile: 'token' }],
+    upstream: {
+      caFiles: ['origin-root.pem'],
+      connectTo: Object.fromEntries(names.map((name) => [`${name}:443`, origin.address])),
+    },
+    hosts: { 'api.example.com': [{ transform: [{ headers: { 'x-key': 'secret' } }] }] },
+  }
+  await writeFile(join(folder, 'gateway.json'), JSON.stringify(config))
+  const child = spawn(process.execPath, [MAIN, 'serve', '--config', join(folder, 'gateway.json')], { stdio: 'pipe' })
+  context.after(async () => {
+    child.kill('SIGKILL')
+    await once(child, 'close')
+  })
+  child.stdout.resume()
+  const [line] = (await once(child.stderr, 'data')) as [Buffer]
+  const url = line.toString().trim().split(' ').at(-1) as string
+  const tunnelUrl = `${url.replace('http', 'ws')}/upstreamproxy/ws`
+  return { child, originRoot: originCa.rootPem, interceptionRoot: interceptionCa.rootPem, tunnelUrl }
+}
+
+async function open({ tunnelUrl, interceptionRoot, originRoot }: Served, host: string) {
+  const { stream } = await connect(tunnelUrl, CREDENTIALS, `${host}:443`)
+  return startTls(stream, host === 'api.example.com' ? interceptionRoot : originRoot, host)
+}
+
+async function download(served: Served, host: string, path: string, isSlow: boolean) {
+  const request = requestOver(await open(served, host), { path, headers: { host } })
+  request.end()
+  const response = await responseOf(request)
+  return digest(isSlow ? slowly(response) : response)
+}
+
+/** Reads with a pause for every piece, far slower than the origin sends. */
+async function* slowly(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  for await (const piece of source) {
+    for (let turn = 0; turn < 20; turn++) await nextTurn()
+    yield piece
+  }
+}
+
+async function upload(served: Served, host: string, headers: Record<string, string>) {
+  const request = requestOver(await open(served, host), {
+    method: 'POST',
+    path: '/upload',
+    headers: { host, ...headers },
+  })
+  const answer = responseOf(request)
+  Readable.from(deterministicBytes(BODY_BYTES)).pipe(request)
+  return JSON.parse(await textOf(await answer))
+}
+
+/** Peak resident memory in bytes (proc_pid_status(5), VmHWM). */
+async function peakMemory({ child }: Served): Promise<number> {
+  const status = await readFile(`/proc/${child.pid}/status`, 'utf8')
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
+}
+
+const isLinux = process.platform === 'linux'
+
+for (const host of ['api.example.com', 'plain.example.com']) {
+  const mode = host === 'api.example.com' ? 'intercepted' : 'spliced'
+  test(`64 MiB are equal by hash in either direction, ${mode}, without being collected`, async (context) => {
+    const served = await serve(context)
+    const expected = await digest(Readable.from(deterministicBytes(BODY_BYTES)))
+    assert.equal((await download(served, host, '/bytes/4000000', false)).bytes, 4_000_000)
+    const before = isLinux ? await peakMemory(served) : 0
+    assert.deepEqual(await download(served, host, `/bytes/${BODY_BYTES}`, true), expected)
+    assert.deepEqual(await download(served, host, `/chunked/${BODY_BYTES}`, false), expected)
+    assert.deepEqual(await upload(served, host, { 'content-length': String(BODY_BYTES) }), expected)
+    assert.deepEqual(await upload(served, host, {}), expected)
+    const growth = isLinux ? (await peakMemory(served)) - before : 0
+    context.diagnostic(`${mode}: the gateway's peak grew by ${Math.round(growth / 1_048_576)} MiB`)
+    assert.ok(growth < MAX_GROWTH_BYTES, `the gateway's memory grew by ${growth} bytes`)
+  })
+}
