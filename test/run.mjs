@@ -1,0 +1,29 @@
+// Runs the tests with node:test: all of them, or those whose path holds one of the words given. It goes by the sources, so
+// that what an earlier build left in test/dist is not run.
+
+import { spawn } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const folder = fileURLToPath(new URL('.', import.meta.url))
+const words = process.argv.slice(2)
+
+const files = readdirSync(folder, { recursive: true })
+  .map(String)
+  .filter((path) => path.endsWith('.test.ts') && !path.startsWith('dist'))
+  .filter((path) => words.length === 0 || words.some((word) => path.includes(word)))
+  .map((path) => join(folder, 'dist', path.replace(/\.ts$/, '.js')))
+  .sort()
+
+if (files.length === 0) {
+  process.stderr.write(`no test matches ${words.join(' ')}\n`)
+  process.exit(1)
+}
+
+const options = ['--test', '--test-reporter=spec', '--test-concurrency=2']
+const runner = spawn(process.execPath, [...options, ...files], { stdio: 'inherit' })
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => runner.kill(signal))
+runner.once('exit', (code, signal) => {
+  process.exitCode = signal === null ? code : 1
+})
