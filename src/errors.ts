@@ -24,6 +24,13 @@ export const ERROR_CODES = {
   'harden-failed': { hint: 'allow prctl(2) in the seccomp profile of the container' },
   'process-traced': { hint: 'start the process without strace, gdb or another tracer' },
   'debugger-open': { hint: 'start the process without --inspect and without NODE_OPTIONS that open the inspector' },
+  'dump-enabled': {
+    hint: 'start the process without options that write heap snapshots or TLS keys, NODE_OPTIONS included',
+  },
+  'debug-output': { hint: 'unset NODE_DEBUG and BUN_CONFIG_VERBOSE_FETCH: they would print the token' },
+  'working-directory-unsafe': {
+    hint: 'start Bun in another folder, or with --config=/dev/null --no-env-file: files of the working directory decide here',
+  },
   'hardening-unsupported': {
     hint: 'only Linux can hide the process memory; elsewhere keep the agent under another user',
   },

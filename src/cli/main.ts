@@ -2,6 +2,7 @@
 // The command line: which command, and what its end means as an exit code. Only errors and warnings go to stderr.
 
 import { readFileSync } from 'node:fs'
+import { systemCode } from '../errors.js'
 import { UsageError } from './arguments.js'
 import { doctorCommand } from './doctor.js'
 import { USAGE } from './help.js'
@@ -33,10 +34,22 @@ function readVersion(): string {
   return (JSON.parse(file) as { version: string }).version
 }
 
+// A reader that has seen enough (`doctor | head`) is no failure of ours. Node tells it by an event, Bun by a throw.
+process.stdout.on('error', endOnBrokenPipe)
+
+function endOnBrokenPipe(error: unknown): void {
+  if (systemCode(error) !== 'EPIPE') throw error
+  process.exit()
+}
+
 try {
   process.exitCode = await main(process.argv.slice(2))
 } catch (error) {
-  if (!(error instanceof UsageError)) throw error
+  if (!(error instanceof UsageError)) endOnBrokenPipe(error)
+  else reportUsageError(error)
+}
+
+function reportUsageError(error: UsageError): void {
   process.stderr.write(`ccr-upstream-proxy: ${error.message}; see ccr-upstream-proxy --help\n`)
   process.exitCode = 2
 }

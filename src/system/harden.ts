@@ -1,11 +1,11 @@
-// What keeps a process of the same user out of this one's memory, done before the token is read: the debugger's doors are
-// shut, the process is made non-dumpable (prctl(2), PR_SET_DUMPABLE; ptrace(2), "Ptrace access mode checking") and it is
-// made sure that nobody was watching already. doc/security.md says what this does not stop.
+// What keeps a process of the same user out of this one's memory, done before the token is read: the debugger's signals
+// are taken, the process is made non-dumpable (prctl(2), PR_SET_DUMPABLE; ptrace(2), "Ptrace access mode checking"), and
+// it is made sure that nobody was watching already. doc/security.md says what this does not stop.
 
 import { readFileSync } from 'node:fs'
-import { url as inspectorUrl } from 'node:inspector'
 import type { Addon } from '../addon.js'
 import { UpstreamProxyError } from '../errors.js'
+import { assertNoOpenDoor, thisStart } from './doors.js'
 
 /** What was done to the process. */
 export interface Hardening {
@@ -15,7 +15,8 @@ export interface Hardening {
 
 /**
  * Hardens this process and makes sure of it.
- * @throws {UpstreamProxyError} `harden-failed`, `process-traced` or `debugger-open`, with the process as it was
+ * @throws {UpstreamProxyError} `harden-failed`, `process-traced`, or what assertNoOpenDoor() says; then with the process
+ *   as it was
  */
 export function hardenProcess(addon: Addon): Hardening {
   const dumpableBefore = addon.getDumpable()
@@ -28,7 +29,7 @@ export function hardenProcess(addon: Addon): Hardening {
   try {
     becomeNonDumpable(addon)
     assertNotTraced()
-    assertNoDebugger()
+    assertNoOpenDoor(thisStart())
   } catch (error) {
     undo()
     throw error
@@ -51,8 +52,4 @@ function assertNotTraced(): void {
   const tracer = /^TracerPid:\s*(\d+)$/m.exec(status)?.[1]
   if (tracer === undefined) throw new UpstreamProxyError('harden-failed', '/proc/self/status names no TracerPid')
   if (tracer !== '0') throw new UpstreamProxyError('process-traced', `process ${tracer} traces this one`)
-}
-
-function assertNoDebugger(): void {
-  if (inspectorUrl() !== undefined) throw new UpstreamProxyError('debugger-open', 'the inspector is open')
 }
