@@ -5,8 +5,10 @@
     'target_name': 'ccr_upstream_proxy',
     'sources': [
       'native/addon.cc',
-      'native/chunk_header.cc',
       'native/file_facts.cc',
+      'native/frame_encoder.cc',
+      'native/frame_layout.cc',
+      'native/mask.cc',
       'native/process.cc',
       'native/secret_memory.cc',
       'native/token_file.cc',

@@ -2,9 +2,17 @@
 
 #include <napi.h>
 
-#include "chunk_header.h"
+#include "frame_encoder.h"
 #include "process.h"
 #include "token_file.h"
+
+/** A function that is written against Node-API itself. */
+static void SetFunction(Napi::Env env, Napi::Object exports, const char* name, napi_callback callback) {
+  napi_value function = nullptr;
+  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function) == napi_ok) {
+    exports.Set(name, function);
+  }
+}
 
 static Napi::Object InitAddon(Napi::Env env, Napi::Object exports) {
   // Kept per environment, not in a static: workers load the addon again. The environment deletes it at its end.
@@ -13,7 +21,7 @@ static Napi::Object InitAddon(Napi::Env env, Napi::Object exports) {
   exports.Set("setDumpable", Napi::Function::New<SetDumpable>(env, "setDumpable"));
   exports.Set("getDumpable", Napi::Function::New<GetDumpable>(env, "getDumpable"));
   exports.Set("openTokenFile", Napi::Function::New<OpenTokenFile>(env, "openTokenFile"));
-  exports.Set("writeChunkHeader", Napi::Function::New<WriteChunkHeader>(env, "writeChunkHeader"));
+  SetFunction(env, exports, "encodeFrames", EncodeFrames);
   return exports;
 }
 

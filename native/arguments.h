@@ -16,6 +16,9 @@ inline bool IsBytes(const Napi::Value& value) {
   return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
 }
 
+// Number.MAX_SAFE_INTEGER: any number beyond it is no index.
+inline constexpr double kMaxOffset = 9007199254740991.0;
+
 /** Whether a JavaScript number is a whole one from 0 to `max`, and so can be cast; false for NaN. */
 inline bool IsWholeNumber(double number, double max) {
   return number >= 0 && number <= max && number == static_cast<double>(static_cast<uint64_t>(number));

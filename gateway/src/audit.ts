@@ -1,7 +1,7 @@
 // The audit: one JSON line per intercepted request, per spliced tunnel and per refused CONNECT. Names of injected
 // headers are in it, values never; of a path the query is left out, because queries carry credentials.
 
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs'
+import { closeSync, openSync, writeSync } from 'node:fs'
 import type { RefusalCode } from './refusal.js'
 
 interface AuditCommon {
@@ -82,10 +82,7 @@ export function openAudit(target: AuditTarget): AuditSink {
   if (target === 'stdout') return descriptorSink(1, () => {})
   if (target === 'stderr') return descriptorSink(2, () => {})
   const descriptor = openSync(target.file, 'a', 0o600)
-  return descriptorSink(descriptor, () => {
-    fsyncSync(descriptor)
-    closeSync(descriptor)
-  })
+  return descriptorSink(descriptor, () => closeSync(descriptor))
 }
 
 /** A sink that hands records to a function, for programs that embed the gateway. */

@@ -162,7 +162,10 @@ class Exchange {
     upstreamResponse.on('error', () => this.#onUpstreamAborted())
     this.#response.sendDate = false
     this.#response.writeHead(statusCode, statusMessage, downstreamFields(rawHeaders))
-    this.#response.flushHeaders()
+    // A head without a body to it goes at once, for event streams; with one, both go together.
+    setImmediate(() => {
+      if (this.#responseBytes === 0 && !this.#response.writableEnded) this.#response.flushHeaders()
+    })
     upstreamResponse.on('data', (bytes: Buffer) => {
       this.#responseBytes += bytes.length
     })

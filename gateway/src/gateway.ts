@@ -10,6 +10,7 @@ import { type AuditRecord, type AuditSink, functionSink, openAudit } from './aud
 import { CertificateAuthority } from './certificate-authority.js'
 import { ChunkStream } from './chunk-stream.js'
 import type { GatewayConfig } from './config.js'
+import { LeafContexts } from './intercept.js'
 import { encodeRefusal, Refusal, refusalBody, refusalHeaders } from './refusal.js'
 import { type Session, Sessions } from './sessions.js'
 import { serveTunnel, type TunnelContext } from './tunnel.js'
@@ -139,6 +140,7 @@ class Front implements Gateway {
       default: config.default,
       hosts: config.hosts,
       authority: parts.authority,
+      leafContexts: new LeafContexts(),
       dialer: parts.dialer,
       audit: (record) => this.#writeAudit(record),
       connectHeadTimeoutMs: options.connectHeadTimeoutMs ?? 10_000,

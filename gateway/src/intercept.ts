@@ -1,10 +1,11 @@
 // Terminates the client's TLS inside a tunnel with a certificate of our own, and hands each HTTP/1.1 request to
 // forward.ts. Nothing is dialled before a request has passed its checks.
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createServer, type Server } from 'node:https'
+import { constants } from 'node:crypto'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { TLSSocket } from 'node:tls'
+import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { type Authority, parseAuthority } from 'ccr-upstream-proxy/protocol'
 import type { AuditErrorCode } from './audit.js'
 import type { CertificateAndKey } from './certificate-authority.js'
@@ -18,58 +19,87 @@ const HANDSHAKE_TIMEOUT_MS = 60_000
 /** How an intercepted tunnel ended before its first request; undefined when there was one, or the client just left. */
 export type InterceptOutcome = Extract<AuditErrorCode, 'client-tls-failed' | 'sni-mismatch'> | undefined
 
+/** The TLS settings for each leaf, made once: that costs more than the handshake itself. */
+export class LeafContexts {
+  readonly #contexts = new WeakMap<CertificateAndKey, SecureContext>()
+
+  of(leaf: CertificateAndKey): SecureContext {
+    const known = this.#contexts.get(leaf)
+    if (known !== undefined) return known
+    const context = createSecureContext({
+      cert: leaf.certificatePem,
+      key: leaf.privateKeyPem,
+      minVersion: 'TLSv1.2',
+      // A resumed session would not pass through the check of the server name.
+      secureOptions: constants.SSL_OP_NO_TICKET,
+    })
+    this.#contexts.set(leaf, context)
+    return context
+  }
+}
+
 /** Serves one tunnel until it is closed. Never rejects. */
 export function interceptTunnel(
   stream: ChunkStream,
-  leaf: CertificateAndKey,
+  secureContext: SecureContext,
   tunnel: Omit<InterceptedTunnel, 'abort'>,
 ): Promise<InterceptOutcome> {
   return new Promise((resolve) => {
-    let outcome: InterceptOutcome
+    let outcome: InterceptOutcome = 'client-tls-failed'
     const exchanges = new Exchanges({
       ...tunnel,
       abort: () => stream.destroy(new ChunkStreamError('the exchange was cut off', CLOSE_INTERNAL_ERROR)),
     })
-    const server = createTunnelServer(leaf, (servername) => {
+    const secured = terminateTls(stream, secureContext, (servername) => {
       if (isNamed(tunnel.authority, servername)) return true
       outcome = 'sni-mismatch'
       return false
     })
-    server.on('request', (request, response) => exchanges.serve(request, response))
-    // With this listener node leaves the answer to us, and ours is the origin's.
-    server.on('checkContinue', (request, response) => exchanges.serve(request, response))
-    server.on('connect', (_request, socket) =>
-      answerAndClose(socket, new Refusal('method-not-allowed', 'no CONNECT here')),
-    )
-    server.on('clientError', (error, socket) => exchanges.onClientError(error, socket))
-    server.on('tlsClientError', () => {
-      outcome ??= 'client-tls-failed'
-      stream.destroy()
+    // What tls.Server itself waits for; a TLSSocket has no other sign of a finished handshake.
+    secured.once('secure', () => {
+      outcome = undefined
     })
     stream.once('close', () => {
+      secured.destroy()
       tunnel.agent.destroy()
       exchanges.whenIdle(() => resolve(outcome))
     })
-    server.emit('connection', stream)
+    createTunnelServer(exchanges).emit('connection', secured)
   })
 }
 
-function createTunnelServer(leaf: CertificateAndKey, acceptsName: (servername: string) => boolean): Server {
-  const server = createServer({
-    cert: leaf.certificatePem,
-    key: leaf.privateKeyPem,
-    minVersion: 'TLSv1.2',
+function terminateTls(
+  stream: ChunkStream,
+  secureContext: SecureContext,
+  acceptsName: (servername: string) => boolean,
+): TLSSocket {
+  const options = {
+    isServer: true,
+    secureContext,
     ALPNProtocols: ['http/1.1'],
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-    maxHeaderSize: MAX_HTTP_HEAD_BYTES,
-    // No limit on a whole request: uploads take as long as they take. Nor on the pause between two requests.
-    requestTimeout: 0,
-    keepAliveTimeout: 0,
     // No certificate for another name is ever made: the handshake fails instead.
-    SNICallback: (servername, callback) => callback(acceptsName(servername) ? null : new Error('unrecognized name')),
-  })
+    SNICallback: (servername: string, callback: (error: Error | null) => void) => {
+      callback(acceptsName(servername) ? null : new Error('unrecognized name'))
+    },
+  }
+  const secured = new TLSSocket(stream as unknown as Socket, options)
+  secured.on('error', () => {})
+  return secured
+}
+
+function createTunnelServer(exchanges: Exchanges): Server {
+  // No limit on a whole request: uploads take as long as they take. Nor on the pause between two requests.
+  const server = createServer({ maxHeaderSize: MAX_HTTP_HEAD_BYTES, requestTimeout: 0, keepAliveTimeout: 0 })
   // Node drops fields above this count silently, framing fields included; the head's size is limit enough.
   server.maxHeadersCount = 0
+  server.on('request', (request, response) => exchanges.serve(request, response))
+  // With this listener node leaves the answer to us, and ours is the origin's.
+  server.on('checkContinue', (request, response) => exchanges.serve(request, response))
+  server.on('connect', (_request, socket) =>
+    answerAndClose(socket, new Refusal('method-not-allowed', 'no CONNECT here')),
+  )
+  server.on('clientError', (error, socket) => exchanges.onClientError(error, socket))
   return server
 }
 

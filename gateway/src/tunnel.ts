@@ -8,7 +8,7 @@ import type { AuditErrorCode, AuditRecord } from './audit.js'
 import type { CertificateAuthority } from './certificate-authority.js'
 import type { ChunkStream } from './chunk-stream.js'
 import { findHostRules, type HostRules, type RuledHost } from './inject.js'
-import { interceptTunnel } from './intercept.js'
+import { interceptTunnel, type LeafContexts } from './intercept.js'
 import { encodeRefusal, Refusal } from './refusal.js'
 import { isBasicOf, type Session } from './sessions.js'
 import { type Dialer, TunnelAgent, upstreamRefusal } from './upstream.js'
@@ -18,6 +18,7 @@ export interface TunnelContext {
   readonly default: 'allow' | 'deny'
   readonly hosts: HostRules
   readonly authority: CertificateAuthority
+  readonly leafContexts: LeafContexts
   readonly dialer: Dialer
   readonly audit: (record: AuditRecord) => void
   readonly connectHeadTimeoutMs: number
@@ -53,7 +54,7 @@ class Tunnel {
     this.#stream = stream
     this.#session = session
     this.#context = context
-    stream.once('close', () => this.#gone.abort())
+    stream.once('close', () => this.#gone.abort('the client is gone'))
   }
 
   async run(): Promise<void> {
@@ -101,7 +102,7 @@ class Tunnel {
   async #intercept({ authority }: ConnectHead, host: RuledHost): Promise<void> {
     const leaf = await this.#context.authority.leafFor(authority.host)
     this.#establish()
-    const outcome = await interceptTunnel(this.#stream, leaf, {
+    const outcome = await interceptTunnel(this.#stream, this.#context.leafContexts.of(leaf), {
       id: this.#id,
       sessionId: this.#session.id,
       authority,

@@ -66,8 +66,7 @@ export class Dialer {
    * @throws {Refusal}
    */
   async dial(authority: Authority, signal: AbortSignal): Promise<Socket> {
-    const deadline = AbortSignal.timeout(this.#timeoutMs)
-    return this.#dialTcp(authority, AbortSignal.any([signal, deadline]))
+    return this.#withDeadline(signal, (inTime) => this.#dialTcp(authority, inTime))
   }
 
   /**
@@ -75,9 +74,25 @@ export class Dialer {
    * @throws {Refusal}
    */
   async dialTls(authority: Authority, signal: AbortSignal): Promise<TLSSocket> {
-    const eitherSignal = AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs)])
-    const socket = await this.#dialTcp(authority, eitherSignal)
-    return startTls(socket, authority, this.#secureContext, eitherSignal)
+    return this.#withDeadline(signal, async (inTime) => {
+      const socket = await this.#dialTcp(authority, inTime)
+      return startTls(socket, authority, this.#secureContext, inTime)
+    })
+  }
+
+  /** Not `AbortSignal.timeout`: its timers stay until they fire, for every connection that was made in time. */
+  async #withDeadline<T>(signal: AbortSignal, work: (inTime: AbortSignal) => Promise<T>): Promise<T> {
+    const controller = new AbortController()
+    const onAbort = () => controller.abort('too late, or for nobody')
+    const timer = setTimeout(onAbort, this.#timeoutMs)
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
+    try {
+      return await work(controller.signal)
+    } finally {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onAbort)
+    }
   }
 
   #redirect(authority: Authority): Authority | undefined {

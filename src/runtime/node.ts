@@ -28,7 +28,7 @@ export const nodeRuntime: Runtime = {
   listen,
   createTrust: (certificates) => new NodeTrust(certificates),
   createGatewayDialer: (endpoint) => new NodeGatewayDialer(endpoint),
-  download: (url, route, limits) => download(url, { agent: false, createConnection: connector(url, route) }, limits),
+  download: (url, route, limits) => download(url, { createConnection: connector(url, route) }, limits),
 }
 
 // -- Clients -----------------------------------------------------------------------------------------------------------
