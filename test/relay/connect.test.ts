@@ -1,0 +1,204 @@
+// The CONNECT table through a real relay: what is refused gets exactly one answer and reaches nobody, what is accepted
+// reaches the gateway in its one canonical form.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { CLIENT_HELLO, CONNECT_VECTORS, type ConnectVector, connectHead } from '../support/connect-vectors.js'
+import { assertRefusal } from '../support/refusal.js'
+import { describeOnEachRuntime, IS_LARGE } from '../support/runtimes.js'
+import { inParallel, type RelayFixture, SESSION, startFixture, TOKEN } from './fixture.js'
+
+const STATUS_OF_REFUSAL = {
+  'bad-request': 400,
+  'bad-authority': 400,
+  'method-not-allowed': 405,
+  'http-version-unsupported': 505,
+  'head-too-large': 431,
+} as const
+
+/** Behind a refused request: another one, which must never be answered or forwarded. */
+const PIPELINED = Buffer.from(
+  'GET http://169.254.169.254/ HTTP/1.1\r\nHost: h\r\n\r\nCONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n',
+)
+
+const BASIC = Buffer.from(`${SESSION}:${TOKEN}`).toString('base64')
+
+/** The head that a gateway must see for a target. */
+function canonicalHead(target: string): string {
+  return `CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\nProxy-Authorization: Basic ${BASIC}\r\n\r\n`
+}
+
+/** Ways to write the same bytes. */
+function* writePatterns(bytes: Buffer): Generator<{ pattern: string; pieces: Buffer[] }> {
+  yield { pattern: 'whole', pieces: [bytes] }
+  const length = bytes.length < 2_000 ? 1 : 997
+  const pieces: Buffer[] = []
+  for (let at = 0; at < bytes.length; at += length) pieces.push(bytes.subarray(at, at + length))
+  yield { pattern: length === 1 ? 'byte by byte' : 'in small pieces', pieces }
+  // The parser's own test splits at each offset; over TCP a sample shows that the relay hands the pieces on.
+  const step = IS_LARGE && bytes.length < 2_000 ? 1 : Math.ceil(bytes.length / 5)
+  for (let at = 1; at < bytes.length; at += step) {
+    yield { pattern: `split at ${at}`, pieces: [bytes.subarray(0, at), bytes.subarray(at)] }
+  }
+}
+
+describeOnEachRuntime('CONNECT', (runtime) => {
+  let fixture: RelayFixture
+  before(async () => {
+    fixture = await startFixture(runtime)
+  })
+  after(() => fixture.end())
+
+  async function assertRefused({ bytes, refusal }: ConnectVector): Promise<void> {
+    assert.ok(refusal)
+    const { connections } = fixture.gateway
+    for (const { pieces } of writePatterns(bytes)) {
+      const client = await fixture.connect()
+      await client.writePieces([...pieces, PIPELINED])
+      assertRefusal(await client.takeOnlyAnswer(), STATUS_OF_REFUSAL[refusal], refusal)
+    }
+    assert.equal(fixture.gateway.connections, connections, 'nothing was dialled')
+  }
+
+  async function assertAccepted({ bytes, target, rest }: ConnectVector): Promise<void> {
+    assert.ok(target !== undefined && rest !== undefined)
+    for (const { pattern, pieces } of writePatterns(bytes)) {
+      const client = await fixture.connect()
+      await client.writePieces(pieces)
+      const tunnel = await fixture.gateway.nextTunnel()
+      assert.equal(tunnel.head, canonicalHead(target), pattern)
+      tunnel.open()
+      await client.takeOpening()
+      // What did not come with the head waits for the answer.
+      assert.deepEqual(await tunnel.take(rest.length), rest, pattern)
+      client.write('up')
+      assert.equal((await tunnel.take(2)).toString(), 'up', pattern)
+      client.endWriting()
+      tunnel.close(1000)
+      assert.equal(await client.ended, 'fin', pattern)
+    }
+  }
+
+  for (const vector of CONNECT_VECTORS) {
+    if (vector.refusal === undefined) test(`accepts ${vector.title}`, () => assertAccepted(vector))
+    else test(`answers ${STATUS_OF_REFUSAL[vector.refusal]} to ${vector.title}`, () => assertRefused(vector))
+  }
+
+  test('the upgrade request carries the bearer and the content type, and offers no extension', async () => {
+    const { client, tunnel } = await fixture.open()
+    const { headers, url, method, rawHeaders } = tunnel.request
+    assert.equal(method, 'GET')
+    assert.equal(url, '/upstreamproxy/ws')
+    assert.equal(headers.authorization, `Bearer ${TOKEN}`)
+    assert.equal(headers['content-type'], 'application/proto')
+    assert.equal(headers['sec-websocket-extensions'], undefined)
+    assert.equal(headers.host, `127.0.0.1:${fixture.gateway.port}`)
+    const names = rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase())
+    assert.equal(new Set(names).size, names.length, 'no field stands twice')
+    client.reset()
+  })
+
+  test('nothing of the client head but the target reaches the gateway', async () => {
+    const client = await fixture.connect()
+    client.write(connectHead('h.example:443', 'User-Agent: curl/8', 'Proxy-Authorization: Basic b3RoZXI=', 'X-Own: 1'))
+    const tunnel = await fixture.gateway.nextTunnel()
+    assert.equal(tunnel.firstPayload?.toString('latin1'), canonicalHead('h.example:443'))
+    client.reset()
+  })
+
+  test('head and ClientHello in one packet are one first message', async () => {
+    const client = await fixture.connect()
+    client.write(Buffer.concat([Buffer.from(connectHead('h.example:443')), CLIENT_HELLO]))
+    const tunnel = await fixture.gateway.nextTunnel()
+    assert.deepEqual(tunnel.firstPayload, Buffer.concat([Buffer.from(canonicalHead('h.example:443')), CLIENT_HELLO]))
+    assert.equal(tunnel.messageSizes.length, 1)
+    client.reset()
+  })
+
+  test('every split point of head and ClientHello arrives intact and in order', async () => {
+    const length = connectHead('h.example:20000').length + CLIENT_HELLO.length
+    await inParallel(length + 1, 8, async (at) => {
+      // The port tells the tunnels apart.
+      const target = `h.example:${20_000 + at}`
+      const bytes = Buffer.concat([Buffer.from(connectHead(target)), CLIENT_HELLO])
+      const client = await fixture.connect()
+      await client.writePieces([bytes.subarray(0, at), bytes.subarray(at)])
+      const tunnel = await fixture.gateway.nextTunnel(target)
+      tunnel.open()
+      assert.deepEqual(await tunnel.take(CLIENT_HELLO.length), CLIENT_HELLO, `split at ${at}`)
+      client.write('end')
+      assert.equal((await tunnel.take(3)).toString(), 'end', `nothing more, split at ${at}`)
+      client.reset()
+      await tunnel.closed
+    })
+  })
+
+  for (const early of [32_764, 65_536, 1_000_000]) {
+    test(`${early} bytes behind the head arrive in messages of at most 32,768 bytes`, async () => {
+      const bytes = Buffer.from(Array.from({ length: early }, (_, index) => (index * 13 + (index >> 8)) & 0xff))
+      const client = await fixture.connect()
+      client.write(Buffer.concat([Buffer.from(connectHead('h.example:443')), bytes]))
+      const tunnel = await fixture.gateway.nextTunnel()
+      tunnel.open()
+      assert.ok((await tunnel.take(early)).equals(bytes))
+      for (const size of tunnel.messageSizes) assert.ok(size <= 32_768, `${size}`)
+      client.reset()
+    })
+  }
+
+  test('bytes behind a refused head are read and thrown away, and the end is a FIN', async () => {
+    const client = await fixture.connect()
+    client.write(Buffer.concat([Buffer.from('GET / HTTP/1.1\r\nHost: h\r\n\r\n'), Buffer.alloc(4 * 1024 * 1024, 0x41)]))
+    assertRefusal(await client.takeOnlyAnswer(), 405, 'method-not-allowed')
+  })
+
+  test('an answer of the gateway other than 200 reaches the client unchanged', async () => {
+    for (const answer of [
+      'HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\nX-Own: 1\r\n\r\nnot here\n',
+      'HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="gateway"\r\n\r\n',
+      'HTTP/1.0 502 Bad Gateway\r\n\r\n<html>',
+      'HTTP/1.1 204 No Content\r\n\r\n',
+    ]) {
+      for (const code of [1000, 1011, undefined]) {
+        const { client, tunnel } = await fixture.dial()
+        for (const byte of Buffer.from(answer, 'latin1')) tunnel.send(Uint8Array.of(byte))
+        tunnel.close(code)
+        assert.equal((await client.rest()).toString('latin1'), answer)
+        assert.equal(await client.ended, 'fin')
+        client.endWriting()
+      }
+    }
+  })
+
+  test('after a refusal of the gateway nothing more goes up', async () => {
+    const { client, tunnel } = await fixture.dial()
+    const { received } = tunnel
+    tunnel.send('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n')
+    await client.reached(44)
+    client.write(PIPELINED)
+    client.endWriting()
+    tunnel.close(1000)
+    await tunnel.closed
+    assert.equal(tunnel.received, received)
+    assert.equal(await client.ended, 'fin')
+  })
+
+  test('the opening of a tunnel may come in any pieces, with bytes of the tunnel behind it', async () => {
+    const opening = Buffer.from('HTTP/1.1 200 OK\r\nX-Own: 1\r\n\r\nfirst bytes')
+    for (let at = 0; at <= opening.length; at++) {
+      const { client, tunnel } = await fixture.dial()
+      tunnel.send(opening.subarray(0, at))
+      tunnel.send(opening.subarray(at))
+      assert.deepEqual(await client.take(opening.length), opening)
+      client.reset()
+      await tunnel.closed
+    }
+  })
+
+  test('no tunnel, refusal or descriptor is left', async () => {
+    await fixture.relay.tunnels(0)
+    const { tunnels } = await fixture.relay.stats()
+    assert.deepEqual(tunnels.broken, {})
+    assert.deepEqual(Object.keys(tunnels.refused).toSorted(), Object.keys(STATUS_OF_REFUSAL).toSorted())
+  })
+})

@@ -1,0 +1,96 @@
+// What the suites of the relay share: a gateway, a relay on the runtime under test, and clients, all ended together.
+
+import type { RelayOptions } from '#src/index.js'
+import { connectHead } from '../support/connect-vectors.js'
+import { connectRaw, type RawClient } from '../support/raw-client.js'
+import { type RelayProcess, type RelayProcessOptions, startRelayProcess } from '../support/relay-process.js'
+import type { TestRuntime } from '../support/runtimes.js'
+import { type GatewayTunnel, startWireGateway, type WireGateway } from '../support/wire-gateway.js'
+
+export const TOKEN = 'tok_0123456789abcdef'
+export const SESSION = 'session-1'
+
+/** A client and the gateway's end of its tunnel. */
+export interface OpenTunnel {
+  readonly client: RawClient
+  readonly tunnel: GatewayTunnel
+}
+
+/** A gateway and a relay that uses it. */
+export class RelayFixture {
+  readonly gateway: WireGateway
+  readonly relay: RelayProcess
+  readonly #clients = new Set<RawClient>()
+
+  constructor(gateway: WireGateway, relay: RelayProcess) {
+    this.gateway = gateway
+    this.relay = relay
+  }
+
+  async connect(): Promise<RawClient> {
+    const client = await connectRaw(this.relay.port)
+    this.#clients.add(client)
+    client.socket.once('close', () => this.#clients.delete(client))
+    return client
+  }
+
+  /** A client whose CONNECT has reached the gateway, which has not answered. */
+  async dial(target = 'h.example:443'): Promise<OpenTunnel> {
+    const client = await this.connect()
+    client.write(connectHead(target))
+    const tunnel = await this.gateway.nextTunnel(target)
+    return { client, tunnel }
+  }
+
+  /** A tunnel that is open. */
+  async open(target?: string): Promise<OpenTunnel> {
+    const both = await this.dial(target)
+    both.tunnel.open()
+    await both.client.takeOpening()
+    return both
+  }
+
+  /** Ends everything; fails when something went wrong in the background. */
+  async end(): Promise<void> {
+    for (const client of this.#clients) client.reset()
+    await this.relay.stop()
+    await this.gateway.close()
+  }
+}
+
+/** Options for a relay that uses `gateway`. */
+export function relayOptions(gateway: WireGateway, more: Partial<RelayOptions> = {}) {
+  return {
+    tunnelUrl: gateway.url,
+    trustedCertificates: gateway.rootPem,
+    sessionId: SESSION,
+    ...more,
+    token: TOKEN,
+  }
+}
+
+export async function startFixture(
+  runtime: TestRuntime,
+  more: Partial<RelayOptions> = {},
+  processOptions: RelayProcessOptions = {},
+): Promise<RelayFixture> {
+  const gateway = await startWireGateway()
+  try {
+    return new RelayFixture(
+      gateway,
+      await startRelayProcess(runtime, relayOptions(gateway, more) as never, processOptions),
+    )
+  } catch (error) {
+    await gateway.close()
+    throw error
+  }
+}
+
+/** Runs `work` for 0 to `count` - 1, `width` at a time. */
+export async function inParallel(count: number, width: number, work: (index: number) => Promise<void>): Promise<void> {
+  let next = 0
+  const worker = async (): Promise<void> => {
+    for (let index = next++; index < count; index = next++) await work(index)
+  }
+  await Promise.all(Array.from({ length: Math.min(width, count) }, worker))
+}

@@ -1,0 +1,140 @@
+// A client of the relay down to its bytes: a TCP connection that says exactly what it is told to say, and remembers
+// everything that came back and whether it ended with a FIN or a reset.
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { setImmediate as turn } from 'node:timers/promises'
+import { ByteInbox, type Digest } from './byte-inbox.js'
+
+/** How the relay ended its side. */
+export type ClientEnd = 'fin' | 'reset'
+
+/** An HTTP answer that was all the connection ever said. */
+export interface RawAnswer {
+  readonly status: number
+  readonly statusLine: string
+  /** By lower-case name; a field that stands twice is joined with a comma. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+export class RawClient {
+  readonly socket: Socket
+  /** Resolves when the relay has ended its side. */
+  readonly ended: Promise<ClientEnd>
+  readonly #inbox = new ByteInbox()
+
+  constructor(socket: Socket) {
+    this.socket = socket
+    socket.setNoDelay(true)
+    this.ended = new Promise((resolve) => {
+      const end = (how: ClientEnd): void => {
+        this.#inbox.end(how)
+        resolve(how)
+      }
+      socket.on('end', () => end('fin'))
+      socket.on('error', (error: NodeJS.ErrnoException) => {
+        // EPIPE: written behind the reset.
+        if (error.code === 'ECONNRESET' || error.code === 'EPIPE') end('reset')
+        else this.#inbox.end(`${error.code}`)
+      })
+    })
+    socket.on('data', (bytes: Buffer) => this.#inbox.push(bytes))
+  }
+
+  /** Bytes received so far. */
+  get received(): number {
+    return this.#inbox.total
+  }
+
+  /** Sends; false when the system does not take more at the moment. */
+  write(bytes: string | Uint8Array): boolean {
+    return this.socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes)
+  }
+
+  /** Sends in pieces, each in a packet of its own as far as the system goes along. */
+  async writePieces(pieces: Iterable<Uint8Array>): Promise<void> {
+    for (const piece of pieces) {
+      if (!this.socket.writable) return
+      this.socket.write(piece)
+      await turn()
+    }
+  }
+
+  /** Sends a stream, no faster than it is taken. */
+  async writeAll(source: Iterable<Uint8Array>): Promise<void> {
+    for (const bytes of source) {
+      if (!this.socket.write(bytes)) await once(this.socket, 'drain')
+    }
+  }
+
+  take(count: number): Promise<Buffer> {
+    return this.#inbox.take(count)
+  }
+
+  reached(count: number): Promise<void> {
+    return this.#inbox.reached(count)
+  }
+
+  rest(): Promise<Buffer> {
+    return this.#inbox.rest()
+  }
+
+  digest(count?: number): Promise<Digest> {
+    return this.#inbox.digest(count)
+  }
+
+  /** Reads the head of the answer that opens the tunnel. */
+  async takeOpening(): Promise<string> {
+    const head = await this.#inbox.takeUntil('\r\n\r\n')
+    assert.match(head, /^HTTP\/1\.[01] 200 /)
+    return head
+  }
+
+  /** FIN behind everything written; reading goes on. */
+  endWriting(): void {
+    this.socket.end()
+  }
+
+  /** RST: a FIN alone would leave the tunnel half-closed. */
+  reset(): void {
+    this.socket.resetAndDestroy()
+  }
+
+  /** The one answer that the connection carried, with nothing behind it; fails unless a FIN followed. */
+  async takeOnlyAnswer(): Promise<RawAnswer> {
+    assert.equal(await this.ended, 'fin')
+    const bytes = await this.#inbox.rest()
+    this.socket.end()
+    return parseOnlyAnswer(bytes)
+  }
+}
+
+/** Connects to a relay. */
+export async function connectRaw(port: number): Promise<RawClient> {
+  const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true })
+  const client = new RawClient(socket)
+  await once(socket, 'connect')
+  return client
+}
+
+function parseOnlyAnswer(bytes: Buffer): RawAnswer {
+  const text = bytes.toString('latin1')
+  const headEnd = text.indexOf('\r\n\r\n')
+  assert.ok(headEnd > 0, `no HTTP answer: ${JSON.stringify(text.slice(0, 200))}`)
+  const [statusLine, ...lines] = text.slice(0, headEnd).split('\r\n') as [string, ...string[]]
+  const match = /^HTTP\/1\.1 ([0-9]{3}) [\x20-\x7e]*$/.exec(statusLine)
+  assert.ok(match, `no status line: ${JSON.stringify(statusLine)}`)
+  const headers: Record<string, string> = {}
+  for (const line of lines) {
+    const field = /^([A-Za-z-]+): ([\x20-\x7e]*)$/.exec(line)
+    assert.ok(field, `no header field: ${JSON.stringify(line)}`)
+    const [, name, value] = field as unknown as [string, string, string]
+    const key = name.toLowerCase()
+    headers[key] = headers[key] === undefined ? value : `${headers[key]}, ${value}`
+  }
+  const body = text.slice(headEnd + 4)
+  assert.equal(headers['content-length'], String(body.length), 'Content-Length covers all that follows the head')
+  return { status: Number(match[1]), statusLine, headers, body }
+}

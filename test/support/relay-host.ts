@@ -1,0 +1,64 @@
+// A relay in a process of its own, on whatever runtime runs this file. The options of startRelay() come in as the first line of
+// standard input, commands as the lines behind it; every line of standard output is one JSON object. The process ends
+// when its input does, so that it cannot outlive the test.
+
+import { readdirSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { createLogger, type Relay, type RelayOptions, startRelay } from '#src/index.js'
+
+process.on('uncaughtException', (error) => say({ fault: `uncaughtException: ${error.stack}` }))
+process.on('unhandledRejection', (reason) => say({ fault: `unhandledRejection: ${String(reason)}` }))
+process.on('warning', (warning) => say({ fault: `warning: ${warning.name}: ${warning.message}` }))
+
+function say(message: object): void {
+  process.stdout.write(`${JSON.stringify(message)}\n`)
+}
+
+function descriptors(): number {
+  return readdirSync('/proc/self/fd').length
+}
+
+async function answer(relay: Relay, command: string, argument: string | undefined): Promise<unknown> {
+  switch (command) {
+    case 'stats':
+      return relay.stats()
+    case 'memory':
+      return process.memoryUsage().rss
+    case 'descriptors':
+      return descriptors()
+    case 'close':
+      await relay.close(argument === undefined ? undefined : Number(argument))
+      return descriptors()
+    default:
+      throw new Error(`no such command: ${command}`)
+  }
+}
+
+async function run(): Promise<void> {
+  let relay: Relay | undefined
+  const lines = createInterface({ input: process.stdin })
+  lines.on('close', () => process.exit(0))
+  for await (const line of lines) {
+    if (relay === undefined) {
+      // Descriptors of the process before it listens: what it must be back to after close().
+      const before = descriptors()
+      relay = await startRelay({ ...(JSON.parse(line) as RelayOptions), logger: createLogger('silent') })
+      const { port } = relay
+      // As the command line does it.
+      process.on('SIGTERM', () => relay?.close().then(() => process.exit(0)))
+      say({ port, descriptors: before })
+      continue
+    }
+    const [id, command, argument] = line.split(' ') as [string, string, string | undefined]
+    // Not awaited: a close() may take as long as its grace period, and other commands are answered meanwhile.
+    answer(relay, command, argument).then(
+      (value) => say({ id: Number(id), value }),
+      (error) => say({ fault: `${command}: ${String(error)}` }),
+    )
+  }
+}
+
+run().catch((error: unknown) => {
+  const { code, message } = error as { code?: string; message?: string }
+  say({ failure: code ?? message ?? String(error) })
+})

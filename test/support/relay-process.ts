@@ -1,0 +1,152 @@
+// Starts a relay in a process on the runtime under test, and talks to it. See relay-host.ts for the other end.
+
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { RelayOptions, RelayStatistics } from '#src/index.js'
+import type { TestRuntime } from './runtimes.js'
+
+const HOST = fileURLToPath(new URL('./relay-host.js', import.meta.url))
+
+/** Options of startRelay() that can be written down. */
+export type WrittenRelayOptions = Omit<RelayOptions, 'logger' | 'token'> & { readonly token: string }
+
+export interface RelayProcessOptions {
+  /** Limit of open descriptors of the process. */
+  readonly descriptorLimit?: number
+  readonly env?: Readonly<Record<string, string>>
+}
+
+interface HostMessage {
+  readonly id?: number
+  readonly value?: unknown
+  readonly port?: number
+  readonly descriptors?: number
+  readonly failure?: string
+  readonly fault?: string
+}
+
+export class RelayProcess {
+  readonly port: number
+  /** Descriptors that were open before the relay listened. */
+  readonly initialDescriptors: number
+  readonly child: ChildProcess
+  /** What must never happen: unhandled rejections, uncaught exceptions, warnings, lines on standard error. */
+  readonly faults: string[]
+  readonly #waiting = new Map<number, (value: unknown) => void>()
+  #commands = 0
+
+  constructor(child: ChildProcess, port: number, initialDescriptors: number, faults: string[]) {
+    this.child = child
+    this.port = port
+    this.initialDescriptors = initialDescriptors
+    this.faults = faults
+  }
+
+  stats(): Promise<RelayStatistics> {
+    return this.#ask('stats') as Promise<RelayStatistics>
+  }
+
+  /** Resident memory in bytes. */
+  memory(): Promise<number> {
+    return this.#ask('memory') as Promise<number>
+  }
+
+  descriptors(): Promise<number> {
+    return this.#ask('descriptors') as Promise<number>
+  }
+
+  /** Closes the relay, not the process; resolves with the number of descriptors that are left. */
+  close(graceMs?: number): Promise<number> {
+    return this.#ask(graceMs === undefined ? 'close' : `close ${graceMs}`) as Promise<number>
+  }
+
+  /** Resolves when the relay has exactly `count` tunnels, and fails after `limitMs`. */
+  async tunnels(count: number, limitMs = 10_000): Promise<void> {
+    await this.#until(async () => (await this.stats()).tunnels.open, count, 'tunnels', limitMs)
+  }
+
+  /** Resolves when the process has at most `count` descriptors, and fails after `limitMs`. */
+  async descriptorsAtMost(count: number, limitMs = 10_000): Promise<void> {
+    await this.#until(async () => Math.max(await this.descriptors(), count), count, 'descriptors', limitMs)
+  }
+
+  /** Ends the process; fails when it met a fault or was not alive any more. */
+  async stop(): Promise<void> {
+    const wasAlive = this.child.exitCode === null && this.child.signalCode === null
+    if (wasAlive) {
+      const exited = once(this.child, 'exit')
+      this.child.kill('SIGCONT')
+      this.child.stdin?.end()
+      await exited
+    }
+    assert.deepEqual(this.faults, [])
+    assert.ok(wasAlive, `the process had ended with ${this.child.exitCode ?? this.child.signalCode}`)
+  }
+
+  /** @internal */
+  take({ id, value }: HostMessage): void {
+    if (id === undefined) return
+    this.#waiting.get(id)?.(value)
+    this.#waiting.delete(id)
+  }
+
+  #ask(command: string): Promise<unknown> {
+    const id = ++this.#commands
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, resolve)
+      this.child.stdin?.write(`${id} ${command}\n`, (error) => error && reject(error))
+    })
+  }
+
+  /** Asks again and again, for a number has no event; each answer takes a turn of the relay's event loop. */
+  async #until(ask: () => Promise<number>, wanted: number, what: string, limitMs: number): Promise<void> {
+    const deadline = performance.now() + limitMs
+    for (;;) {
+      const seen = await ask()
+      if (seen === wanted) return
+      if (performance.now() > deadline) assert.fail(`${seen} ${what} instead of ${wanted} after ${limitMs} ms`)
+    }
+  }
+}
+
+/** Starts a relay. Rejects with the code when startRelay() refuses its options. */
+export async function startRelayProcess(
+  runtime: TestRuntime,
+  options: WrittenRelayOptions,
+  processOptions: RelayProcessOptions = {},
+): Promise<RelayProcess> {
+  const { descriptorLimit, env = {} } = processOptions
+  const command = descriptorLimit === undefined ? [runtime.path, HOST] : limited(descriptorLimit, [runtime.path, HOST])
+  const child = spawn(command[0] as string, command.slice(1), {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { PATH: process.env.PATH, ...env },
+  })
+  child.stdin.write(`${JSON.stringify(options)}\n`)
+  const faults: string[] = []
+  child.stderr.setEncoding('utf8').on('data', (text: string) => faults.push(text))
+  let relay: RelayProcess | undefined
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code, signal) =>
+      reject(new Error(`the relay ended with ${code ?? signal}: ${faults.join('')}`)),
+    )
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const message = JSON.parse(line) as HostMessage
+      if (message.fault !== undefined) faults.push(message.fault)
+      else if (message.failure !== undefined) {
+        child.stdin.end()
+        reject(new Error(message.failure))
+      } else if (message.port !== undefined) {
+        relay = new RelayProcess(child, message.port, message.descriptors ?? 0, faults)
+        resolve(relay)
+      } else relay?.take(message)
+    })
+  })
+}
+
+function limited(descriptors: number, command: readonly string[]): string[] {
+  return ['/bin/sh', '-c', `ulimit -n ${descriptors}; exec "$@"`, 'sh', ...command]
+}
