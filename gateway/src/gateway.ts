@@ -41,7 +41,10 @@ export interface Gateway {
   readonly port: number
   /** The certificate that clients of intercepted hosts must trust. */
   readonly caCertificatePem: string
-  /** Stops listening, lets tunnels go on for `graceMs` (default 0), then cuts those that are left. */
+  /**
+   * Stops listening, lets tunnels go on for `graceMs` (default 0), then cuts those that are left. Called again while
+   * it waits, without a grace, it waits no longer.
+   */
   close(options?: { readonly graceMs?: number }): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -127,6 +130,7 @@ class Front implements Gateway {
   readonly #maxTunnels: number
   readonly #tunnels = new Set<Promise<void>>()
   #closing: Promise<void> | undefined
+  readonly #graceIsOver = new AbortController()
   #port = 0
 
   constructor(config: GatewayConfig, options: GatewayOptions, parts: GatewayParts, audit: AuditSink) {
@@ -178,6 +182,7 @@ class Front implements Gateway {
 
   close({ graceMs = 0 }: { readonly graceMs?: number } = {}): Promise<void> {
     this.#closing ??= this.#close(graceMs)
+    if (graceMs === 0) this.#graceIsOver.abort('no grace')
     return this.#closing
   }
 
@@ -198,11 +203,13 @@ class Front implements Gateway {
   /** Waits until the last tunnel has ended, `graceMs` at most. */
   #tunnelsEnd(graceMs: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, graceMs)
-      void Promise.all(this.#tunnels).then(() => {
+      const done = () => {
         clearTimeout(timer)
         resolve()
-      })
+      }
+      const timer = setTimeout(done, graceMs)
+      this.#graceIsOver.signal.addEventListener('abort', done, { once: true })
+      void Promise.all(this.#tunnels).then(done)
     })
   }
 

@@ -2,7 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { startGateway } from 'ccr-upstream-gateway'
 import { WebSocket } from 'ws'
 import { CREDENTIALS, startFixture } from './fixture.js'
 import {
@@ -203,4 +207,31 @@ test('close with a grace lets a tunnel end by itself', async (context) => {
   stream.end()
   await once(stream.socket, 'close')
   await closed
+})
+
+test('a second close without a grace cuts what the first one waits for', async (context) => {
+  const { tunnelUrl, gateway } = await startFixture(context)
+  const { stream } = await connect(tunnelUrl, CREDENTIALS, 'api.example.com:443')
+  const ended = readAll(stream)
+  const closed = gateway.close({ graceMs: 60_000 })
+  await gateway.close()
+  await closed
+  await ended
+})
+
+test('the audit is appended to a file that only its owner reads', async (context) => {
+  const { config } = await startFixture(context, { default: 'deny' })
+  const folder = await mkdtemp(join(tmpdir(), 'gateway-audit-'))
+  context.after(() => rm(folder, { recursive: true }))
+  const file = join(folder, 'audit.jsonl')
+  for (const host of ['one.example.com', 'two.example.com']) {
+    await using gateway = await startGateway({ ...config, audit: { file } })
+    await connect(`${gateway.url.replace('http', 'ws')}/upstreamproxy/ws`, CREDENTIALS, `${host}:443`)
+  }
+  const lines = (await readFile(file, 'utf8')).trimEnd().split('\n')
+  assert.deepEqual(
+    lines.map((line) => JSON.parse(line).host),
+    ['one.example.com', 'two.example.com'],
+  )
+  assert.equal((await stat(file)).mode & 0o777, 0o600)
 })

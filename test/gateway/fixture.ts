@@ -35,6 +35,7 @@ export interface FixtureOptions {
 }
 
 export interface Fixture {
+  readonly config: GatewayConfig
   readonly gateway: Gateway
   readonly origin: HttpsOrigin
   readonly originCa: TestCa
@@ -68,7 +69,7 @@ export async function startFixture(context: TestContext, options: FixtureOptions
   let taken = 0
   const nextAudit = async () => audit[taken++] ?? (await new Promise<AuditRecord>((resolve) => waiting.push(resolve)))
   const tunnelUrl = `${gateway.url.replace('http', 'ws')}/upstreamproxy/ws`
-  return { gateway, origin, originCa, tunnelUrl, audit, nextAudit }
+  return { config, gateway, origin, originCa, tunnelUrl, audit, nextAudit }
 }
 
 async function writeConfig(

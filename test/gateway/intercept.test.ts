@@ -358,6 +358,17 @@ test('Expect: 100-continue is answered by the origin: with 100, or with a final 
   refused.destroy()
 })
 
+test('the head of an answer goes to the client before there is a body', async (context) => {
+  const fixture = await startFixture(context)
+  const { socket } = await openIntercepted(fixture)
+  const request = requestOver(socket, { path: '/head' })
+  request.end()
+  assert.equal((await responseOf(request)).statusCode, 200)
+  request.destroy()
+  const record = await fixture.nextAudit()
+  assert.equal('error' in record && record.error, 'client-closed')
+})
+
 test('an interim answer of the origin does not disturb the final one', async (context) => {
   const fixture = await startFixture(context)
   const { socket } = await openIntercepted(fixture)

@@ -180,8 +180,13 @@ test('a name with an address that is not public is refused, also when another on
   assert.equal(await refusalFor(context, ['fe80::1%lo']), 'address-denied')
 })
 
-test('a name without addresses is a 502', async (context) => {
+test('a name without addresses, and one that does not resolve, are a 502', async (context) => {
   assert.equal(await refusalFor(context, []), 'dns-failed')
+  const lookup = () => Promise.reject(Object.assign(new Error('not found'), { code: 'ENOTFOUND' }))
+  const { tunnelUrl } = await startFixture(context, { gateway: { lookup } })
+  const { status, text } = await connect(tunnelUrl, CREDENTIALS, 'nowhere.example.com:443')
+  assert.equal(status, 502)
+  assert.match(text, /error=dns_error/)
 })
 
 test('a resolver that does not answer in time is a 504', async (context) => {

@@ -3,6 +3,7 @@
 //   /upload     SHA-256 and length of the body                  /abort/N    announces N bytes, sends half, dies
 //   /status/N   an empty answer with that status                /silent     no answer at all
 //   /expect     100 (Continue), then the SHA-256 of the body    /early      103, then the echo
+//   /head       the head of an answer, and nothing more
 //   /stale      dies when it is not the first request of its connection
 //   anything else echoes method, path, headers and body length as JSON
 
@@ -97,6 +98,9 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
       response.writeHead(count).end()
       return
     case 'silent':
+      return
+    case 'head':
+      response.flushHeaders()
       return
     case 'early':
       response.writeEarlyHints({ link: '</style.css>; rel=preload' })
