@@ -3,7 +3,7 @@
 //   /upload     SHA-256 and length of the body                  /abort/N    announces N bytes, sends half, dies
 //   /status/N   an empty answer with that status                /silent     no answer at all
 //   /expect     100 (Continue), then the SHA-256 of the body    /early      103, then the echo
-//   /head       the head of an answer, and nothing more
+//   /head       the head of an answer, and nothing more         /slowly     as /upload, read slower than it comes
 //   /stale      dies when it is not the first request of its connection
 //   anything else echoes method, path, headers and body length as JSON
 
@@ -13,6 +13,7 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { type Duplex, Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { TestCertificate } from './test-ca.js'
 
 /** A request as it came over the wire. */
@@ -90,6 +91,9 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
       return pipeline(Readable.from(deterministicBytes(count)), response)
     case 'upload':
       return answerUpload(request, response)
+    case 'slowly':
+      response.end(JSON.stringify(await digest(slowly(request))))
+      return
     case 'abort':
       response.writeHead(200, { 'Content-Length': count })
       response.write(Buffer.alloc(count / 2), () => request.socket.destroy())
@@ -130,6 +134,14 @@ export async function digest(source: AsyncIterable<Uint8Array>): Promise<{ sha25
     bytes += chunk.length
   }
   return { sha256: hash.digest('hex'), bytes }
+}
+
+/** Hands `source` on with a pause for every piece, far slower than a peer on the same machine sends. */
+export async function* slowly(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  for await (const piece of source) {
+    for (let turn = 0; turn < 20; turn++) await nextTurn()
+    yield piece
+  }
 }
 
 const BLOCK_BYTES = 65_536
