@@ -50,8 +50,19 @@ export interface Addon {
   getDumpable(): number
   /** Opens a regular file without following a link or waiting, and reads a token of visible ASCII, trailing space cut. */
   openTokenFile(path: string, maxBytes: number): TokenFileHandle | TokenFileRefusal
-  /** Writes 0x0a and the varint: how many bytes; -EINVAL for a length that is none, -ERANGE if they do not fit. */
-  writeChunkHeader(target: Uint8Array, offset: number, payloadLength: number): number
+  /**
+   * Turns payload bytes into WebSocket frames in place, as `EncodeFrames` in protocol/frame.ts: how many bytes before
+   * `payloadOffset` they begin. Nothing is written on failure: -EINVAL for a number that is no length or offset,
+   * -ERANGE if headers, payload or keys are not within their array.
+   */
+  encodeFrames(
+    buffer: Uint8Array,
+    payloadOffset: number,
+    payloadLength: number,
+    maxMessageBytes: number,
+    keys: Uint8Array,
+    keyOffset: number,
+  ): number
 }
 
 /** `not-found`: no file for this platform. `not-loadable`: there is one, and `cause` is what the loader said of it. */

@@ -95,56 +95,11 @@ function runUnprivileged(t: TestContext, script: string, limit = ':'): unknown {
   return runChild('/bin/sh', args, { cwd: folder, ...unprivileged })
 }
 
-test('writes tag and varint of every length', () => {
-  const addon = requireAddon()
-  const headers: [number, string][] = [
-    [0, '0a00'],
-    [1, '0a01'],
-    [127, '0a7f'],
-    [128, '0a8001'],
-    [16_383, '0aff7f'],
-    [16_384, '0a808001'],
-    [32_764, '0afcff01'],
-    [2_097_151, '0affff7f'],
-    [2_097_152, '0a80808001'],
-    [0x7fffffff, '0affffffff07'],
-  ]
-  for (const [length, hex] of headers) {
-    const target = Buffer.alloc(hex.length / 2 + 2, 0xee)
-    assert.equal(addon.writeChunkHeader(target, 1, length), hex.length / 2)
-    assert.equal(target.toString('hex'), `ee${hex}ee`)
-  }
-})
-
-test('writes a header into the last bytes of a view, and not one byte behind it', () => {
-  const addon = requireAddon()
-  const memory = new Uint8Array(8)
-  const target = memory.subarray(2, 6)
-  assert.equal(addon.writeChunkHeader(target, 1, 128), 3)
-  assert.equal(addon.writeChunkHeader(target, 2, 128), -ERANGE)
-  assert.equal(addon.writeChunkHeader(target, 4, 0), -ERANGE)
-  assert.equal(addon.writeChunkHeader(target, 5, 0), -ERANGE)
-  assert.deepEqual([...memory], [0, 0, 0, 0x0a, 0x80, 0x01, 0, 0])
-})
-
-test('refuses lengths and offsets that are none', () => {
-  const addon = requireAddon()
-  const target = new Uint8Array(8)
-  for (const number of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY]) {
-    assert.equal(addon.writeChunkHeader(target, 0, number), -EINVAL)
-    assert.equal(addon.writeChunkHeader(target, number, 0), -EINVAL)
-  }
-  assert.equal(addon.writeChunkHeader(target, 0, 0x80000000), -EINVAL)
-  assert.deepEqual(target, new Uint8Array(8))
-})
-
 test('throws a TypeError for arguments of a wrong type', (t) => {
   const addon = requireAddon()
   const handle = openToken(createTokenPath(t))
   const calls: [(...args: unknown[]) => unknown, unknown[]][] = [
     [addon.setDumpable as () => unknown, ['0']],
-    [addon.writeChunkHeader as () => unknown, [new Uint16Array(8), 0, 0]],
-    [addon.writeChunkHeader as () => unknown, [new Uint8Array(8), 0]],
     [addon.openTokenFile as () => unknown, [Buffer.from('/'), 1]],
     [addon.openTokenFile as () => unknown, ['/', 0]],
     [addon.openTokenFile as () => unknown, ['/', 1.5]],
