@@ -2,7 +2,7 @@
 // the ClientHello travel. It is also what the demo takes when curl is not installed.
 
 import { type IncomingHttpHeaders, type IncomingMessage, type RequestOptions, request } from 'node:http'
-import { connect, type Socket } from 'node:net'
+import { connect, isIP, type Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
@@ -58,7 +58,13 @@ export async function requestThroughTunnel(options: TunnelledRequest): Promise<T
   const url = new URL(options.url)
   const authority = `${url.hostname}:${url.port || 443}`
   const tunnel = new TunnelStream({ ...options, authority })
-  const secured = connectTls({ socket: tunnel, servername: url.hostname, ca: options.ca, ALPNProtocols: ['http/1.1'] })
+  const secured = connectTls({
+    socket: tunnel,
+    ca: options.ca,
+    ALPNProtocols: ['http/1.1'],
+    // An address is no server name (RFC 6066, section 3).
+    ...(isIP(url.hostname) === 0 ? { servername: url.hostname } : { host: url.hostname }),
+  })
   const requestOptions: RequestOptions = {
     createConnection: () => secured,
     method: options.method ?? 'GET',
