@@ -24,11 +24,13 @@ export interface CaServer {
   readonly url: string
   /** Paths that were asked for, in order. */
   readonly requests: readonly string[]
+  /** Settles when somebody asks for `held`; the answer goes out when its function is called. */
+  readonly held: Promise<() => void>
 }
 
 /**
  * Starts the server. The base URL of the proxy is `${url}/NAME`, with NAME one of: good, not-found, html, large, leaf,
- * expired, elsewhere (a redirect to `elsewhere`), moved (one to good), silent.
+ * expired, elsewhere (a redirect to `elsewhere`), moved (one to good), held (good, but only when told), silent.
  */
 export async function startCaServer(scope: Scope, elsewhere = 'http://127.0.0.1:1'): Promise<CaServer> {
   const ca = await createTestCa('some root')
@@ -36,6 +38,10 @@ export async function startCaServer(scope: Scope, elsewhere = 'http://127.0.0.1:
   const redirect = (response: ServerResponse, location: string): void => {
     response.writeHead(302, { Location: location }).end()
   }
+  let hold: (release: () => void) => void = () => {}
+  const held = new Promise<() => void>((resolve) => {
+    hold = resolve
+  })
   const answers: Readonly<Record<string, (response: ServerResponse, path: string) => void>> = {
     good: (response) => response.end(ca.rootPem),
     'not-found': (response) => response.writeHead(404).end(ca.rootPem),
@@ -45,6 +51,7 @@ export async function startCaServer(scope: Scope, elsewhere = 'http://127.0.0.1:
     expired: (response) => response.end(EXPIRED_ROOT),
     elsewhere: (response) => redirect(response, `${elsewhere}/good/upstreamproxy/ca-cert`),
     moved: (response) => redirect(response, '/good/upstreamproxy/ca-cert'),
+    held: (response) => hold(() => response.end(ca.rootPem)),
     silent: () => {},
   }
   const requests: string[] = []
@@ -62,7 +69,7 @@ export async function startCaServer(scope: Scope, elsewhere = 'http://127.0.0.1:
         server.closeAllConnections()
       }),
   )
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests }
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests, held }
 }
 
 /** A port of 127.0.0.1 on which nothing listens. */
