@@ -1,6 +1,10 @@
 # The native addon. It links to the C library alone: node-addon-api's headers use templates of the C++ library, and the
 # few functions behind those are in native/runtime_support.cc, so that one file loads on every distribution.
 {
+  'variables': {
+    # What native/prebuild.mjs builds for; a build for the machine itself leaves it empty.
+    'prebuilt_libc': '<!(node -p "process.env.PREBUILD_LIBC || String()")',
+  },
   'targets': [{
     'target_name': 'ccr_upstream_proxy',
     'sources': [
@@ -46,7 +50,18 @@
           '-Wl,--build-id=none',
           '-Wl,--version-script=<(module_root_dir)/native/exports.map',
         ],
-        'libraries': ['-lc', '-lgcc'],
+        'libraries': ['-lgcc'],
+      }],
+      ['OS=="linux" and prebuilt_libc=="musl"', {
+        # The compiler's start files and -lc are glibc's. Without either, the file names no library at all: the dynamic
+        # linker finds each function in the process, where musl's libc always is.
+        'ldflags': ['-nostartfiles'],
+      }, 'OS=="linux"', {
+        'libraries': ['-lc'],
+      }],
+      ['OS=="linux" and target_arch=="arm64"', {
+        # libgcc's choice of atomic instructions at run time calls a function of glibc's own.
+        'cflags': ['-mno-outline-atomics'],
       }],
     ],
   }],

@@ -11,10 +11,14 @@ import { fileURLToPath } from 'node:url'
 
 const MANIFEST = 'prebuilds/SHA256SUMS'
 
-// All are built at each run, so that none is left behind from older sources. A cross-compiled one adds its tools, such
-// as { arch: 'arm64', libc: 'glibc', env: { CC: 'aarch64-linux-gnu-gcc', CXX: 'aarch64-linux-gnu-g++' },
-// strip: 'aarch64-linux-gnu-strip' }.
-const TARGETS = [{ platform: 'linux', arch: 'x64', libc: 'glibc', env: {}, strip: 'strip' }]
+// All are built at each run, so that none is left behind from older sources.
+const TARGETS = ['x64', 'arm64'].flatMap((arch) => ['glibc', 'musl'].map((libc) => ({ platform: 'linux', arch, libc })))
+
+// The compilers are Debian's, one an architecture; for musl they get musl's headers, and nothing of glibc is linked.
+const TOOLCHAINS = {
+  x64: { triplet: 'x86_64-linux-gnu', package: 'g++-x86-64-linux-gnu', musl: 'musl-dev:amd64' },
+  arm64: { triplet: 'aarch64-linux-gnu', package: 'g++-aarch64-linux-gnu', musl: 'musl-dev:arm64' },
+}
 
 // The oldest Node-API host that we support. It only picks the headers that node-gyp would download.
 const NODE_VERSION = '20.0.0'
@@ -60,20 +64,48 @@ function localHeaders() {
   return existsSync(join(prefix, 'include/node/node_api.h')) ? { npm_config_nodedir: prefix } : {}
 }
 
-function assertCompiler(target) {
-  const compiler = target.env.CXX ?? process.env.CXX ?? 'c++'
-  const { error } = spawnSync(compiler, ['--version'], { stdio: 'ignore' })
-  if (error) throw new Error(`no C++ compiler: ${compiler} does not start (${error.code}); on Debian: apt install g++`)
+/** What a command of the toolchain prints, or what to install. */
+function ask(command, args, debianPackage) {
+  const { error, status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', input: '' })
+  if (error) throw new Error(`${command} does not start (${error.code}); on Debian: apt install ${debianPackage}`)
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${stderr}`)
+  return stdout + stderr
+}
+
+/** The flags that put musl's headers in glibc's place, behind those of the C++ library. */
+function muslFlags(root, compiler, toolchain) {
+  const headers = `/usr/include/${toolchain.triplet.replace('gnu', 'musl')}`
+  if (!existsSync(headers)) throw new Error(`${headers} is missing; on Debian: ${muslInstallation(toolchain)}`)
+  const searched = ask(compiler, ['-E', '-v', '-x', 'c++', '-'], toolchain.package).split('\n')
+  const cxxHeaders = searched
+    .filter((line) => line.startsWith(' /') && line.includes('/c++/'))
+    .map((line) => line.trim())
+  const ownHeaders = ask(compiler, ['-print-file-name=include'], toolchain.package).trim()
+  const folders = [...cxxHeaders, headers, ownHeaders].flatMap((folder) => ['-isystem', folder])
+  return ['-nostdinc', ...folders, '-include', join(root, 'native/musl/libstdcxx.h')].join(' ')
+}
+
+function muslInstallation({ musl }) {
+  const [, debianArch] = musl.split(':')
+  return `dpkg --add-architecture ${debianArch} && apt update && apt install ${musl}`
+}
+
+function toolEnvironment(root, { arch, libc }) {
+  const toolchain = TOOLCHAINS[arch]
+  const [CC, CXX] = [`${toolchain.triplet}-gcc`, `${toolchain.triplet}-g++`]
+  ask(CXX, ['--version'], toolchain.package)
+  return { CC, CXX, CXXFLAGS: libc === 'musl' ? muslFlags(root, CXX, toolchain) : '', PREBUILD_LIBC: libc }
 }
 
 function buildTarget(root, target, out) {
-  assertCompiler(target)
+  const tools = toolEnvironment(root, target)
   console.log(`building ${prebuildPath(target)}`)
   const prebuildify = createRequire(import.meta.url).resolve('prebuildify/bin.js')
   const which = ['--napi', '-t', NODE_VERSION, '--platform', target.platform, '--arch', target.arch]
-  const how = ['--strip', '--strip-bin', target.strip, '--tag-libc', target.libc, '--out', out]
+  const strip = ['--strip', '--strip-bin', `${TOOLCHAINS[target.arch].triplet}-strip`]
+  const how = [...strip, '--tag-libc', '--out', out]
   // What npm was told wins over what is found.
-  const env = { ...localHeaders(), ...process.env, ...target.env }
+  const env = { ...localHeaders(), ...process.env, ...tools }
   const { status, stdout, stderr } = spawnSync(process.execPath, [prebuildify, ...which, ...how], { cwd: root, env })
   if (status !== 0) throw new Error(`${prebuildPath(target)} was not built:\n${stdout}${stderr}`)
 }

@@ -2,7 +2,7 @@
 // whatever the environment says, because whoever chooses the file chooses the code that runs beside the token. No policy
 // lives here: what a result means, and what to do without an addon, is the callers' affair.
 
-import { realpathSync } from 'node:fs'
+import { closeSync, openSync, readSync, realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -70,26 +70,12 @@ export type AddonLoading =
   | { readonly addon: Addon; readonly error?: never; readonly cause?: never }
   | { readonly addon?: never; readonly error: 'not-found' | 'not-loadable'; readonly cause: unknown }
 
-interface NodeGypBuild {
-  resolve(packageRoot: string): string
-}
-
-const require = createRequire(import.meta.url)
-
-// All that node-gyp-build reads. PREBUILDS_ONLY is ours: a build/ left over from development must not win over the files
-// that were checked and shipped.
-const LOOKUP_ENVIRONMENT = {
-  CCR_UPSTREAM_PROXY_PREBUILD: undefined,
-  PREBUILDS_ONLY: '1',
-  LIBC: undefined,
-  ARM_VERSION: undefined,
-  npm_config_arch: undefined,
-  npm_config_platform: undefined,
-  ELECTRON_RUN_AS_NODE: undefined,
-}
+// Not named `require`, which is what Bun's bundler looks for.
+const requireFromHere = createRequire(import.meta.url)
 
 /** Never throws. `packageRoot` is the folder with package.json and prebuilds/; the runtime keeps what it loaded. */
 export function loadAddon(packageRoot?: string): AddonLoading {
+  if (packageRoot === undefined && IS_COMPILED) return loadEmbedded()
   let file: string
   try {
     file = findPrebuild(packageRoot ?? fileURLToPath(new URL('..', import.meta.url)))
@@ -97,14 +83,87 @@ export function loadAddon(packageRoot?: string): AddonLoading {
     return { error: 'not-found', cause }
   }
   try {
-    return { addon: require(file) as Addon }
+    return { addon: requireFromHere(file) as Addon }
   } catch (cause) {
     return { error: 'not-loadable', cause }
   }
 }
 
+/** The C library that an executable was made for; undefined for what is no dynamic Linux executable. */
+export function readLibc(executable = '/proc/self/exe'): 'glibc' | 'musl' | undefined {
+  let head: Buffer
+  try {
+    head = readHead(executable)
+  } catch {
+    return undefined
+  }
+  // The dynamic linker's path stands behind the program headers (elf(5), PT_INTERP).
+  if (head.includes('/ld-musl-')) return 'musl'
+  return head.includes('/ld-linux-') ? 'glibc' : undefined
+}
+
+/** Enough for the program headers and the path behind them. */
+const HEAD_BYTES = 4_096
+
+function readHead(path: string): Buffer {
+  const head = Buffer.alloc(HEAD_BYTES)
+  const descriptor = openSync(path, 'r')
+  try {
+    return head.subarray(0, readSync(descriptor, head, 0, HEAD_BYTES, 0))
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+// -- In an executable of `bun build --compile` --------------------------------------------------------------------------
+
+/** There, modules are in a file system of the executable's own, and what the bundler saw required by name is as well. */
+const IS_COMPILED = import.meta.url.startsWith('file:///$bunfs/')
+
+function loadEmbedded(): AddonLoading {
+  try {
+    const addon = requireEmbedded()
+    return addon ? { addon } : { error: 'not-found', cause: new Error('no addon is embedded for this platform') }
+  } catch (cause) {
+    return { error: 'not-loadable', cause }
+  }
+}
+
+function requireEmbedded(): Addon | undefined {
+  switch (`${process.platform}-${process.arch} ${readLibc() ?? 'glibc'}`) {
+    case 'linux-x64 glibc':
+      return require('../prebuilds/linux-x64/ccr-upstream-proxy.glibc.node')
+    case 'linux-x64 musl':
+      return require('../prebuilds/linux-x64/ccr-upstream-proxy.musl.node')
+    case 'linux-arm64 glibc':
+      return require('../prebuilds/linux-arm64/ccr-upstream-proxy.glibc.node')
+    case 'linux-arm64 musl':
+      return require('../prebuilds/linux-arm64/ccr-upstream-proxy.musl.node')
+    default:
+      return undefined
+  }
+}
+
+// -- In a folder --------------------------------------------------------------------------------------------------------
+
+interface NodeGypBuild {
+  resolve(packageRoot: string): string
+}
+
+// All that node-gyp-build reads. PREBUILDS_ONLY is ours: a build/ left over from development must not win over the files
+// that were checked and shipped. So is LIBC: left alone, it takes every system but Alpine for one with glibc.
+const lookupEnvironment = (): NodeJS.ProcessEnv => ({
+  CCR_UPSTREAM_PROXY_PREBUILD: undefined,
+  PREBUILDS_ONLY: '1',
+  LIBC: readLibc(),
+  ARM_VERSION: undefined,
+  npm_config_arch: undefined,
+  npm_config_platform: undefined,
+  ELECTRON_RUN_AS_NODE: undefined,
+})
+
 function findPrebuild(packageRoot: string): string {
-  const file = withEnvironment(LOOKUP_ENVIRONMENT, () => evaluateNodeGypBuild().resolve(packageRoot))
+  const file = withEnvironment(lookupEnvironment(), () => evaluateNodeGypBuild().resolve(packageRoot))
   const realFile = realpathSync(file)
   // node-gyp-build goes on to the folder of the runtime's executable.
   if (realFile.startsWith(realpathSync(join(packageRoot, 'prebuilds')) + sep)) return realFile
@@ -113,13 +172,13 @@ function findPrebuild(packageRoot: string): string {
 
 /** It reads the environment once, when it is evaluated, and another package may have had it evaluated before us. */
 function evaluateNodeGypBuild(): NodeGypBuild {
-  const id = require.resolve('node-gyp-build/node-gyp-build.js')
-  const evaluatedBefore = require.cache[id]
-  delete require.cache[id]
+  const id = requireFromHere.resolve('node-gyp-build/node-gyp-build.js')
+  const evaluatedBefore = requireFromHere.cache[id]
+  delete requireFromHere.cache[id]
   try {
-    return require(id) as NodeGypBuild
+    return requireFromHere(id) as NodeGypBuild
   } finally {
-    if (evaluatedBefore) require.cache[id] = evaluatedBefore
+    if (evaluatedBefore) requireFromHere.cache[id] = evaluatedBefore
   }
 }
 

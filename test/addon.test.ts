@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import { type Addon, loadAddon, type TokenFileHandle, type TokenFileRefusal } from '#src/addon.js'
+import { type Addon, loadAddon, readLibc, type TokenFileHandle, type TokenFileRefusal } from '#src/addon.js'
 
 const { EACCES, EBADF, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ERANGE, ESTALE } = constants.errno
 const MAX_BYTES = 16_384
@@ -44,11 +44,16 @@ function createSharedToken(t: TestContext, content?: string): string {
   return path
 }
 
+/** The built addon for the C library that this process runs on, as the runtime itself tells it. */
+const { glibcVersionRuntime } = (process.report.getReport() as unknown as { header: { glibcVersionRuntime?: string } })
+  .header
+const libc = glibcVersionRuntime ? 'glibc' : 'musl'
+const prebuiltName = `ccr-upstream-proxy.${libc}.node`
+
 /** A copy of the built addon where node-gyp-build finds it below `root`. */
 function copyPrebuild(root: string): string {
-  const name = fs.readdirSync(prebuiltFolder)[0] ?? ''
-  const path = join(root, 'prebuilds', `${process.platform}-${process.arch}`, name)
-  fs.cpSync(join(prebuiltFolder, name), path, { recursive: true })
+  const path = join(root, 'prebuilds', `${process.platform}-${process.arch}`, prebuiltName)
+  fs.cpSync(join(prebuiltFolder, prebuiltName), path, { recursive: true })
   return path
 }
 
@@ -363,6 +368,24 @@ test('loads in a worker as well', async (t) => {
   assert.equal(openToken(createTokenPath(t)).length, 10)
 })
 
+test('tells the C library of an executable by its dynamic linker', (t) => {
+  assert.equal(readLibc(), libc)
+  assert.equal(readLibc(process.execPath), libc)
+  const path = join(createFolder(t), 'executable')
+  const linkers: [string, ReturnType<typeof readLibc>][] = [
+    ['/lib/ld-musl-x86_64.so.1', 'musl'],
+    ['/lib/ld-musl-aarch64.so.1', 'musl'],
+    ['/lib64/ld-linux-x86-64.so.2', 'glibc'],
+    ['/lib/ld-linux-aarch64.so.1', 'glibc'],
+    ['', undefined],
+  ]
+  for (const [linker, expected] of linkers) {
+    fs.writeFileSync(path, `\x7fELF${'\0'.repeat(780)}${linker}\0`)
+    assert.equal(readLibc(path), expected)
+  }
+  assert.equal(readLibc(`${path}.missing`), undefined)
+})
+
 test('says that a folder holds no addon', (t) => {
   const { addon, error } = loadAddon(createFolder(t))
   assert.deepEqual([addon, error], [undefined, 'not-found'])
@@ -405,7 +428,7 @@ test('prefers prebuilds/ to a build/ left over from development', (t) => {
 const hostileEnvironment = (elsewhere: string) => ({
   CCR_UPSTREAM_PROXY_PREBUILD: elsewhere,
   PREBUILDS_ONLY: 'yes',
-  LIBC: 'musl',
+  LIBC: libc === 'glibc' ? 'musl' : 'glibc',
   ARM_VERSION: '6',
   npm_config_arch: 'ia32',
   npm_config_platform: 'win32',
@@ -416,10 +439,11 @@ const reportLoading = `
   const [file] = Object.keys(require.cache).filter((name) => name.endsWith('.node'))
   console.log(JSON.stringify({ dumpable: addon?.getDumpable(), error, file, left: process.env.LIBC }))`
 
-const expectedLoading = () => {
-  const name = fs.readdirSync(prebuiltFolder)[0] ?? ''
-  return { dumpable: 1, file: fs.realpathSync(join(prebuiltFolder, name)), left: 'musl' }
-}
+const expectedLoading = () => ({
+  dumpable: 1,
+  file: fs.realpathSync(join(prebuiltFolder, prebuiltName)),
+  left: hostileEnvironment('').LIBC,
+})
 
 test('finds its own file whatever the environment says, and leaves the environment as it was', (t) => {
   const elsewhere = createFolder(t)

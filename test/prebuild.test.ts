@@ -4,9 +4,10 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { readElf } from './support/elf.js'
 
 const packageRoot = join(dirname(fileURLToPath(import.meta.resolve('#src/addon.js'))), '..')
 
@@ -30,24 +31,74 @@ function check(root: string): { status: number | null; stderr: string } {
   return { status, stderr: stderr.toString() }
 }
 
+/** All that the addon calls outside Node-API. musl has each, and glibc has had each since 2.17 at the latest. */
+const LIBC_FUNCTIONS = [
+  ...['__errno_location', '__stack_chk_fail', '__stack_chk_guard', 'abort', 'close', 'free', 'fstat', 'ftruncate'],
+  ...['lstat', 'madvise', 'malloc', 'memcpy', 'memset', 'mlock', 'mmap', 'munmap', 'open', 'prctl', 'read', 'strlen'],
+  ...['syscall', 'unlink'],
+]
+
+/** Of the compiler's start files; the dynamic linker does without. */
+const WEAK_SYMBOLS = ['_ITM_deregisterTMCloneTable', '_ITM_registerTMCloneTable', '__cxa_finalize', '__gmon_start__']
+
+/** glibc keeps the stack's guard in its dynamic linker on arm64. */
+const GLIBC_LIBRARIES: Record<string, string[]> = {
+  'linux-x64': ['libc.so.6'],
+  'linux-arm64': ['ld-linux-aarch64.so.1', 'libc.so.6'],
+}
+
+const MACHINES: Record<string, number> = { 'linux-x64': 62, 'linux-arm64': 183 }
+
+test('there is an addon for each architecture and C library', () => {
+  const names = ['linux-arm64', 'linux-x64'].flatMap((platform) =>
+    ['glibc', 'musl'].map((libc) => `prebuilds/${platform}/ccr-upstream-proxy.${libc}.node`),
+  )
+  assert.deepEqual([...prebuiltFiles].sort(), names)
+})
+
 for (const path of prebuiltFiles) {
-  // Stripped of all other names, the file holds those that the dynamic linker has to find.
   const bytes = fs.readFileSync(join(packageRoot, path))
-  const text = bytes.toString('latin1')
+  const platform = basename(dirname(path))
+  const isMusl = path.endsWith('.musl.node')
+  const elf = readElf(bytes)
+
+  test(`${path} is for that platform, and no larger than 96 KiB`, () => {
+    assert.equal(elf.machine, MACHINES[platform])
+    assert.ok(bytes.length <= 96 * 1024, `${bytes.length}`)
+  })
 
   test(`${path} needs no library but the C library`, () => {
-    const libraries = new Set(text.match(/\b[\w.+-]+\.so[.\d]*/g))
-    assert.deepEqual([...libraries], ['libc.so.6'])
-    assert.doesNotMatch(text, /\b_Z\w+/, 'a C++ name')
+    assert.deepEqual([...elf.needed].sort(), isMusl ? [] : GLIBC_LIBRARIES[platform])
   })
 
   test(`${path} needs no C library newer than glibc 2.17`, () => {
-    const minors = [...text.matchAll(/GLIBC_2\.(\d+)/g)].map(([, minor]) => Number(minor))
-    assert.ok(minors.length > 0 && Math.max(...minors) <= 17, minors.join(' '))
+    const minors = elf.versions.map((version) => Number(/^GLIBC_2\.(\d+)/.exec(version)?.[1]))
+    assert.ok(isMusl ? minors.length === 0 : minors.length > 0)
+    assert.ok(
+      minors.every((minor) => minor <= 17),
+      elf.versions.join(' '),
+    )
   })
 
-  test(`${path} is no larger than 96 KiB`, () => {
-    assert.ok(bytes.length <= 96 * 1024, `${bytes.length}`)
+  test(`${path} calls what every C library has, and Node-API`, () => {
+    const outside = elf.undefinedSymbols.filter((name) => !name.startsWith('napi_') && !WEAK_SYMBOLS.includes(name))
+    // glibc's names for the same functions with 64-bit offsets.
+    const names = isMusl ? outside : outside.map((name) => name.replace(/^(open|mmap|ftruncate)64$/, '$1'))
+    assert.deepEqual(
+      names.filter((name) => !LIBC_FUNCTIONS.includes(name)),
+      [],
+    )
+  })
+
+  test(`${path} shows what a runtime looks up, and nothing else`, () => {
+    const names = ['napi_register_module_v1', 'node_api_module_get_api_version_v1']
+    assert.deepEqual([...elf.definedSymbols].sort(), names)
+  })
+
+  test(`${path} is resolved when it is loaded, and hardened`, () => {
+    assert.ok(elf.bindsNow)
+    assert.ok(elf.hasReadOnlyRelocations)
+    assert.ok(!elf.hasExecutableStack)
   })
 }
 
