@@ -91,7 +91,8 @@ export class TunnelStream extends Duplex {
   readonly #socket: Socket
   readonly #head: Buffer
   readonly #opening: Opening
-  readonly #opened: Promise<void>
+  /** Resolves when the proxy has answered 200, rejects when the stream fails before. */
+  readonly opened: Promise<void>
   #answer = Buffer.alloc(0)
   #isHeadSent = false
   #setOpen: () => void = () => {}
@@ -102,9 +103,11 @@ export class TunnelStream extends Duplex {
     const { hostname, port } = new URL(proxyUrl)
     this.#head = Buffer.from(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`)
     this.#opening = opening
-    this.#opened = new Promise((resolve) => {
+    this.opened = new Promise((resolve, reject) => {
       this.#setOpen = resolve
+      this.once('error', reject)
     })
+    this.opened.catch(() => {})
     this.#socket = connect({ host: hostname, port: Number(port), noDelay: true })
       .on('data', (bytes: Buffer) => this.#onData(bytes))
       .on('end', () => this.#onEnd())
@@ -136,7 +139,7 @@ export class TunnelStream extends Duplex {
       this.#isHeadSent = true
       return this.#send(Buffer.concat([this.#head, bytes]))
     }
-    if (this.#opening !== 'one-packet') await this.#opened
+    if (this.#opening !== 'one-packet') await this.opened
     return this.#send(bytes)
   }
 

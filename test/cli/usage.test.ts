@@ -1,0 +1,91 @@
+// What the command line says of itself, and what it says to those who call it otherwise.
+
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { CLI_FILE, type Outcome, run } from '../support/cli-process.js'
+import type { Scope } from '../support/temp-dir.js'
+
+const COMMANDS = ['run', 'relay', 'doctor']
+
+function cli(t: Scope, ...args: string[]): Promise<Outcome> {
+  return run(t, process.execPath, [CLI_FILE, ...args], { env: { PATH: process.env.PATH } })
+}
+
+describe('the help', { concurrency: 2, timeout: 60_000 }, () => {
+  for (const args of [
+    ['--help'],
+    ['-h'],
+    ['help'],
+    ...COMMANDS.flatMap((name) => [
+      [name, '--help'],
+      [name, '-h'],
+    ]),
+  ]) {
+    it(`is shown by ${args.join(' ')}`, async (t) => {
+      const { exitCode, stdout, stderr } = await cli(t, ...args)
+      assert.equal(exitCode, 0)
+      assert.equal(stderr, '')
+      const [command = ''] = args
+      const usage = COMMANDS.includes(command)
+        ? `Usage: ccr-upstream-proxy ${command} `
+        : 'Usage: ccr-upstream-proxy COMMAND'
+      assert.ok(stdout.startsWith(usage), stdout)
+    })
+  }
+
+  it('names every command and no option that is not taken', async (t) => {
+    const { stdout } = await cli(t, '--help')
+    for (const name of COMMANDS) assert.match(stdout, new RegExp(`^  ${name} `, 'm'))
+    for (const name of COMMANDS) {
+      const help = (await cli(t, name, '--help')).stdout
+      const options = new Set(help.match(/(?<![\w-])--?[a-z][a-z-]*/g))
+      for (const option of options) {
+        // With --help beside it nothing is started, and an option that is not known is still a usage error.
+        const value = option === '--port' ? ['0'] : []
+        const { exitCode, stderr } = await cli(t, name, option, ...value, '--help')
+        assert.equal(exitCode, 0, `${name} ${option}: ${stderr}`)
+      }
+    }
+  })
+
+  it('is followed by the version of the package', async (t) => {
+    const file = fileURLToPath(import.meta.resolve('ccr-upstream-proxy/package.json'))
+    const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string }
+    const { exitCode, stdout, stderr } = await cli(t, '--version')
+    assert.deepEqual([exitCode, stdout, stderr], [0, `${version}\n`, ''])
+  })
+})
+
+describe('a wrong call', { concurrency: 2, timeout: 60_000 }, () => {
+  const WRONG = [
+    [],
+    ['start'],
+    ['constructor'],
+    ['--verbose'],
+    ['run'],
+    ['run', '--'],
+    ['run', '--require'],
+    ['run', '--unknown', 'true'],
+    ['run', '--require=yes', 'true'],
+    ['relay', '--port'],
+    ['relay', '--port', '65536'],
+    ['relay', '--port', '-1'],
+    ['relay', '--port', '080'],
+    ['relay', '--port', '1e3'],
+    ['relay', '--port', ''],
+    ['relay', 'extra'],
+    ['relay', '--yaml'],
+    ['doctor', 'extra'],
+    ['doctor', '--fix'],
+  ]
+  for (const args of WRONG) {
+    it(`is told what to do: ${JSON.stringify(args)}`, async (t) => {
+      const { exitCode, stdout, stderr } = await cli(t, ...args)
+      assert.equal(exitCode, 2, stderr)
+      assert.equal(stdout, '')
+      assert.match(stderr, /^ccr-upstream-proxy: [^\n]+; see ccr-upstream-proxy --help\n$/)
+    })
+  }
+})
