@@ -5,9 +5,9 @@
 
 import { UpstreamProxyError } from '../errors.js'
 import { createLogger, type Logger } from '../log.js'
+import { type EgressProxy, exceptOwnAddress, parseEgressProxy } from '../protocol/egress-proxy.js'
 import { isGatewayUrl } from '../protocol/gateway-url.js'
 import type {
-  EgressProxy,
   GatewayDialer,
   GatewayEndpoint,
   GatewayHandler,
@@ -32,8 +32,8 @@ export interface RelayOptions {
   readonly sessionId?: string
   /** PEM certificates that may sign the gateway's own certificate. The runtime's roots unless given. */
   readonly trustedCertificates?: string
-  /** The proxy that stands between this machine and the gateway. None unless given; the environment is not looked at. */
-  readonly egress?: EgressProxy
+  /** `[http[s]://][user:password@]host[:port]` of the proxy on the way to the gateway. None unless given: the environment is not looked at. */
+  readonly egress?: string | EgressProxy
   /** Port on 127.0.0.1. 0, the default, leaves the choice to the system. */
   readonly port?: number
   /** Milliseconds that open tunnels get when the relay is closed. 5,000 unless given. */
@@ -97,7 +97,7 @@ class RunningRelay implements Relay {
       typeof token === 'string' ? tokenFromText(token) : token,
       options.sessionId ?? 'session',
     )
-    this.#endpoint = { ...this.#limits, trust, egress: options.egress }
+    this.#endpoint = { ...this.#limits, trust, egress: resolveEgressOption(options.egress) }
     this.#context = {
       limits: this.#limits,
       monitor: this.#monitor,
@@ -207,11 +207,11 @@ class RunningRelay implements Relay {
   }
 }
 
-/** A relay that was started with its own exported environment must not dial itself. */
-export function exceptOwnAddress(egress: EgressProxy | undefined, ownPort: number): EgressProxy | undefined {
-  if (egress === undefined || !/^(?:localhost|127\.[0-9.]+|\[::1\])$/.test(egress.url.hostname)) return egress
-  const port = egress.url.port || (egress.url.protocol === 'https:' ? '443' : '80')
-  return Number(port) === ownPort ? undefined : egress
+function resolveEgressOption(given: string | EgressProxy | undefined): EgressProxy | undefined {
+  if (typeof given !== 'string') return given
+  const egress = parseEgressProxy(given)
+  if (egress !== undefined) return egress
+  throw new UpstreamProxyError('config-invalid', 'egress is neither http://host:port nor https://host:port')
 }
 
 /** `ws:` only to this machine: the token must not travel in clear. */

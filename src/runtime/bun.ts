@@ -10,11 +10,11 @@
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { systemCode, UpstreamProxyError } from '../errors.js'
+import type { EgressProxy } from '../protocol/egress-proxy.js'
 import { encodeMessages } from '../protocol/frame.js'
 import { download, downloadTimeout } from './download.js'
 import {
   dialFailed,
-  egressAuthenticationRequired,
   egressRefused,
   egressTimeout,
   egressUnreachable,
@@ -27,7 +27,6 @@ import type {
   ClientHandler,
   DownloadedAnswer,
   DownloadLimits,
-  EgressProxy,
   GatewayDialer,
   GatewayEndpoint,
   GatewayHandler,
@@ -318,6 +317,7 @@ class BunGatewaySocket implements GatewaySocket {
   readonly #dialer: BunGatewayDialer
   #isLetGo = false
   #isPaused = false
+  #hasOpened = false
   #dialTimer: NodeJS.Timeout | undefined
   #closeTimer: NodeJS.Timeout | undefined
 
@@ -334,6 +334,7 @@ class BunGatewaySocket implements GatewaySocket {
     }
     socket.addEventListener('open', () => {
       clearTimeout(this.#dialTimer)
+      this.#hasOpened = true
       this.#tell(() => handler.gatewayOnOpen())
     })
     socket.addEventListener('message', ({ data }) => this.#onMessage(data))
@@ -413,7 +414,7 @@ class BunGatewaySocket implements GatewaySocket {
   }
 
   #explain(text: string, code: string): UpstreamProxyError {
-    if (this.#socket.readyState === OPEN) return socketBroke(code || 'error')
+    if (this.#hasOpened) return socketBroke(code || 'error')
     return explainDial(text, code, this.#endpoint.egress)
   }
 
@@ -437,8 +438,7 @@ function explainDial(text: string, code: string, egress: EgressProxy | undefined
   if (upgradeStatus !== undefined) return upgradeRefused(Number(upgradeStatus))
   if (egress === undefined) return dialFailed(code)
   const proxyStatus = /^.*[Pp]roxy.*: ([0-9]{3}) /.exec(text)?.[1]
-  if (proxyStatus === '407') return egressAuthenticationRequired()
-  if (proxyStatus !== undefined) return egressRefused(`status ${proxyStatus}`)
+  if (proxyStatus !== undefined) return egressRefused(Number(proxyStatus))
   const error = dialFailed(code)
   return error.code === 'gateway-tls-failed' ? error : egressUnreachable(egress, code || 'its answer is not valid HTTP')
 }

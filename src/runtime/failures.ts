@@ -1,7 +1,7 @@
 // Foreign failures on the way to the gateway, turned into our errors by their own codes.
 
 import { type ErrorCode, UpstreamProxyError } from '../errors.js'
-import type { EgressProxy } from './runtime.js'
+import type { EgressProxy } from '../protocol/egress-proxy.js'
 
 /** The gateway answered the upgrade with something other than 101. */
 export function upgradeRefused(status: number): UpstreamProxyError {
@@ -70,16 +70,19 @@ export function egressTimeout({ url }: EgressProxy, timeoutMs: number): Upstream
   )
 }
 
-/** The egress proxy answered the CONNECT with 407 (RFC 9110, section 15.5.8). */
-export function egressAuthenticationRequired(): UpstreamProxyError {
-  return new UpstreamProxyError('egress-authentication-required', 'the egress proxy wants other credentials (407)', {
+/**
+ * The egress proxy answered the CONNECT with something other than 2xx. 407 asks for credentials (RFC 9110, section
+ * 15.5.8); tinyproxy says 401 to wrong ones.
+ */
+export function egressRefused(status: number): UpstreamProxyError {
+  const isAboutCredentials = status === 407 || status === 401
+  const code = isAboutCredentials ? 'egress-authentication-required' : 'egress-refused'
+  return new UpstreamProxyError(code, `the egress proxy refused the way to the gateway with status ${status}`, {
     side: 'remote',
   })
 }
 
-/** The egress proxy answered the CONNECT with something other than 2xx. */
-export function egressRefused(what: string): UpstreamProxyError {
-  return new UpstreamProxyError('egress-refused', `the egress proxy refused the way to the gateway with ${what}`, {
-    side: 'remote',
-  })
+/** The egress proxy's answer is no HTTP answer. */
+export function egressNotHttp(): UpstreamProxyError {
+  return new UpstreamProxyError('egress-refused', 'the egress proxy did not answer in HTTP', { side: 'remote' })
 }

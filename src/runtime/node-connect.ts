@@ -5,8 +5,9 @@
 import { isIP, connect as netConnect, type Socket } from 'node:net'
 import { type ConnectionOptions, createSecureContext, type SecureContext, connect as tlsConnect } from 'node:tls'
 import { systemCode, UpstreamProxyError } from '../errors.js'
-import { egressAuthenticationRequired, egressRefused, egressTimeout, egressUnreachable } from './failures.js'
-import type { EgressProxy, GatewayRoute, Trust } from './runtime.js'
+import type { EgressProxy } from '../protocol/egress-proxy.js'
+import { egressNotHttp, egressRefused, egressTimeout, egressUnreachable } from './failures.js'
+import type { GatewayRoute, Trust } from './runtime.js'
 
 /** Milliseconds that one address of a name gets before the next is tried. Node's 250 make far hosts unreachable. */
 const ADDRESS_ATTEMPT_TIMEOUT_MS = 2_500
@@ -118,8 +119,7 @@ class ProxyAnswer {
     const end = this.#bytes.indexOf('\r\n\r\n')
     if (end === -1 && this.#bytes.length <= MAX_PROXY_HEAD_BYTES) return undefined
     const status = /^HTTP\/1\.[01] ([0-9]{3})/.exec(this.#bytes.toString('latin1', 0, 16))?.[1]
-    if (end === -1 || status === undefined) return egressRefused('an answer that is not HTTP')
-    if (status === '407') return egressAuthenticationRequired()
-    return status.startsWith('2') ? { rest: this.#bytes.subarray(end + 4) } : egressRefused(`status ${status}`)
+    if (end === -1 || status === undefined) return egressNotHttp()
+    return status.startsWith('2') ? { rest: this.#bytes.subarray(end + 4) } : egressRefused(Number(status))
   }
 }

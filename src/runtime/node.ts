@@ -111,7 +111,11 @@ class NodeClientConnection implements ClientConnection {
   }
 
   reset(): void {
-    this.#socket.resetAndDestroy()
+    const socket = this.#socket
+    // While a FIN is on its way libuv refuses to reset (EINVAL), and Node would leave the handle open for ever.
+    const isFinishing = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0
+    if (isFinishing) socket.once('finish', () => socket.resetAndDestroy())
+    else socket.resetAndDestroy()
   }
 }
 
@@ -163,6 +167,7 @@ class NodeGatewaySocket implements GatewaySocket {
   readonly #endpoint: GatewayEndpoint
   readonly #handler: GatewayHandler
   #isWaiting = false
+  #hasOpened = false
   #isLetGo = false
 
   constructor(socket: WebSocket, endpoint: GatewayEndpoint, handler: GatewayHandler) {
@@ -171,7 +176,10 @@ class NodeGatewaySocket implements GatewaySocket {
     this.#handler = handler
     socket.binaryType = 'nodebuffer'
     socket
-      .on('open', () => this.#tell(() => handler.gatewayOnOpen()))
+      .on('open', () => {
+        this.#hasOpened = true
+        this.#tell(() => handler.gatewayOnOpen())
+      })
       .on('message', this.#onMessage)
       .on('pong', () => this.#tell(() => handler.gatewayOnPong()))
       .on('unexpected-response', (request, response) => {
@@ -236,7 +244,7 @@ class NodeGatewaySocket implements GatewaySocket {
   #explain(error: Error): UpstreamProxyError {
     if (error instanceof UpstreamProxyError) return error
     const code = systemCode(error)
-    return this.#socket.readyState === WebSocket.CONNECTING ? dialFailed(code) : socketBroke(code || error.name)
+    return this.#hasOpened ? socketBroke(code || error.name) : dialFailed(code)
   }
 
   /** The first failure is the last word of the socket. */

@@ -2,6 +2,7 @@
 // One adapter a runtime implements it; nothing else in the package knows `ws`, `node:net` or `Bun`.
 
 import type { UpstreamProxyError } from '../errors.js'
+import type { EgressProxy } from '../protocol/egress-proxy.js'
 
 /** One accepted connection of a local client. Writes after `reset`, `close` or the peer's end are ignored. */
 export interface ClientConnection {
@@ -72,14 +73,6 @@ export interface GatewayHandler {
 /** Who is trusted as the gateway, in the form that the runtime needs; made once and shared. */
 export interface Trust {
   readonly trust: unknown
-}
-
-/** A proxy that stands between this machine and the gateway. */
-export interface EgressProxy {
-  /** `http:` or `https:`, without user name and password. */
-  readonly url: URL
-  /** Value of Proxy-Authorization. */
-  readonly authorization: string | undefined
 }
 
 /** How the gateway is reached. */

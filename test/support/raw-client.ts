@@ -99,7 +99,9 @@ export class RawClient {
 
   /** RST: a FIN alone would leave the tunnel half-closed. */
   reset(): void {
-    this.socket.resetAndDestroy()
+    // While a FIN is on its way libuv refuses to reset, and the handle would stay open for ever.
+    if (this.socket.writableEnded) this.socket.destroy()
+    else this.socket.resetAndDestroy()
   }
 
   /** The one answer that the connection carried, with nothing behind it; fails unless a FIN followed. */
