@@ -163,7 +163,7 @@ export class Tunnel implements ClientHandler, GatewayHandler {
 
   #hold(bytes: Uint8Array): void {
     if (bytes.length === 0) return
-    this.#held.push(bytes)
+    this.#held.push(new Uint8Array(bytes))
     this.#heldBytes += bytes.length
     if (this.#heldBytes >= this.#context.limits.highWaterMarkBytes) this.#pauseUpload()
   }

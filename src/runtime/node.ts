@@ -7,10 +7,11 @@ import type { RequestOptions } from 'node:http'
 import { type AddressInfo, createServer, type connect as netConnect, type Server, type Socket } from 'node:net'
 import { type ClientOptions, WebSocket } from 'ws'
 import { systemCode, UpstreamProxyError } from '../errors.js'
-import { encodeMessages } from '../protocol/frame.js'
 import { download } from './download.js'
 import { dialFailed, socketBroke, textReceived, upgradeRefused } from './failures.js'
+import { NodeClientConnection } from './node-client.js'
 import { connectTo, NodeTrust } from './node-connect.js'
+import { FrameWriter } from './node-upload.js'
 import type {
   ClientConnection,
   ClientHandler,
@@ -41,7 +42,7 @@ function listen(
   highWaterMarkBytes: number,
   accept: (client: ClientConnection) => ClientHandler,
 ): Promise<Listener> {
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+  const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) => {
     const client = new NodeClientConnection(socket, highWaterMarkBytes)
     client.start(accept(client))
   })
@@ -63,60 +64,6 @@ function closeServer(server: Server): Promise<void> {
     if (!server.listening) return resolve()
     server.close(() => resolve())
   })
-}
-
-class NodeClientConnection implements ClientConnection {
-  readonly #socket: Socket
-  readonly #highWaterMarkBytes: number
-
-  constructor(socket: Socket, highWaterMarkBytes: number) {
-    this.#socket = socket
-    this.#highWaterMarkBytes = highWaterMarkBytes
-  }
-
-  start(handler: ClientHandler): void {
-    this.#socket
-      // 'close' follows and says all that there is to say.
-      .on('error', () => {})
-      .on('data', (bytes: Buffer) => handler.clientOnData(bytes))
-      .on('end', () => handler.clientOnEnd())
-      .on('drain', () => handler.clientOnDrain())
-      .on('finish', () => handler.clientOnFinish())
-      .on('close', () => handler.clientOnClose())
-  }
-
-  get queuedBytes(): number {
-    return this.#socket.writableLength
-  }
-
-  write(bytes: Uint8Array): boolean {
-    if (!this.#socket.writable) return true
-    return this.#socket.write(bytes) || this.#socket.writableLength < this.#highWaterMarkBytes
-  }
-
-  pauseReading(): void {
-    this.#socket.pause()
-  }
-
-  resumeReading(): void {
-    this.#socket.resume()
-  }
-
-  endWriting(): void {
-    this.#socket.end()
-  }
-
-  close(): void {
-    this.#socket.destroy()
-  }
-
-  reset(): void {
-    const socket = this.#socket
-    // While a FIN is on its way libuv refuses to reset (EINVAL), and Node would leave the handle open for ever.
-    const isFinishing = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0
-    if (isFinishing) socket.once('finish', () => socket.resetAndDestroy())
-    else socket.resetAndDestroy()
-  }
 }
 
 // -- The gateway -------------------------------------------------------------------------------------------------------
@@ -166,6 +113,7 @@ class NodeGatewaySocket implements GatewaySocket {
   readonly #socket: WebSocket
   readonly #endpoint: GatewayEndpoint
   readonly #handler: GatewayHandler
+  readonly #writer: FrameWriter
   #isWaiting = false
   #hasOpened = false
   #isLetGo = false
@@ -174,6 +122,7 @@ class NodeGatewaySocket implements GatewaySocket {
     this.#socket = socket
     this.#endpoint = endpoint
     this.#handler = handler
+    this.#writer = new FrameWriter(socket, endpoint.maxSentMessageBytes, () => this.#onSent())
     socket.binaryType = 'nodebuffer'
     socket
       .on('open', () => {
@@ -196,8 +145,7 @@ class NodeGatewaySocket implements GatewaySocket {
 
   send(payload: Uint8Array): boolean {
     if (this.#socket.readyState !== WebSocket.OPEN) return true
-    const messages = encodeMessages(payload, this.#endpoint.maxSentMessageBytes)
-    for (const message of messages) this.#socket.send(message, this.#onSent)
+    this.#writer.send(payload)
     this.#isWaiting = this.#socket.bufferedAmount >= this.#endpoint.highWaterMarkBytes
     return !this.#isWaiting
   }
@@ -235,7 +183,7 @@ class NodeGatewaySocket implements GatewaySocket {
     else this.#fail(textReceived())
   }
 
-  readonly #onSent = (): void => {
+  #onSent(): void {
     if (!this.#isWaiting || this.#socket.bufferedAmount > this.#endpoint.lowWaterMarkBytes) return
     this.#isWaiting = false
     this.#tell(() => this.#handler.gatewayOnDrain())

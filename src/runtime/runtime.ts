@@ -22,6 +22,7 @@ export interface ClientConnection {
 
 /** What a connection tells its owner. Nothing follows `clientOnClose`. */
 export interface ClientHandler {
+  /** `bytes` are valid until it returns: what is kept is copied. */
   clientOnData(bytes: Uint8Array): void
   clientOnEnd(): void
   clientOnDrain(): void
@@ -40,7 +41,7 @@ export interface Listener {
 export interface GatewaySocket {
   /** Bytes that the system has not taken yet. */
   readonly queuedBytes: number
-  /** Sends `payload` in chunks, a message each; false: wait for `gatewayOnDrain` before the next. The bytes are given away. */
+  /** Sends `payload` in chunks, a message each; false: wait for `gatewayOnDrain` before the next. Nothing of it is kept. */
   send(payload: Uint8Array): boolean
   /** Asks for a pong (RFC 6455, section 5.5.2). */
   ping(): void

@@ -1,0 +1,128 @@
+// One accepted connection on Node. Where the runtime allows it, it is read without Node's copy of every read: cold
+// connections into one buffer for all, hot ones into buffers of the upload pool, which are framed where they lie.
+//
+// Rules: what a handler gets is only valid until it returns. A connection that rests holds no buffer.
+
+import { Socket } from 'node:net'
+import { type UploadBuffer, uploadPool } from './node-upload.js'
+import type { ClientConnection, ClientHandler } from './runtime.js'
+
+/** A connection is hot while its reads are at least this long: smaller ones are copied in no time. */
+const HOT_READ_BYTES = 16_384
+
+/** Node's lines on which the reading below was tested. On others it is left to 'data' events. */
+const TESTED_MAJORS = new Set([20, 22, 24, 26])
+const isTestedNode = TESTED_MAJORS.has(Number(process.versions.node.split('.')[0]))
+
+/** Every cold connection reads into this: a read and its handler are one turn of the event loop. */
+const coldBuffer = Buffer.allocUnsafeSlow(65_536)
+
+/** A client's connection over a socket that was accepted with `pauseOnConnect`. */
+export class NodeClientConnection implements ClientConnection {
+  readonly #highWaterMarkBytes: number
+  readonly #socket: Socket
+  #handler: ClientHandler | undefined
+  #hotBuffer: UploadBuffer | undefined
+  #isHot = false
+
+  constructor(accepted: Socket, highWaterMarkBytes: number) {
+    this.#highWaterMarkBytes = highWaterMarkBytes
+    this.#socket = isTestedNode ? this.#takeOver(accepted) : accepted
+  }
+
+  start(handler: ClientHandler): void {
+    this.#handler = handler
+    this.#socket
+      // 'close' follows and says all that there is to say.
+      .on('error', () => {})
+      .on('data', (bytes: Buffer) => handler.clientOnData(bytes))
+      .on('end', () => handler.clientOnEnd())
+      .on('drain', () => handler.clientOnDrain())
+      .on('finish', () => handler.clientOnFinish())
+      .on('close', () => this.#onClose())
+      .resume()
+  }
+
+  get queuedBytes(): number {
+    return this.#socket.writableLength
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (!this.#socket.writable) return true
+    return this.#socket.write(bytes) || this.#socket.writableLength < this.#highWaterMarkBytes
+  }
+
+  pauseReading(): void {
+    this.#socket.pause()
+  }
+
+  resumeReading(): void {
+    this.#socket.resume()
+  }
+
+  endWriting(): void {
+    this.#socket.end()
+  }
+
+  close(): void {
+    this.#socket.destroy()
+  }
+
+  reset(): void {
+    const socket = this.#socket
+    // While a FIN is on its way libuv refuses to reset (EINVAL), and Node would leave the handle open for ever.
+    const isFinishing = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0
+    if (isFinishing) socket.once('finish', () => socket.resetAndDestroy())
+    else socket.resetAndDestroy()
+  }
+
+  #onClose(): void {
+    this.#releaseHotBuffer()
+    this.#handler?.clientOnClose()
+  }
+
+  // -- Reading -----------------------------------------------------------------------------------------------------------
+
+  /**
+   * A socket over the same handle that reads into our memory: `onread` is an option of sockets that connect, but not of
+   * those that a server accepts (https://nodejs.org/api/net.html#new-netsocketoptions).
+   */
+  #takeOver(accepted: Socket): Socket {
+    const { _handle: handle, _server: server } = accepted as unknown as { _handle: unknown; _server: unknown }
+    if (handle === null || typeof handle !== 'object') return accepted
+    const socket = new Socket({
+      handle,
+      allowHalfOpen: true,
+      pauseOnCreate: true,
+      onread: {
+        buffer: () => this.#nextBuffer(),
+        callback: (length: number, bytes: Buffer) => this.#onRead(length, bytes),
+      },
+    } as unknown as ConstructorParameters<typeof Socket>[0])
+    // The server counts its connections by this field, and close() waits for them.
+    Object.assign(socket, { _server: server, server })
+    Object.assign(accepted, { _handle: null, _server: null })
+    return socket
+  }
+
+  #onRead(length: number, bytes: Buffer): boolean {
+    this.#isHot = length >= HOT_READ_BYTES
+    this.#handler?.clientOnData(bytes.subarray(0, length))
+    return true
+  }
+
+  #nextBuffer(): Buffer {
+    if (!this.#isHot) {
+      this.#releaseHotBuffer()
+      return coldBuffer
+    }
+    if (this.#hotBuffer === undefined || this.#hotBuffer.isTaken) this.#hotBuffer = uploadPool.acquire()
+    return this.#hotBuffer.payload
+  }
+
+  /** A buffer that a writer has taken comes back by itself. */
+  #releaseHotBuffer(): void {
+    if (this.#hotBuffer?.isTaken === false) uploadPool.release(this.#hotBuffer)
+    this.#hotBuffer = undefined
+  }
+}
