@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { UpstreamProxyError } from '#src/errors.js'
-import { exceptOwnAddress } from '#src/relay/relay.js'
+import { exceptOwnAddress } from '#src/protocol/egress-proxy.js'
 import { resolveEgress } from '#src/system/egress.js'
 
 const GATEWAY = new URL('wss://gateway.test/upstreamproxy/ws')
