@@ -219,11 +219,8 @@ describe('a failing start', { concurrency: 4, timeout: 120_000 }, () => {
 })
 
 describe('a redirect of the CA', { timeout: 30_000 }, () => {
-  const scope = new SharedScope()
-  after(() => scope.end())
-
   it('is followed within the origin and not asked for elsewhere', async (t) => {
-    const actor = chooseActor(scope)
+    const actor = chooseActor(t)
     const elsewhere = await startCaServer(t)
     const caServer = await startCaServer(t, elsewhere.url)
     const codes = []

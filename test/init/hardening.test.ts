@@ -17,6 +17,8 @@ const [hasStrace, hasGdb] = await Promise.all([isInstalled(setup, 'strace', '-V'
 const skipElsewhere = process.platform === 'linux' ? false : 'only Linux hardens'
 const skip = skipElsewhere || (actor.isRoot ? 'root may look into every process' : false)
 
+after(() => setup.end())
+
 /** Opens what lets a process look into another; one word a line. */
 const ATTACK = `
   const { openSync, closeSync, readFileSync } = require('node:fs')
@@ -35,7 +37,6 @@ describe('a process that holds the token', { concurrency: 2, timeout: 60_000 }, 
   before(async () => {
     system = await startSystem(setup)
   })
-  after(() => setup.end())
 
   const attack = async (t: Scope, pid: number): Promise<string> => {
     const args = ['-e', ATTACK, `${pid}`]
@@ -81,13 +82,11 @@ describe('a process that holds the token', { concurrency: 2, timeout: 60_000 }, 
 })
 
 describe('a process that is watched', { concurrency: 2, timeout: 60_000 }, () => {
-  const scope = new SharedScope()
   let system: System
 
   before(async () => {
-    system = await startSystem(scope)
+    system = await startSystem(setup)
   })
-  after(() => scope.end())
 
   interface Watch {
     readonly title: string

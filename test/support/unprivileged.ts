@@ -2,7 +2,7 @@
 // under root the children are nobody; and where the checkout lies in a folder that nobody may enter, in a copy of the
 // package.
 
-import { accessSync, chmodSync, chownSync, constants, cpSync, lstatSync, mkdirSync, readdirSync } from 'node:fs'
+import { chmodSync, chownSync, cpSync, existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -52,7 +52,8 @@ function createActor(ids: Actor['ids'], root: string, copy: string | undefined):
       const file = fileURLToPath(url)
       if (copy === undefined) return file
       const target = join(copy, file.replaceAll('/', '_'))
-      cpSync(file, target)
+      // Once: a child may be reading it.
+      if (!existsSync(target)) cpSync(file, target)
       return target
     },
     own: (...paths) => {
@@ -80,16 +81,6 @@ function canNobodyEnter(path: string): boolean {
   const isOpen = (lstatSync(path).mode & 0o005) === 0o005
   const parent = dirname(path)
   return isOpen && (parent === path || canNobodyEnter(parent))
-}
-
-/** Whether a file can be used as a program or read by this process; for what is optional on a machine. */
-export function exists(path: string): boolean {
-  try {
-    accessSync(path, constants.F_OK)
-    return true
-  } catch {
-    return false
-  }
 }
 
 /** Everything in a folder, with what tells whether it was touched: for comparing before and after. */
