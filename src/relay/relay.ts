@@ -189,15 +189,8 @@ class RunningRelay implements Relay {
 
   /** Often enough for the shortest limit, seldom enough to cost nothing. */
   #sweepIntervalMs(): number {
-    const { headTimeoutMs, dialTimeoutMs, answerTimeoutMs, lingerMs, closeLingerMs, idleTimeoutMs } = this.#limits
-    const shortest = Math.min(
-      headTimeoutMs,
-      dialTimeoutMs,
-      answerTimeoutMs,
-      lingerMs,
-      closeLingerMs,
-      idleTimeoutMs || 1e9,
-    )
+    const times = Object.entries(this.#limits).filter(([name, value]) => name.endsWith('Ms') && value > 0)
+    const shortest = Math.min(...times.map(([, value]) => value))
     return Math.min(Math.max(shortest / 4, 20), 1_000)
   }
 

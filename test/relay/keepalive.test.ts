@@ -1,0 +1,128 @@
+// Whether the relay finds a gateway that is gone, and leaves one alone that is only held up.
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { after, before, describe, test } from 'node:test'
+import { Keepalive } from '#src/relay/keepalive.js'
+import { DEFAULT_RELAY_LIMITS } from '#src/relay/limits.js'
+import { describeOnEachRuntime } from '../support/runtimes.js'
+import { type RelayFixture, startFixture } from './fixture.js'
+
+const QUIET = { movedBytes: 0, isReadingPaused: false, queuedBytes: 0 }
+
+/** What a keepalive with the default limits does in each second, as `second: action`. */
+function actionsOf(
+  seconds: number,
+  signsAt: (second: number) => Partial<typeof QUIET>,
+  pongAt: number[] = [],
+): string[] {
+  const keepalive = new Keepalive(DEFAULT_RELAY_LIMITS, 0)
+  const actions: string[] = []
+  for (let second = 1; second <= seconds; second++) {
+    if (pongAt.includes(second)) keepalive.onPong(second * 1_000)
+    const action = keepalive.check(second * 1_000, { ...QUIET, ...signsAt(second) })
+    if (action !== 'none') actions.push(`${second}: ${action}`)
+    if (action === 'dead') break
+  }
+  return actions
+}
+
+describe('the rules of the keepalive, with the default limits', () => {
+  test('a gateway that answers nothing is dead after 44 seconds', () => {
+    assert.deepEqual(
+      actionsOf(100, () => ({})),
+      ['20: ping', '40: ping', '44: dead'],
+    )
+  })
+
+  test('a pong, even a late one, begins the count anew', () => {
+    assert.deepEqual(
+      actionsOf(90, () => ({}), [43]),
+      ['20: ping', '40: ping', '60: ping', '80: ping', '84: dead'],
+    )
+  })
+
+  test('bytes that move are an answer', () => {
+    const trickle = (second: number) => ({ movedBytes: Math.floor(second / 15) })
+    assert.deepEqual(actionsOf(100, trickle), ['20: ping', '40: ping', '60: ping', '80: ping', '100: ping'])
+  })
+
+  test('while reading is paused pongs go out and nobody is dead', () => {
+    const paused = (second: number) => ({ isReadingPaused: second < 90 })
+    assert.deepEqual(actionsOf(140, paused), [
+      '20: pong',
+      '40: pong',
+      '60: pong',
+      '80: pong',
+      '100: ping',
+      '120: ping',
+      '124: dead',
+    ])
+  })
+
+  test('a gateway that takes nothing of what waits has five minutes', () => {
+    const actions = actionsOf(400, () => ({ queuedBytes: 1 }))
+    assert.equal(actions.at(-1), '300: dead')
+  })
+})
+
+describeOnEachRuntime('keepalive', (runtime) => {
+  let fixture: RelayFixture
+  const limits = { pingIntervalMs: 200, pongTimeoutMs: 100 }
+
+  before(async () => {
+    fixture = await startFixture(runtime, { limits })
+  })
+  after(() => fixture.end())
+
+  test('a gateway that takes bytes and answers nothing is found, and the client is reset', async () => {
+    const { client, tunnel } = await fixture.open()
+    tunnel.send('before')
+    assert.equal((await client.take(6)).toString(), 'before')
+    const begin = performance.now()
+    tunnel.pause()
+    assert.equal(await client.ended, 'reset')
+    const tookMs = performance.now() - begin
+    assert.ok(tookMs >= 300 && tookMs < 3_000, `${tookMs} ms`)
+    tunnel.resume()
+    await tunnel.closed
+    assert.equal((await fixture.relay.stats()).tunnels.broken['tunnel-lost'], 1)
+  })
+
+  test('a gateway that answers pings keeps a silent tunnel', async () => {
+    const { client, tunnel } = await fixture.open()
+    for (let pings = 0; pings < 5; pings++) await once(tunnel.socket, 'ping')
+    tunnel.send('still here')
+    assert.equal((await client.take(10)).toString(), 'still here')
+    client.reset()
+    await tunnel.closed
+  })
+
+  test('a client that reads nothing keeps its tunnel, and the gateway hears of it', async () => {
+    const { client, tunnel } = await fixture.open()
+    client.socket.pause()
+    const sent = 16 * 1024 * 1024
+    const sending = tunnel.sendAll([Buffer.alloc(sent, 0x61)])
+    for (let pongs = 0; pongs < 5; pongs++) await once(tunnel.socket, 'pong')
+    client.socket.resume()
+    await sending
+    assert.equal((await client.take(sent)).length, sent)
+    client.reset()
+    await tunnel.closed
+  })
+
+  test('a gateway that holds an upload back keeps its tunnel', async () => {
+    const { client, tunnel } = await fixture.open()
+    tunnel.pause()
+    const sent = 16 * 1024 * 1024
+    const received = tunnel.received
+    const sending = client.writeAll([Buffer.alloc(sent, 0x62)])
+    // Longer than what a silent gateway gets.
+    await new Promise((resolve) => setTimeout(resolve, 2_000))
+    tunnel.resume()
+    await sending
+    await tunnel.reached(received + sent)
+    client.reset()
+    await tunnel.closed
+  })
+})
