@@ -1,5 +1,5 @@
 // Runs prebuilds/ on every runtime that can be had on an x64 Debian: Node 20 to 26 and Bun, Node for arm64 in qemu, and for
-// musl a program that stands in for Node (native/musl/check.c). Needs `npm run build` first. Says what it skips and why;
+// musl a program that stands in for Node (native/musl/check.c). Needs `npm run compile` first. Says what it skips and why;
 // ends with 1 if anything failed. CCR_TEST_RUNTIMES, `name=path,name=path`, takes the place of the downloads for x64.
 
 import { spawnSync } from 'node:child_process'
