@@ -23,7 +23,7 @@ export function parseOptions<T extends OptionsConfig>(args: readonly string[], o
     const { values } = parseArgs({ args: [...args], options, allowPositionals: false, strict: true })
     return values as OptionValues<T>
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message.split('. ')[0] : 'the arguments are not understood')
+    throw new UsageError(error instanceof Error ? error.message.split(/\.\s/)[0] : 'the arguments are not understood')
   }
 }
 
