@@ -439,7 +439,7 @@ export class Tunnel implements ClientHandler, GatewayHandler {
     const first = Buffer.concat([head, ...held])
     this.#resumeUpload()
     if (this.#gateway?.send(first) === false) this.#pauseUpload()
-    for (const secret of [credential, head]) secret.fill(0)
+    for (const secret of [credential, head, first]) secret.fill(0)
   }
 
   #enterEnding(event: TunnelEvent): void {
