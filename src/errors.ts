@@ -31,6 +31,9 @@ export const ERROR_CODES = {
   'working-directory-unsafe': {
     hint: 'start Bun in another folder, or with --config=/dev/null --no-env-file: files of the working directory decide here',
   },
+  'inspection-allowed': {
+    hint: 'unset CCR_UPSTREAM_PROXY_DANGEROUSLY_ALLOW_INSPECTION unless you are debugging this very package (a warning)',
+  },
   'hardening-unsupported': {
     hint: 'only Linux can hide the process memory; elsewhere keep the agent under another user',
   },

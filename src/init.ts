@@ -122,7 +122,7 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
 
 function acquireToken(settings: Settings, logger: Logger, undo: UndoStack): SessionToken {
   const addon = process.platform === 'linux' ? requireAddon() : warnUnhardened(logger)
-  const hardening = addon && hardenProcess(addon)
+  const hardening = settings.allowsInspection ? warnOfInspection(logger) : addon && hardenProcess(addon)
   let token: SessionToken
   try {
     token = readSessionToken(settings.tokenFile, addon, logger)
@@ -147,6 +147,11 @@ function requireAddon(): Addon {
 
 function warnUnhardened(logger: Logger): undefined {
   logger.warn(new UpstreamProxyError('hardening-unsupported', `the process cannot be hardened on ${process.platform}`))
+}
+
+function warnOfInspection(logger: Logger): undefined {
+  const message = 'THE PROCESS IS NOT HARDENED: every process of this user can read the session token'
+  logger.warn(new UpstreamProxyError('inspection-allowed', message))
 }
 
 // -- Step 4: the CA --------------------------------------------------------------------------------------------------------

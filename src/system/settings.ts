@@ -25,6 +25,11 @@ export interface SettingsOptions {
   readonly tokenFile?: string
   /** CCR_SYSTEM_CA_BUNDLE; by default the first of the distributions' known paths that exists. */
   readonly systemBundleFile?: string
+  /**
+   * For debugging this package alone: the process is not hardened, so that a debugger can be attached, and every process
+   * of the same user can read the token. CCR_UPSTREAM_PROXY_DANGEROUSLY_ALLOW_INSPECTION=the-token-can-be-read.
+   */
+  readonly dangerouslyAllowInspection?: boolean
   /** CCR_UPSTREAM_PROXY_LOG; `warn` by default. */
   readonly logLevel?: LogLevel
 }
@@ -37,6 +42,7 @@ export interface Settings {
   readonly sessionId: string
   readonly tokenFile: string
   readonly systemBundleFile: string | undefined
+  readonly allowsInspection: boolean
 }
 
 const TRUTHY = /^(?:1|true|yes|on)$/i
@@ -75,7 +81,13 @@ export function resolveSettings(options: SettingsOptions, environment: Environme
     sessionId: pick(options.sessionId, 'CLAUDE_CODE_REMOTE_SESSION_ID') ?? 'session',
     tokenFile: pick(options.tokenFile, 'CCR_SESSION_TOKEN_PATH') ?? '/run/ccr/session_token',
     systemBundleFile: pick(options.systemBundleFile, 'CCR_SYSTEM_CA_BUNDLE'),
+    allowsInspection: options.dangerouslyAllowInspection ?? saysSo(environment),
   }
+}
+
+/** A phrase, so that nobody sets it by accident. */
+function saysSo(environment: Environment): boolean {
+  return environment.CCR_UPSTREAM_PROXY_DANGEROUSLY_ALLOW_INSPECTION === 'the-token-can-be-read'
 }
 
 function pickBase(options: SettingsOptions, environment: Environment): [name: string, value: string] {
