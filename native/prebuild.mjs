@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const MANIFEST = 'prebuilds/SHA256SUMS'
+const PACKAGE = 'ccr-upstream-proxy'
 
 // All are built at each run, so that none is left behind from older sources.
 const TARGETS = ['x64', 'arm64'].flatMap((arch) => ['glibc', 'musl'].map((libc) => ({ platform: 'linux', arch, libc })))
@@ -23,7 +24,7 @@ const TOOLCHAINS = {
 // The oldest Node-API host that we support. It only picks the headers that node-gyp would download.
 const NODE_VERSION = '20.0.0'
 
-const prebuildPath = ({ platform, arch, libc }) => `prebuilds/${platform}-${arch}/ccr-upstream-proxy.${libc}.node`
+const prebuildPath = ({ platform, arch, libc }) => `prebuilds/${platform}-${arch}/${PACKAGE}.${libc}.node`
 
 const listFiles = (root, folder, extensions) =>
   readdirSync(join(root, folder), { recursive: true })
@@ -31,8 +32,8 @@ const listFiles = (root, folder, extensions) =>
     .filter((path) => extensions.some((extension) => path.endsWith(extension)))
 
 function createManifest(root) {
-  const sources = listFiles(root, 'native', ['.cc', '.h', '.map'])
-  const paths = ['binding.gyp', ...sources, ...listFiles(root, 'prebuilds', ['.node'])].sort()
+  const sources = listFiles(root, 'native', ['.cc', '.h', '.map', '.gyp'])
+  const paths = [...sources, ...listFiles(root, 'prebuilds', ['.node'])].sort()
   const digest = (path) =>
     createHash('sha256')
       .update(readFileSync(join(root, path)))
@@ -103,10 +104,11 @@ function buildTarget(root, target, out) {
   const prebuildify = createRequire(import.meta.url).resolve('prebuildify/bin.js')
   const which = ['--napi', '-t', NODE_VERSION, '--platform', target.platform, '--arch', target.arch]
   const strip = ['--strip', '--strip-bin', `${TOOLCHAINS[target.arch].triplet}-strip`]
-  const how = [...strip, '--tag-libc', '--out', out]
+  const how = [...strip, '--tag-libc', '--name', PACKAGE, '--out', out]
+  const cwd = join(root, 'native')
   // What npm was told wins over what is found.
   const env = { ...localHeaders(), ...process.env, ...tools }
-  const { status, stdout, stderr } = spawnSync(process.execPath, [prebuildify, ...which, ...how], { cwd: root, env })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [prebuildify, ...which, ...how], { cwd, env })
   if (status !== 0) throw new Error(`${prebuildPath(target)} was not built:\n${stdout}${stderr}`)
 }
 
@@ -119,7 +121,7 @@ function build(root) {
     cpSync(join(out, 'prebuilds'), join(root, 'prebuilds'), { recursive: true })
   } finally {
     rmSync(out, { recursive: true, force: true })
-    rmSync(join(root, 'build'), { recursive: true, force: true })
+    rmSync(join(root, 'native/build'), { recursive: true, force: true })
   }
   writeFileSync(join(root, MANIFEST), createManifest(root))
   console.log(`wrote ${MANIFEST}`)

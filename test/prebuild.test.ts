@@ -20,7 +20,7 @@ const prebuiltFiles = fs
 function copyPackage(t: TestContext): string {
   const copy = fs.mkdtempSync(join(tmpdir(), 'prebuild-test-'))
   t.after(() => fs.rmSync(copy, { recursive: true }))
-  for (const name of ['binding.gyp', 'native', 'prebuilds']) {
+  for (const name of ['native', 'prebuilds']) {
     fs.cpSync(join(packageRoot, name), join(copy, name), { recursive: true })
   }
   return copy
@@ -48,6 +48,11 @@ const GLIBC_LIBRARIES: Record<string, string[]> = {
 }
 
 const MACHINES: Record<string, number> = { 'linux-x64': 62, 'linux-arm64': 183 }
+
+test('npm finds no order to compile', () => {
+  // In the root of a package, this name is one: https://docs.npmjs.com/cli/using-npm/scripts ("gypfile").
+  assert.ok(!fs.existsSync(join(packageRoot, 'binding.gyp')))
+})
 
 test('there is an addon for each architecture and C library', () => {
   const names = ['linux-arm64', 'linux-x64'].flatMap((platform) =>
@@ -110,7 +115,7 @@ test('notices a changed, an added and a removed source', (t) => {
   const stale = /prebuilds\/ were not built from the present native\/: run npm run prebuild/
   const spoilers: ((root: string) => void)[] = [
     (root) => fs.appendFileSync(join(root, 'native/addon.cc'), '\n'),
-    (root) => fs.appendFileSync(join(root, 'binding.gyp'), '\n'),
+    (root) => fs.appendFileSync(join(root, 'native/binding.gyp'), '\n'),
     (root) => fs.writeFileSync(join(root, 'native/new.h'), ''),
     (root) => fs.rmSync(join(root, 'native/arguments.h')),
   ]

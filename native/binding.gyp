@@ -1,22 +1,25 @@
-# The native addon. It links to the C library alone: node-addon-api's headers use templates of the C++ library, and the
-# few functions behind those are in native/runtime_support.cc, so that one file loads on every distribution.
+# The native addon. Not in the package's root, where npm takes a file of this name for an order to compile: `npm ci` knows
+# the package by its lock file alone, and there is no word of `gypfile: false` in that.
+#
+# It links to the C library alone: node-addon-api's headers use templates of the C++ library, and the
+# few functions behind those are in runtime_support.cc, so that one file loads on every distribution.
 {
   'variables': {
-    # What native/prebuild.mjs builds for; a build for the machine itself leaves it empty.
+    # What prebuild.mjs builds for; a build for the machine itself leaves it empty.
     'prebuilt_libc': '<!(node -p "process.env.PREBUILD_LIBC || String()")',
   },
   'targets': [{
     'target_name': 'ccr_upstream_proxy',
     'sources': [
-      'native/addon.cc',
-      'native/file_facts.cc',
-      'native/frame_encoder.cc',
-      'native/frame_layout.cc',
-      'native/mask.cc',
-      'native/process.cc',
-      'native/secret_memory.cc',
-      'native/token_file.cc',
-      'native/token_reader.cc',
+      'addon.cc',
+      'file_facts.cc',
+      'frame_encoder.cc',
+      'frame_layout.cc',
+      'mask.cc',
+      'process.cc',
+      'secret_memory.cc',
+      'token_file.cc',
+      'token_reader.cc',
     ],
     'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
     'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS'],
@@ -38,7 +41,7 @@
     },
     'conditions': [
       ['OS=="linux"', {
-        'sources': ['native/runtime_support.cc'],
+        'sources': ['runtime_support.cc'],
         'defines': ['_FORTIFY_SOURCE=2'],
         'ldflags': [
           '-nodefaultlibs',
@@ -48,7 +51,7 @@
           '-Wl,-z,noexecstack',
           '-Wl,--gc-sections',
           '-Wl,--build-id=none',
-          '-Wl,--version-script=<(module_root_dir)/native/exports.map',
+          '-Wl,--version-script=<(module_root_dir)/exports.map',
         ],
         'libraries': ['-lgcc'],
       }],
