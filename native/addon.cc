@@ -19,6 +19,7 @@ static Napi::Object InitAddon(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new AddonData{TokenFile::DefineClass(env)});
 
   exports.Set("setDumpable", Napi::Function::New<SetDumpable>(env, "setDumpable"));
+  exports.Set("setCoreLimit", Napi::Function::New<SetCoreLimit>(env, "setCoreLimit"));
   exports.Set("getDumpable", Napi::Function::New<GetDumpable>(env, "getDumpable"));
   exports.Set("openTokenFile", Napi::Function::New<OpenTokenFile>(env, "openTokenFile"));
   SetFunction(env, exports, "encodeFrames", EncodeFrames);

@@ -32,7 +32,7 @@ const listFiles = (root, folder, extensions) =>
     .filter((path) => extensions.some((extension) => path.endsWith(extension)))
 
 function createManifest(root) {
-  const sources = listFiles(root, 'native', ['.cc', '.h', '.map', '.gyp'])
+  const sources = ['binding.gyp', ...listFiles(root, 'native', ['.cc', '.h', '.map'])]
   const paths = [...sources, ...listFiles(root, 'prebuilds', ['.node'])].sort()
   const digest = (path) =>
     createHash('sha256')
@@ -104,11 +104,10 @@ function buildTarget(root, target, out) {
   const prebuildify = createRequire(import.meta.url).resolve('prebuildify/bin.js')
   const which = ['--napi', '-t', NODE_VERSION, '--platform', target.platform, '--arch', target.arch]
   const strip = ['--strip', '--strip-bin', `${TOOLCHAINS[target.arch].triplet}-strip`]
-  const how = [...strip, '--tag-libc', '--name', PACKAGE, '--out', out]
-  const cwd = join(root, 'native')
+  const how = [...strip, '--tag-libc', '--out', out]
   // What npm was told wins over what is found.
   const env = { ...localHeaders(), ...process.env, ...tools }
-  const { status, stdout, stderr } = spawnSync(process.execPath, [prebuildify, ...which, ...how], { cwd, env })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [prebuildify, ...which, ...how], { cwd: root, env })
   if (status !== 0) throw new Error(`${prebuildPath(target)} was not built:\n${stdout}${stderr}`)
 }
 
@@ -121,7 +120,7 @@ function build(root) {
     cpSync(join(out, 'prebuilds'), join(root, 'prebuilds'), { recursive: true })
   } finally {
     rmSync(out, { recursive: true, force: true })
-    rmSync(join(root, 'native/build'), { recursive: true, force: true })
+    rmSync(join(root, 'build'), { recursive: true, force: true })
   }
   writeFileSync(join(root, MANIFEST), createManifest(root))
   console.log(`wrote ${MANIFEST}`)

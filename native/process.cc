@@ -1,8 +1,11 @@
-// prctl(2). Whether and when to call it is the caller's affair.
+// prctl(2) and setrlimit(2). Whether and when to call it is the caller's affair.
 
 #include "process.h"
 
 #include <errno.h>
+#include <sys/resource.h>
+
+#include <limits>
 
 #include "arguments.h"
 
@@ -26,4 +29,21 @@ Napi::Value SetDumpable(const Napi::CallbackInfo& info) {
 
 Napi::Value GetDumpable(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), KernelGetDumpable());
+}
+
+// The hard limit stays as it is, for children inherit both.
+static double ReplaceCoreLimit(double bytes) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_CORE, &limit) < 0) return -errno;
+  const rlim_t before = limit.rlim_cur;
+  const bool is_above = bytes >= static_cast<double>(limit.rlim_max);
+  limit.rlim_cur = is_above ? limit.rlim_max : static_cast<rlim_t>(bytes);
+  if (setrlimit(RLIMIT_CORE, &limit) < 0) return -errno;
+  return before == RLIM_INFINITY ? std::numeric_limits<double>::infinity() : static_cast<double>(before);
+}
+
+Napi::Value SetCoreLimit(const Napi::CallbackInfo& info) {
+  if (!ExpectArguments(info, info[0].IsNumber(), "setCoreLimit(bytes: number)")) return Napi::Value();
+  const double bytes = info[0].As<Napi::Number>().DoubleValue();
+  return Napi::Number::New(info.Env(), bytes >= 0 ? ReplaceCoreLimit(bytes) : -EINVAL);
 }

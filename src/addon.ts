@@ -48,6 +48,11 @@ export interface Addon {
   setDumpable(value: 0 | 1): number
   /** prctl(2) PR_GET_DUMPABLE: 0, 1 or 2, or -errno; -ENOSYS where there is no prctl. */
   getDumpable(): number
+  /**
+   * setrlimit(2) RLIMIT_CORE: the soft limit in bytes that was before, Infinity for none, or -errno. Infinity, and all
+   * that is above the hard limit, means the hard limit.
+   */
+  setCoreLimit(bytes: number): number
   /** Opens a regular file without following a link or waiting, and reads a token of visible ASCII, trailing space cut. */
   openTokenFile(path: string, maxBytes: number): TokenFileHandle | TokenFileRefusal
   /**

@@ -49,9 +49,10 @@ const GLIBC_LIBRARIES: Record<string, string[]> = {
 
 const MACHINES: Record<string, number> = { 'linux-x64': 62, 'linux-arm64': 183 }
 
-test('npm finds no order to compile', () => {
-  // In the root of a package, this name is one: https://docs.npmjs.com/cli/using-npm/scripts ("gypfile").
-  assert.ok(!fs.existsSync(join(packageRoot, 'binding.gyp')))
+test('the published package has no file that npm takes for an order to compile', () => {
+  // https://docs.npmjs.com/cli/using-npm/scripts: binding.gyp in the root of a package is one.
+  const { files } = JSON.parse(fs.readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { files: string[] }
+  assert.ok(files.every((path) => !['binding.gyp', 'native', '*'].includes(path)))
 })
 
 test('there is an addon for each architecture and C library', () => {
@@ -115,7 +116,7 @@ test('notices a changed, an added and a removed source', (t) => {
   const stale = /prebuilds\/ were not built from the present native\/: run npm run prebuild/
   const spoilers: ((root: string) => void)[] = [
     (root) => fs.appendFileSync(join(root, 'native/addon.cc'), '\n'),
-    (root) => fs.appendFileSync(join(root, 'native/binding.gyp'), '\n'),
+    (root) => fs.appendFileSync(join(root, 'binding.gyp'), '\n'),
     (root) => fs.writeFileSync(join(root, 'native/new.h'), ''),
     (root) => fs.rmSync(join(root, 'native/arguments.h')),
   ]

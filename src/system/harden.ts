@@ -22,11 +22,16 @@ export function hardenProcess(addon: Addon): Hardening {
   const dumpableBefore = addon.getDumpable()
   // Without a listener Node opens its inspector on SIGUSR1, which a process of the same user may always send.
   process.on('SIGUSR1', ignoreSignal)
+  // A dump is not written for a non-dumpable process either; core_pattern may say otherwise one day (core(5)).
+  const coreLimitBefore = addon.setCoreLimit(0)
   const undo = (): void => {
     process.removeListener('SIGUSR1', ignoreSignal)
+    if (coreLimitBefore > 0) addon.setCoreLimit(coreLimitBefore)
     if (dumpableBefore === 1) addon.setDumpable(1)
   }
   try {
+    if (coreLimitBefore < 0)
+      throw new UpstreamProxyError('harden-failed', `the core limit stays (errno ${-coreLimitBefore})`)
     becomeNonDumpable(addon)
     assertNotTraced()
     assertNoOpenDoor(thisStart())

@@ -1,5 +1,5 @@
-# The native addon. Not in the package's root, where npm takes a file of this name for an order to compile: `npm ci` knows
-# the package by its lock file alone, and there is no word of `gypfile: false` in that.
+# The native addon. This file is not in the published package, where npm would take it for an order to compile: `npm ci`
+# knows a dependency by its lock file alone, and there is no word of `gypfile: false` in that.
 #
 # It links to the C library alone: node-addon-api's headers use templates of the C++ library, and the
 # few functions behind those are in runtime_support.cc, so that one file loads on every distribution.
@@ -11,15 +11,15 @@
   'targets': [{
     'target_name': 'ccr_upstream_proxy',
     'sources': [
-      'addon.cc',
-      'file_facts.cc',
-      'frame_encoder.cc',
-      'frame_layout.cc',
-      'mask.cc',
-      'process.cc',
-      'secret_memory.cc',
-      'token_file.cc',
-      'token_reader.cc',
+      'native/addon.cc',
+      'native/file_facts.cc',
+      'native/frame_encoder.cc',
+      'native/frame_layout.cc',
+      'native/mask.cc',
+      'native/process.cc',
+      'native/secret_memory.cc',
+      'native/token_file.cc',
+      'native/token_reader.cc',
     ],
     'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
     'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS'],
@@ -41,7 +41,7 @@
     },
     'conditions': [
       ['OS=="linux"', {
-        'sources': ['runtime_support.cc'],
+        'sources': ['native/runtime_support.cc'],
         'defines': ['_FORTIFY_SOURCE=2'],
         'ldflags': [
           '-nodefaultlibs',
@@ -51,7 +51,7 @@
           '-Wl,-z,noexecstack',
           '-Wl,--gc-sections',
           '-Wl,--build-id=none',
-          '-Wl,--version-script=<(module_root_dir)/exports.map',
+          '-Wl,--version-script=<(module_root_dir)/native/exports.map',
         ],
         'libraries': ['-lgcc'],
       }],
