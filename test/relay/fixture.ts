@@ -1,5 +1,6 @@
 // What the suites of the relay share: a gateway, a relay on the runtime under test, and clients, all ended together.
 
+import assert from 'node:assert/strict'
 import type { RelayOptions } from '#src/index.js'
 import { connectHead } from '../support/connect-vectors.js'
 import { connectRaw, type RawClient } from '../support/raw-client.js'
@@ -50,6 +51,30 @@ export class RelayFixture {
     return both
   }
 
+  /** Installs a script at the gateway: tunnels to `echo.example` open at once and send everything back. */
+  serveEcho(): void {
+    this.gateway.scripts.set('echo.example', (tunnel) => {
+      tunnel.open()
+      return tunnel.echo()
+    })
+  }
+
+  /** A tunnel that stays open beside what a test does. `check` fails when it is not alive and exact any more. */
+  async openBystander(): Promise<{ check(): Promise<void> }> {
+    this.serveEcho()
+    const client = await this.connect()
+    client.write(connectHead('echo.example:443'))
+    await client.takeOpening()
+    let round = 0
+    return {
+      async check() {
+        const bytes = Buffer.alloc(3_000, ++round)
+        client.write(bytes)
+        assert.deepEqual(await client.take(bytes.length), bytes)
+      },
+    }
+  }
+
   /** Ends everything; fails when something went wrong in the background. */
   async end(): Promise<void> {
     for (const client of this.#clients) client.reset()
@@ -59,7 +84,7 @@ export class RelayFixture {
 }
 
 /** Options for a relay that uses `gateway`. */
-export function relayOptions(gateway: WireGateway, more: Partial<RelayOptions> = {}) {
+export function relayOptions(gateway: Pick<WireGateway, 'url' | 'rootPem'>, more: Partial<RelayOptions> = {}) {
   return {
     tunnelUrl: gateway.url,
     trustedCertificates: gateway.rootPem,
@@ -76,10 +101,7 @@ export async function startFixture(
 ): Promise<RelayFixture> {
   const gateway = await startWireGateway()
   try {
-    return new RelayFixture(
-      gateway,
-      await startRelayProcess(runtime, relayOptions(gateway, more) as never, processOptions),
-    )
+    return new RelayFixture(gateway, await startRelayProcess(runtime, relayOptions(gateway, more), processOptions))
   } catch (error) {
     await gateway.close()
     throw error

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import { ByteInbox, type Digest } from './byte-inbox.js'
@@ -21,26 +22,42 @@ export interface RawAnswer {
 
 export class RawClient {
   readonly socket: Socket
-  /** Resolves when the relay has ended its side. */
-  readonly ended: Promise<ClientEnd>
   readonly #inbox = new ByteInbox()
+  readonly #ports: readonly [local: number, remote: number]
+  /** What the runtime reports: 'end' for a FIN and for some resets. */
+  readonly #reported: Promise<'end' | 'error'>
+  #ended: Promise<ClientEnd> | undefined
+  readonly #closed: Promise<void>
 
+  /** @param socket connected */
   constructor(socket: Socket) {
     this.socket = socket
+    this.#ports = [socket.localPort ?? 0, socket.remotePort ?? 0]
     socket.setNoDelay(true)
-    this.ended = new Promise((resolve) => {
-      const end = (how: ClientEnd): void => {
-        this.#inbox.end(how)
-        resolve(how)
-      }
-      socket.on('end', () => end('fin'))
+    this.#closed = new Promise((resolve) => socket.once('close', () => resolve()))
+    this.#reported = new Promise((resolve) => {
+      socket.on('end', () => {
+        this.#inbox.end('end')
+        resolve('end')
+      })
       socket.on('error', (error: NodeJS.ErrnoException) => {
+        this.#inbox.end(`${error.code}`)
         // EPIPE: written behind the reset.
-        if (error.code === 'ECONNRESET' || error.code === 'EPIPE') end('reset')
-        else this.#inbox.end(`${error.code}`)
+        if (error.code === 'ECONNRESET' || error.code === 'EPIPE') resolve('error')
+      })
+      socket.on('close', () => {
+        this.#inbox.end('closed')
+        resolve('error')
       })
     })
     socket.on('data', (bytes: Buffer) => this.#inbox.push(bytes))
+  }
+
+  /** Resolves when the relay has ended its side. Ask before this end is ended behind it. */
+  get ended(): Promise<ClientEnd> {
+    // libuv calls it an end, too, when a reset comes with bytes still to be read.
+    this.#ended ??= this.#reported.then((event) => (event === 'end' && !isReset(...this.#ports) ? 'fin' : 'reset'))
+    return this.#ended
   }
 
   /** Bytes received so far. */
@@ -62,10 +79,12 @@ export class RawClient {
     }
   }
 
-  /** Sends a stream, no faster than it is taken. */
+  /** Sends a stream, no faster than it is taken. Ends early when the connection does. */
   async writeAll(source: Iterable<Uint8Array>): Promise<void> {
     for (const bytes of source) {
-      if (!this.socket.write(bytes)) await once(this.socket, 'drain')
+      if (!this.socket.writable) return
+      if (!this.socket.write(bytes))
+        await Promise.race([new Promise((resolve) => this.socket.once('drain', resolve)), this.#closed])
     }
   }
 
@@ -99,26 +118,35 @@ export class RawClient {
 
   /** RST: a FIN alone would leave the tunnel half-closed. */
   reset(): void {
-    // While a FIN is on its way libuv refuses to reset, and the handle would stay open for ever.
-    if (this.socket.writableEnded) this.socket.destroy()
+    const { writableEnded, writableFinished } = this.socket
+    // While a FIN is on its way Node fails to reset, and never lets the descriptor go.
+    if (writableEnded && !writableFinished) this.socket.once('finish', () => this.socket.resetAndDestroy())
     else this.socket.resetAndDestroy()
   }
 
-  /** The one answer that the connection carried, with nothing behind it; fails unless a FIN followed. */
+  /** The one answer that the connection carried, with nothing behind it; fails when an error followed. */
   async takeOnlyAnswer(): Promise<RawAnswer> {
-    assert.equal(await this.ended, 'fin')
+    assert.equal(await this.#reported, 'end')
     const bytes = await this.#inbox.rest()
     this.socket.end()
     return parseOnlyAnswer(bytes)
   }
 }
 
+/**
+ * Whether the system has given the connection up. After a FIN from the peer it is still in the list (CLOSE_WAIT, or TIME_WAIT
+ * where this end sent one before); after an RST it is gone (proc_net_tcp(5)).
+ */
+function isReset(localPort: number, remotePort: number): boolean {
+  const inHex = (port: number): string => port.toString(16).toUpperCase().padStart(4, '0')
+  return !readFileSync('/proc/net/tcp', 'latin1').includes(`:${inHex(localPort)} 0100007F:${inHex(remotePort)} `)
+}
+
 /** Connects to a relay. */
 export async function connectRaw(port: number): Promise<RawClient> {
   const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true })
-  const client = new RawClient(socket)
   await once(socket, 'connect')
-  return client
+  return new RawClient(socket)
 }
 
 function parseOnlyAnswer(bytes: Buffer): RawAnswer {

@@ -36,6 +36,9 @@ async function answer(relay: Relay, command: string, argument: string | undefine
 
 async function run(): Promise<void> {
   let relay: Relay | undefined
+  // First of all what takes a descriptor on some runtimes: saying something, and a signal handler.
+  say({ starting: true })
+  process.on('SIGTERM', () => relay?.close().then(() => process.exit(0)))
   const lines = createInterface({ input: process.stdin })
   lines.on('close', () => process.exit(0))
   for await (const line of lines) {
@@ -44,8 +47,6 @@ async function run(): Promise<void> {
       const before = descriptors()
       relay = await startRelay({ ...(JSON.parse(line) as RelayOptions), logger: createLogger('silent') })
       const { port } = relay
-      // As the command line does it.
-      process.on('SIGTERM', () => relay?.close().then(() => process.exit(0)))
       say({ port, descriptors: before })
       continue
     }

@@ -54,6 +54,8 @@ export const IS_LARGE = process.env.CCR_TEST_LARGE === '1'
 
 /** One suite a runtime; a skipped test with the reason where Bun is missing. */
 export function describeOnEachRuntime(title: string, suite: (runtime: TestRuntime) => void): void {
-  for (const runtime of runtimes) describe(`${runtime.name}: ${title}`, () => suite(runtime))
+  // What hangs shall fail.
+  const timeout = IS_LARGE ? 1_200_000 : 120_000
+  for (const runtime of runtimes) describe(`${runtime.name}: ${title}`, { timeout }, () => suite(runtime))
   if (bunSkipReason !== undefined) test(`bun: ${title}`, { skip: bunSkipReason }, () => {})
 }
