@@ -1,4 +1,5 @@
-// Bytes that come in piece by piece, for one reader: a given count, everything up to a text, or everything to the end.
+// Bytes that come in piece by piece, for one reader at a time: a given count, everything up to a text, or everything to
+// the end.
 // A large stream is hashed instead of kept.
 
 import { createHash } from 'node:crypto'
@@ -14,7 +15,7 @@ export class ByteInbox {
   #length = 0
   #total = 0
   #end: string | undefined
-  #wake: (() => void) | undefined
+  #waiting: Array<() => void> = []
   #onBytes: ((bytes: Buffer) => void) | undefined
 
   /** Bytes that came in since the start. */
@@ -27,12 +28,13 @@ export class ByteInbox {
     this.#total += bytes.length
     const take = this.#onBytes ?? this.#keep
     take(bytes as Buffer)
+    this.#wake()
   }
 
   /** @param how word for how the stream ended; it stands in the errors of readers that wait for more */
   end(how: string): void {
     this.#end ??= how
-    this.#wake?.()
+    this.#wake()
   }
 
   /** The next `count` bytes. */
@@ -71,7 +73,6 @@ export class ByteInbox {
       hash.update(mine)
       bytes += mine.length
       if (mine.length < piece.length) this.#keep(piece.subarray(mine.length))
-      if (bytes === count) this.#wake?.()
     }
     const waiting = this.#cut(this.#length)
     this.#onBytes = take
@@ -84,7 +85,6 @@ export class ByteInbox {
   readonly #keep = (piece: Buffer): void => {
     this.#pieces.push(piece)
     this.#length += piece.length
-    this.#wake?.()
   }
 
   #join(): Buffer {
@@ -104,9 +104,12 @@ export class ByteInbox {
       const seen = this.#join().subarray(0, 200).toString('latin1')
       throw new Error(`the stream ended (${this.#end}) before ${what} came; ${this.#length} are left: ${seen}`)
     }
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve
-    })
-    this.#wake = undefined
+    await new Promise<void>((resolve) => this.#waiting.push(resolve))
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const resolve of waiting) resolve()
   }
 }

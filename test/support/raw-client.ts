@@ -135,9 +135,10 @@ export class RawClient {
 
 /**
  * Whether the system has given the connection up. After a FIN from the peer it is still in the list (CLOSE_WAIT, or TIME_WAIT
- * where this end sent one before); after an RST it is gone (proc_net_tcp(5)).
+ * where this end sent one before); after an RST it is gone (proc_net_tcp(5)). Elsewhere than on Linux what the runtime says counts.
  */
 function isReset(localPort: number, remotePort: number): boolean {
+  if (process.platform !== 'linux') return false
   const inHex = (port: number): string => port.toString(16).toUpperCase().padStart(4, '0')
   return !readFileSync('/proc/net/tcp', 'latin1').includes(`:${inHex(localPort)} 0100007F:${inHex(remotePort)} `)
 }
