@@ -41,7 +41,7 @@ describeOnEachRuntime('signals of its own user', (runtime) => {
   const runtimeOptions = isNode ? ANY_PORT : []
   const stage = shared as Stage
 
-  async function assertNoDebugger({ pid, port, process: child }: RunningVictim): Promise<void> {
+  async function assertNoDebugger({ pid, port, process: child }: Omit<RunningVictim, 'tunnel'>): Promise<void> {
     if (canSeeSockets) assert.deepEqual(listeningPorts(pid), [port])
     assert.deepEqual(await debuggersOf(pid), [])
     assert.equal(child.stderr, '')
@@ -85,17 +85,15 @@ describeOnEachRuntime('signals of its own user', (runtime) => {
 
     async function endAfter(victim: Victim): Promise<string> {
       const outcome = await outcomeOf(victim)
-      victim.process.kill('SIGKILL')
-      await victim.process.ended
+      await stage.end(victim)
       return outcome
     }
 
     async function outcomeOf(victim: Victim): Promise<string> {
       const answer = await answerOf(victim).catch(() => undefined)
       if (answer?.enabled) {
-        const running = { ...victim, pid: victim.process.pid, port: answer.port }
-        await stage.use(running)
-        await assertNoDebugger(running)
+        await stage.use(answer)
+        await assertNoDebugger({ ...victim, pid: victim.process.pid, port: answer.port })
         return 'went on without a debugger'
       }
       assert.ok(hasTokenFile(victim), 'the token file was touched')

@@ -3,6 +3,7 @@
 
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -37,8 +38,8 @@ export const TOKEN_FORMS: readonly string[] = [
   TOKEN.replace(/[^A-Za-z0-9]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`),
 ]
 
-/** What a victim is: the relay of the command line, or a program with the library in it. */
-export type VictimKind = 'relay' | 'library'
+/** What a victim is: one of the commands, or a program with the library in it. */
+export type VictimKind = 'relay' | 'run' | 'library'
 
 export interface VictimOptions {
   /** `relay` unless given. */
@@ -72,6 +73,8 @@ export interface Victim {
 export interface RunningVictim extends Victim {
   readonly pid: number
   readonly port: number
+  /** Open through the proxy. */
+  readonly tunnel: TunnelStream
 }
 
 export class Stage {
@@ -125,13 +128,12 @@ export class Stage {
     writeFileSync(marked, MARK, { mode: 0o600 })
     this.actor.own(workingDirectory, marked)
     prepare?.(workingDirectory)
-    const program =
-      kind === 'relay'
-        ? [this.actor.cliFile, 'relay', '--json', ...args]
-        : [this.actor.programFile(LIBRARY_HOST), this.actor.packageUrl, ...args]
+    const program = [...this.#programOf(kind), ...args]
+    // A tracer that is killed leaves behind what it traced. This comes before RunningProcess kills the tracer.
+    if (under.length > 0) scope.after(() => killDescendants(child.pid))
     // rm only unlinks: the descriptor stays.
     const script = 'ulimit -c unlimited 2>&-; exec 7<"$MARKED" && rm "$MARKED" && unset MARKED && exec "$@"'
-    const child = new RunningProcess(
+    const child: RunningProcess = new RunningProcess(
       scope,
       '/bin/sh',
       ['-c', script, 'sh', ...under, binary, ...runtimeOptions, ...program],
@@ -150,18 +152,31 @@ export class Stage {
     return { process: child, session, workingDirectory }
   }
 
+  #programOf(kind: VictimKind): string[] {
+    const { cliFile, packageUrl } = this.actor
+    if (kind === 'relay') return [cliFile, 'relay', '--json']
+    if (kind === 'run') return [cliFile, 'run', '--require', '--']
+    return [this.actor.programFile(LIBRARY_HOST), packageUrl]
+  }
+
   /** Starts a process, and has the token on the wire and a tunnel open. */
   async start(scope: Scope, runtime: TestRuntime, options: VictimOptions = {}): Promise<RunningVictim> {
     const victim = await this.launch(scope, runtime, options)
     const answer = await answerOf(victim)
     if (!answer.enabled) throw new Error(`the proxy is off: ${answer.code}: ${victim.process.stderr}`)
-    const running = { ...victim, pid: victim.process.pid, port: answer.port }
-    await this.use(running)
+    await this.use(answer)
     const tunnel = new TunnelStream({ proxyUrl: `http://127.0.0.1:${answer.port}`, authority: `${RULED_HOST}:443` })
     tunnel.on('error', () => {})
     scope.after(() => void tunnel.destroy())
     await tunnel.opened
-    return running
+    return { ...victim, pid: victim.process.pid, port: answer.port, tunnel }
+  }
+
+  /** Ends a victim, and what runs below it. */
+  async end({ process: child }: Victim): Promise<void> {
+    killDescendants(child.pid)
+    child.kill('SIGKILL')
+    await child.ended
   }
 
   /** One request through the proxy: it still works, and its event loop has turned. */
@@ -191,6 +206,16 @@ export class Stage {
 /** Opens the scene; it closes with `scope`. */
 export async function openStage(scope: Scope): Promise<Stage> {
   return new Stage(scope, chooseActor(scope), await startSystem(scope))
+}
+
+function killDescendants(pid: number): void {
+  const file = `/proc/${pid}/task/${pid}/children`
+  if (!existsSync(file)) return
+  for (const child of readFileSync(file, 'latin1').split(' ').map(Number)) {
+    if (child === 0) continue
+    killDescendants(child)
+    process.kill(child, 'SIGKILL')
+  }
 }
 
 /** The first line; what a tracer prints before it is passed over. */
