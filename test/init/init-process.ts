@@ -52,16 +52,14 @@ export interface InitStart {
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Options of initUpstreamProxy(). */
   readonly options?: object
-  /** Options of Node. */
-  readonly nodeOptions?: readonly string[]
   /** A program that runs Node, with its arguments: a tracer, say. */
   readonly under?: readonly string[]
 }
 
 /** Starts a process of `session` that calls initUpstreamProxy(). */
 export function startInit(scope: Scope, actor: Actor, session: Session, start: InitStart = {}): InitProcess {
-  const { env = {}, options = {}, nodeOptions = [], under = [] } = start
-  const program = [actor.nodeFile, ...nodeOptions, actor.programFile(CHILD), actor.packageUrl, JSON.stringify(options)]
+  const { env = {}, options = {}, under = [] } = start
+  const program = [actor.nodeFile, actor.programFile(CHILD), actor.packageUrl, JSON.stringify(options)]
   const [file = '', ...args] = [...under, ...program]
   const child = new RunningProcess(scope, file, args, {
     ...actor.ids,

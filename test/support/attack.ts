@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { RunningProcess, run } from './cli-process.js'
+import { type Outcome, RunningProcess, run } from './cli-process.js'
 import { requestThroughTunnel, TunnelStream } from './connect-client.js'
 import type { TestRuntime } from './runtimes.js'
 import { createSession, RULED_HOST, SESSION_ID, type Session, type System, startSystem, TOKEN } from './system.js'
@@ -173,7 +173,7 @@ export class Stage {
   }
 
   /** Ends a victim, and what runs below it. */
-  async end({ process: child }: Victim): Promise<void> {
+  async end({ process: child }: Pick<Victim, 'process'>): Promise<void> {
     killDescendants(child.pid)
     child.kill('SIGKILL')
     await child.ended
@@ -189,10 +189,15 @@ export class Stage {
     if (status !== 200) throw new Error(`the gateway answered ${status}`)
   }
 
-  /** Has the victims' user run a program. */
-  run(scope: Scope, program: string, args: readonly string[], input = '', cwd = '/') {
+  /** Has the victims' user start a program. */
+  spawn(scope: Scope, program: string, args: readonly string[], input = ''): RunningProcess {
     const env = { PATH: process.env.PATH, HOME: '/nonexistent', LC_ALL: 'C' }
-    return run(scope, program, args, { ...this.actor.ids, env, input, cwd })
+    return new RunningProcess(scope, program, args, { ...this.actor.ids, env, input, cwd: '/' })
+  }
+
+  /** Has the victims' user run a program to its end. */
+  run(scope: Scope, program: string, args: readonly string[], input = ''): Promise<Outcome> {
+    return this.spawn(scope, program, args, input).ended
   }
 
   /** Has the victims' user run attacker.py: `found`, `nothing` or `denied ERRNO`. */
