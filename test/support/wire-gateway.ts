@@ -77,8 +77,12 @@ export class GatewayTunnel {
     return this.#inbox.total
   }
 
-  async readHead(): Promise<void> {
+  /** Reads the CONNECT head; false when the WebSocket ended without a byte. */
+  async readHead(): Promise<boolean> {
+    await Promise.race([this.#inbox.reached(1).catch(() => {}), this.closed])
+    if (this.received === 0) return false
     this.head = await this.#inbox.takeUntil('\r\n\r\n')
+    return true
   }
 
   take(count: number): Promise<Buffer> {
@@ -244,10 +248,11 @@ export class WireGateway {
   #acceptUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, webSockets: WebSocketServer): void {
     this.upgrades++
     socket.on('error', () => {})
+    const transport = this.#transports.get(request.socket.remotePort ?? 0)
+    // Gone already.
+    if (transport === undefined) return
     const accept = (): void => {
       webSockets.handleUpgrade(request, socket, head, (webSocket) => {
-        const transport = this.#transports.get(request.socket.remotePort ?? 0)
-        assert.ok(transport)
         this.#acceptTunnel(new GatewayTunnel(request, webSocket, transport))
       })
     }
@@ -260,7 +265,8 @@ export class WireGateway {
 
   #acceptTunnel(tunnel: GatewayTunnel): void {
     const dispatch = async (): Promise<void> => {
-      await tunnel.readHead()
+      // A client that went away meanwhile leaves a WebSocket without a head behind: no tunnel.
+      if (!(await tunnel.readHead())) return
       const script = this.scripts.get(tunnel.target.replace(/:[0-9]+$/, ''))
       if (script !== undefined) return script(tunnel)
       const at = this.#waiting.findIndex(({ target }) => target === undefined || target === tunnel.target)
