@@ -1,7 +1,6 @@
 // The six steps from nothing to a running proxy; the only file that knows every part. A step that fails undoes what was
 // done before it and leaves the proxy off: a broken proxy must never break a working session.
 
-import { type Addon, loadAddon } from './addon.js'
 import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from './errors.js'
 import { createLogger, type Logger, type LogSink } from './log.js'
 import { exceptOwnAddress } from './protocol/egress-proxy.js'
@@ -12,9 +11,10 @@ import type { GatewayRoute } from './runtime/runtime.js'
 import { runtime } from './runtime/select.js'
 import { formatCertificates } from './system/certificates.js'
 import { createChildEnvironment } from './system/child-env.js'
+import { assertInspectorClosed } from './system/doors.js'
 import { resolveEgress } from './system/egress.js'
 import { downloadGatewayCa } from './system/gateway-ca.js'
-import { hardenProcess } from './system/harden.js'
+import { findHardeningAddon, hardenProcess } from './system/harden.js'
 import { PrivateDirectory } from './system/private-directory.js'
 import {
   type Environment,
@@ -96,7 +96,7 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
   const undo = new UndoStack()
   try {
     const settings = resolveSettings(options, environment)
-    const token = acquireToken(settings, logger, undo)
+    const token = await acquireToken(settings, logger, undo)
     const certificates = readTrustedCertificates(settings, environment, logger)
     const route: GatewayRoute = {
       trust: runtime.createTrust(certificates.gatewayRoots),
@@ -104,9 +104,12 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
       egressTimeoutMs: resolveLimits(options.limits).egressTimeoutMs,
     }
     // The relay listens while the CA is being downloaded; a listener on loopback is there at once.
+    const directory = new PrivateDirectory()
+    undo.push(() => directory.remove())
     const relay = await listen(options, settings, token, route, logger, undo)
     const egress = exceptOwnAddress(route.egress, relay.port)
-    const files = await provideCertificates(settings, certificates, { ...route, egress }, undo)
+    const files = await provideCertificates(settings, certificates, { ...route, egress }, directory)
+    if (!settings.allowsInspection) assertInspectorClosed()
     removeTokenFile(settings, token, logger)
     const env = createChildEnvironment({ proxyUrl: relay.proxyUrl, ...files }, environment)
     return enabledProxy(relay, env, files.fullBundleFile, undo)
@@ -120,11 +123,12 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
 
 // -- Steps 2 and 3: harden first, then read, so that the token is never in a process that can be looked into -------------
 
-function acquireToken(settings: Settings, logger: Logger, undo: UndoStack): SessionToken {
-  const addon = process.platform === 'linux' ? requireAddon() : warnUnhardened(logger)
+async function acquireToken(settings: Settings, logger: Logger, undo: UndoStack): Promise<SessionToken> {
+  const addon = findHardeningAddon() ?? warnUnhardened(logger)
   const hardening = settings.allowsInspection ? warnOfInspection(logger) : addon && hardenProcess(addon)
   let token: SessionToken
   try {
+    if (hardening !== undefined) await untilSignalsHaveActed()
     token = readSessionToken(settings.tokenFile, addon, logger)
   } catch (error) {
     hardening?.undo()
@@ -135,14 +139,12 @@ function acquireToken(settings: Settings, logger: Logger, undo: UndoStack): Sess
   return token
 }
 
-function requireAddon(): Addon {
-  const { addon, error } = loadAddon()
-  if (addon !== undefined) return addon
-  const why = error === 'not-found' ? 'there is none for this platform' : 'it does not load'
-  throw new UpstreamProxyError(
-    'addon-unavailable',
-    `the native addon is missing (${why}), so the token would be readable`,
-  )
+/** A SIGUSR1 that came before the handler opens the inspector some turns of the event loop later. */
+async function untilSignalsHaveActed(): Promise<void> {
+  for (let turn = 0; turn < 3; turn++) {
+    await new Promise((resolve) => setTimeout(resolve, 1))
+    assertInspectorClosed()
+  }
 }
 
 function warnUnhardened(logger: Logger): undefined {
@@ -165,11 +167,9 @@ async function provideCertificates(
   settings: Settings,
   { system, extra }: TrustedCertificates,
   route: GatewayRoute,
-  undo: UndoStack,
+  directory: PrivateDirectory,
 ): Promise<CertificateFiles> {
   const gatewayCa = await downloadGatewayCa(runtime, route, settings.caUrl)
-  const directory = new PrivateDirectory()
-  undo.push(() => directory.remove())
   return {
     fullBundleFile: directory.writeFile('ca-bundle.pem', formatCertificates([...system, ...gatewayCa])),
     extraCertificatesFile: directory.writeFile('extra-certificates.pem', formatCertificates([...extra, ...gatewayCa])),

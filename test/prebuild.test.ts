@@ -20,7 +20,7 @@ const prebuiltFiles = fs
 function copyPackage(t: TestContext): string {
   const copy = fs.mkdtempSync(join(tmpdir(), 'prebuild-test-'))
   t.after(() => fs.rmSync(copy, { recursive: true }))
-  for (const name of ['native', 'prebuilds']) {
+  for (const name of ['binding.gyp', 'native', 'prebuilds']) {
     fs.cpSync(join(packageRoot, name), join(copy, name), { recursive: true })
   }
   return copy
@@ -35,7 +35,7 @@ function check(root: string): { status: number | null; stderr: string } {
 const LIBC_FUNCTIONS = [
   ...['__errno_location', '__stack_chk_fail', '__stack_chk_guard', 'abort', 'close', 'free', 'fstat', 'ftruncate'],
   ...['lstat', 'madvise', 'malloc', 'memcpy', 'memset', 'mlock', 'mmap', 'munmap', 'open', 'prctl', 'read', 'strlen'],
-  ...['syscall', 'unlink'],
+  ...['getrlimit', 'getrlimit64', 'setrlimit', 'setrlimit64', 'syscall', 'unlink'],
 ]
 
 /** Of the compiler's start files; the dynamic linker does without. */

@@ -14,7 +14,7 @@ import { runtime } from '../runtime/select.js'
 import { formatCertificates } from '../system/certificates.js'
 import { resolveEgress } from '../system/egress.js'
 import { downloadGatewayCa } from '../system/gateway-ca.js'
-import { hardenProcess } from '../system/harden.js'
+import { findHardeningAddon, hardenProcess } from '../system/harden.js'
 import { PrivateDirectory } from '../system/private-directory.js'
 import { isEnabled, resolveSettings, type Settings } from '../system/settings.js'
 import { readSessionToken, type SessionToken } from '../system/token.js'
@@ -51,9 +51,9 @@ async function examine(examination: Examination): Promise<void> {
     const found = resolveSettings({}, process.env)
     return { seen: `gateway ${found.tunnelUrl}`, result: found }
   })
-  const addon = await examination.check('addon', checkAddon)
-  const hardened = await examination.check('hardening', () => checkHardening(addon))
-  const token = await examination.check('token', () => checkToken(settings, addon, hardened, examination))
+  await examination.check('addon', checkAddon)
+  const reader = await examination.check('hardening', () => checkHardening(examination))
+  const token = await examination.check('token', () => checkToken(needed(settings), needed(reader), examination))
   await examination.check('token-unlink', () => checkUnlink(settings))
   const certificates = await examination.check('system-bundle', () => {
     const found = readTrustedCertificates(needed(settings), process.env, examination.logger)
@@ -88,23 +88,23 @@ function checkAddon(): Finding<Addon> {
   throw new UpstreamProxyError('addon-unavailable', `the native addon is missing (${error})`)
 }
 
-function checkHardening(addon: Addon | undefined): Finding<true> {
-  if (process.platform !== 'linux') {
-    throw new UpstreamProxyError('hardening-unsupported', `the process cannot be hardened on ${process.platform}`)
-  }
-  hardenProcess(needed(addon))
-  return { seen: 'not dumpable, not traced, no debugger', result: true }
+/** What reads the token: the addon in a hardened process, or nothing where there is no hardening. */
+interface TokenReader {
+  readonly addon: Addon | undefined
 }
 
-function checkToken(
-  settings: Settings | undefined,
-  addon: Addon | undefined,
-  hardened: true | undefined,
-  { logger }: Examination,
-): Finding<SessionToken> {
-  needed(process.platform === 'linux' ? hardened : true)
-  const { tokenFile } = needed(settings)
-  return { seen: tokenFile, result: readSessionToken(tokenFile, addon, logger) }
+function checkHardening({ logger }: Examination): Finding<TokenReader> {
+  const addon = findHardeningAddon()
+  if (addon !== undefined) {
+    hardenProcess(addon)
+    return { seen: 'not dumpable, not traced, no debugger', result: { addon } }
+  }
+  logger.warn(new UpstreamProxyError('hardening-unsupported', `the process cannot be hardened on ${process.platform}`))
+  return { seen: process.platform, result: { addon } }
+}
+
+function checkToken(settings: Settings, { addon }: TokenReader, { logger }: Examination): Finding<SessionToken> {
+  return { seen: settings.tokenFile, result: readSessionToken(settings.tokenFile, addon, logger) }
 }
 
 function checkUnlink(settings: Settings | undefined): Finding<true> {

@@ -2,7 +2,7 @@
 // They are looked for before the token is read; what can be closed is closed, the rest keeps the proxy off.
 
 import { readFileSync } from 'node:fs'
-import { url as inspectorUrl } from 'node:inspector'
+import { close as closeInspector, url as inspectorUrl } from 'node:inspector'
 import { join } from 'node:path'
 import { UpstreamProxyError } from '../errors.js'
 import type { Environment } from './settings.js'
@@ -22,7 +22,8 @@ export function thisStart(): Start {
     runtimeArguments: process.execArgv,
     environment: process.env,
     workingDirectory: process.cwd(),
-    isBun: process.versions.bun !== undefined,
+    // Two ways, for a bunfig.toml may redefine what one of them looks at.
+    isBun: 'Bun' in globalThis || Reflect.has(process.versions, 'bun'),
   }
 }
 
@@ -37,9 +38,21 @@ export function assertNoOpenDoor(start: Start): void {
   if (start.isBun) assertNoFilesOfBun(start)
 }
 
+/** As Node reads them: NODE_OPTIONS may quote and escape, and an underscore is as good as a dash (node(1)). */
 function optionsOf({ runtimeArguments, environment, isBun }: Start): string[] {
-  const inherited = isBun ? environment.BUN_OPTIONS : environment.NODE_OPTIONS
-  return [...runtimeArguments, ...(inherited?.split(/\s+/) ?? [])]
+  const inherited = (isBun ? environment.BUN_OPTIONS : environment.NODE_OPTIONS) ?? ''
+  const words = inherited.replace(/["'\\]/g, '').split(/\s+/)
+  return [...runtimeArguments, ...words].map((option) => (option.split('=')[0] as string).replaceAll('_', '-'))
+}
+
+/**
+ * Makes sure that no debugger has been opened since: a SIGUSR1 from before the handler takes a moment to have its effect.
+ * @throws {UpstreamProxyError} `debugger-open`, and then it is closed
+ */
+export function assertInspectorClosed(): void {
+  if (inspectorUrl() === undefined) return
+  closeInspector()
+  throw new UpstreamProxyError('debugger-open', 'the inspector was open')
 }
 
 function assertNoDebugger(start: Start): void {
@@ -57,42 +70,71 @@ const DUMP_OPTIONS = /^--(?:heapsnapshot-signal|heapsnapshot-near-heap-limit|hea
 function assertNoDumps(start: Start): void {
   const option = optionsOf(start).find((name) => DUMP_OPTIONS.test(name))
   if (option !== undefined) {
-    throw new UpstreamProxyError('dump-enabled', `the runtime was started with ${option.split('=')[0]}`)
+    throw new UpstreamProxyError('dump-enabled', `the runtime was started with ${option}`)
   }
   // A report on a signal holds the environment, and its file can be read by all.
   if (process.report !== undefined) process.report.reportOnSignal = false
 }
 
 /** Node's modules that print request headers, and so the token, when NODE_DEBUG names them. */
-const TALKATIVE_MODULES = /(?:^|[\s,])(?:\*|http|https|net|tls|stream)(?:$|[\s,])/i
+const TALKATIVE_MODULES = ['http', 'https', 'net', 'stream', 'tls'] as const
+
+/** NODE_DEBUG is a list of names in any case, in which `*` stands for any letters (https://nodejs.org/api/util.html). */
+function namesTalkativeModule(list: string): boolean {
+  return list.split(/[\s,]+/).some((entry) => {
+    const pattern = entry.replace(/[^\w*]/g, '').replaceAll('*', '.*')
+    return TALKATIVE_MODULES.some((name) => new RegExp(`^${pattern}$`, 'i').test(name))
+  })
+}
 
 function assertNoDebugOutput({ environment, isBun }: Start): void {
   if (isBun && environment.BUN_CONFIG_VERBOSE_FETCH) {
     throw new UpstreamProxyError('debug-output', 'BUN_CONFIG_VERBOSE_FETCH is set: it prints request headers')
   }
-  if (!isBun && TALKATIVE_MODULES.test(environment.NODE_DEBUG ?? '')) {
+  if (!isBun && namesTalkativeModule(environment.NODE_DEBUG ?? '')) {
     throw new UpstreamProxyError('debug-output', 'NODE_DEBUG names a module that prints request headers')
   }
 }
 
-/** Variables that decide where the token goes or what code runs beside it. */
+/** Variables that decide where the token goes or what code runs beside it. Bun takes `NAME: value` as well. */
 const DECISIVE_VARIABLE =
-  /^\s*(?:export\s+)?((?:CCR_|CLAUDE_CODE_|BUN_|NODE_)\w*|ANTHROPIC_BASE_URL|https?_proxy|no_proxy|SSL_CERT_\w+)\s*=/im
+  /^\s*(?:export\s+)?((?:CCR_|CLAUDE_CODE_|BUN_|NODE_)\w*|ANTHROPIC_BASE_URL|https?_proxy|no_proxy|SSL_CERT_\w+)\s*[=:]/im
 
-/** Bun runs the preloads of ./bunfig.toml and takes variables from ./.env: the agent's folder would decide. */
-function assertNoFilesOfBun({ runtimeArguments, environment, workingDirectory }: Start): void {
+/** Bun takes one of the modes from NODE_ENV, and `development` for every word that it does not know. */
+const ENVIRONMENT_FILES = ['', '.development', '.production', '.test'].flatMap((mode) => [
+  `.env${mode}`,
+  `.env${mode}.local`,
+])
+
+/** Bun runs code that ./bunfig.toml names and takes variables from ./.env: the agent's folder would decide. */
+function assertNoFilesOfBun({ runtimeArguments, workingDirectory }: Start): void {
   const readHere = (name: string): string => readOrEmpty(join(workingDirectory, name))
   const hasOwnConfig = runtimeArguments.some((name) => /^(?:--config|-c)\b/.test(name))
-  if (!hasOwnConfig && /^\s*preload\s*=/m.test(readHere('bunfig.toml'))) {
-    throw new UpstreamProxyError('working-directory-unsafe', 'bunfig.toml in the working directory has preloads')
+  const key = hasOwnConfig ? undefined : decisiveKey(readHere('bunfig.toml'))
+  if (key !== undefined) {
+    throw new UpstreamProxyError('working-directory-unsafe', `bunfig.toml in the working directory has ${key}`)
   }
   if (runtimeArguments.includes('--no-env-file')) return
-  const mode = environment.NODE_ENV || 'development'
-  for (const name of ['.env', `.env.${mode}`, '.env.local']) {
+  for (const name of ENVIRONMENT_FILES) {
     const variable = DECISIVE_VARIABLE.exec(readHere(name))?.[1]
     if (variable === undefined) continue
     throw new UpstreamProxyError('working-directory-unsafe', `${name} in the working directory sets ${variable}`)
   }
+}
+
+/** Keys and tables of bunfig.toml that say nothing about a program that is running (https://bun.sh/docs/runtime/bunfig). */
+const HARMLESS_KEY = /^(?:install|test|run|serve|console|telemetry|smol|logLevel|jsx\w*)$/
+
+/** The first top-level key or table of a bunfig.toml that may change what code runs here. */
+function decisiveKey(toml: string): string | undefined {
+  let isTopLevel = true
+  for (const line of toml.split('\n')) {
+    const [, brackets, key] = /^\s*(\[*)\s*["']?([\w-]+)/.exec(line) ?? []
+    if (key === undefined || !(isTopLevel || brackets)) continue
+    if (!HARMLESS_KEY.test(key)) return key
+    if (brackets) isTopLevel = false
+  }
+  return undefined
 }
 
 function readOrEmpty(path: string): string {

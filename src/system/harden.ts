@@ -2,10 +2,26 @@
 // are taken, the process is made non-dumpable (prctl(2), PR_SET_DUMPABLE; ptrace(2), "Ptrace access mode checking"), and
 // it is made sure that nobody was watching already. doc/security.md says what this does not stop.
 
-import { readFileSync } from 'node:fs'
-import type { Addon } from '../addon.js'
+import { existsSync, readFileSync } from 'node:fs'
+import { type Addon, loadAddon } from '../addon.js'
 import { UpstreamProxyError } from '../errors.js'
 import { assertNoOpenDoor, thisStart } from './doors.js'
+
+/**
+ * The addon, where it can harden; undefined where the system has no prctl. It is the kernel that is asked, for on Bun a
+ * bunfig.toml may redefine what process.platform says.
+ * @throws {UpstreamProxyError} `addon-unavailable` on Linux without an addon that loads
+ */
+export function findHardeningAddon(): Addon | undefined {
+  const { addon, error } = loadAddon()
+  if (addon !== undefined) return addon.getDumpable() >= 0 ? addon : undefined
+  if (!existsSync('/proc/self/status')) return undefined
+  const why = error === 'not-found' ? 'there is none for this platform' : 'it does not load'
+  throw new UpstreamProxyError(
+    'addon-unavailable',
+    `the native addon is missing (${why}), so the token would be readable`,
+  )
+}
 
 /** What was done to the process. */
 export interface Hardening {
