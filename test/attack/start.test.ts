@@ -229,32 +229,34 @@ describeOnEachRuntime('a start that opens a door', (runtime) => {
     }
   })
 
-  const skipReport = skip || (runtime.kind === 'node' ? false : 'Bun writes no reports')
-  it('with --report-on-signal leaves no report', { skip: skipReport }, async (t) => {
-    const start: VictimOptions = { env: { NODE_OPTIONS: '--report-on-signal --report-signal=SIGUSR2' } }
-    const control = await stage.start(t, runtime, { ...start, exposed: true })
-    control.process.kill('SIGUSR2')
-    await control.process.until(/Node\.js report completed/, 'stderr')
-    const reports = filesIn(control.workingDirectory)
-    assert.deepEqual(filesHolding(reports, [MARK]), reports)
-    const victim = await stage.start(t, runtime, start)
-    victim.process.kill('SIGUSR2')
-    await victim.process.ended
-    assert.deepEqual(filesIn(victim.workingDirectory), [])
-  })
-
-  const skipProduction = skip || (runtime.kind === 'bun' ? false : 'Node reads no files of the working directory')
-  it('goes on where Bun was told not to read the working directory', { skip: skipProduction }, async (t) => {
-    const victim = await stage.start(t, runtime, {
-      runtimeOptions: ['--config=/dev/null', '--no-env-file'],
-      prepare: (workingDirectory) => {
-        preload('preload = ["./evil.js"]').start.prepare?.(workingDirectory)
-        file('.env', 'CCR_UPSTREAM_PROXY_LOG=debug')(workingDirectory)
-      },
+  // Bun writes no reports.
+  if (runtime.kind === 'node')
+    it('with --report-on-signal leaves no report', { skip }, async (t) => {
+      const start: VictimOptions = { env: { NODE_OPTIONS: '--report-on-signal --report-signal=SIGUSR2' } }
+      const control = await stage.start(t, runtime, { ...start, exposed: true })
+      control.process.kill('SIGUSR2')
+      await control.process.until(/Node\.js report completed/, 'stderr')
+      const reports = filesIn(control.workingDirectory)
+      assert.deepEqual(filesHolding(reports, [MARK]), reports)
+      const victim = await stage.start(t, runtime, start)
+      victim.process.kill('SIGUSR2')
+      await victim.process.ended
+      assert.deepEqual(filesIn(victim.workingDirectory), [])
     })
-    assert.equal(victim.process.stderr, '')
-    assert.deepEqual(await debuggersOf(victim.pid), [])
-    assert.ok(!existsSync(victim.session.tokenFile))
-    assert.equal(readFileSync(join(victim.workingDirectory, '.env'), 'utf8'), 'CCR_UPSTREAM_PROXY_LOG=debug')
-  })
+
+  // Node reads no files of the working directory.
+  if (runtime.kind === 'bun')
+    it('goes on where Bun was told not to read the working directory', { skip }, async (t) => {
+      const victim = await stage.start(t, runtime, {
+        runtimeOptions: ['--config=/dev/null', '--no-env-file'],
+        prepare: (workingDirectory) => {
+          preload('preload = ["./evil.js"]').start.prepare?.(workingDirectory)
+          file('.env', 'CCR_UPSTREAM_PROXY_LOG=debug')(workingDirectory)
+        },
+      })
+      assert.equal(victim.process.stderr, '')
+      assert.deepEqual(await debuggersOf(victim.pid), [])
+      assert.ok(!existsSync(victim.session.tokenFile))
+      assert.equal(readFileSync(join(victim.workingDirectory, '.env'), 'utf8'), 'CCR_UPSTREAM_PROXY_LOG=debug')
+    })
 })
