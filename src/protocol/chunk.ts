@@ -4,8 +4,8 @@
 // Rules:
 // - A chunk on the wire is 0x0a (field 1, wire type 2), the payload's length as a varint, the payload.
 // - A message is at most MAX_MESSAGE_BYTES in all: common Go WebSocket readers stop at 32,768 bytes.
-// - Decoding follows proto3: unknown fields are skipped by wire type, a varint is at most ten bytes long, and
-//   a message that does not parse is an error for the whole tunnel. When `data` stands more than once the pieces are
+// - Decoding follows proto3: unknown fields are skipped by wire type, a varint is at most ten bytes long (five for a tag
+//   or a length, which have 32 bits), and a message that does not parse is an error for the whole tunnel. When `data` stands more than once the pieces are
 //   a byte stream's, so all of them are delivered in order.
 
 /** The largest WebSocket message that is sent, framing of the chunk included. */
@@ -66,6 +66,9 @@ const WIRE_LENGTH_DELIMITED = 2
 const WIRE_START_GROUP = 3
 const WIRE_END_GROUP = 4
 const WIRE_FIXED32 = 5
+/** A varint of 64 bits, and one of 32, as tags and lengths are. */
+const MAX_VARINT_BYTES = 10
+const MAX_VARINT32_BYTES = 5
 /** protobuf's own limit for nested groups in most implementations. */
 const MAX_GROUP_DEPTH = 100
 
@@ -101,14 +104,14 @@ class FieldReader {
   }
 
   tag(): { field: number; wireType: number } {
-    const tag = this.varint()
+    const tag = this.varint(MAX_VARINT32_BYTES)
     const field = Math.floor(tag / 8)
     if (field === 0 || tag > 0xffff_ffff) throw new ChunkDecodeError('a field number is out of range')
     return { field, wireType: tag % 8 }
   }
 
   bytes(): Uint8Array {
-    const length = this.varint()
+    const length = this.varint(MAX_VARINT32_BYTES)
     const start = this.#advance(length)
     return this.#message.subarray(start, start + length)
   }
@@ -116,7 +119,7 @@ class FieldReader {
   skip(field: number, wireType: number, depth: number): void {
     switch (wireType) {
       case WIRE_VARINT:
-        this.varint()
+        this.varint(MAX_VARINT_BYTES)
         return
       case WIRE_FIXED64:
         this.#advance(8)
@@ -146,17 +149,17 @@ class FieldReader {
   }
 
   /** A varint as a double: exact up to 2^53, which is more than any length here; larger ones stay larger. */
-  varint(): number {
+  varint(maxBytes: number): number {
     let value = 0
     let scale = 1
-    for (let length = 1; length <= 10; length++) {
+    for (let length = 1; length <= maxBytes; length++) {
       const byte = this.#message[this.#at++]
       if (byte === undefined) throw new ChunkDecodeError('a varint is cut off')
       value += (byte & 0x7f) * scale
       if (byte < 0x80) return value
       scale *= 128
     }
-    throw new ChunkDecodeError('a varint is longer than ten bytes')
+    throw new ChunkDecodeError(`a varint is longer than ${maxBytes} bytes`)
   }
 
   #advance(length: number): number {

@@ -1,7 +1,8 @@
 // The gateway's answer to the CONNECT head: only its status line is looked at, to tell a tunnel that opens from one
 // that is refused. Every byte goes to the client as it came. No I/O.
 //
-// Rules: the first bytes are `HTTP/1.0 ` or `HTTP/1.1 ` and three digits (RFC 9112, section 4). 200 opens the tunnel;
+// Rules: the first bytes are `HTTP/1.0 ` or `HTTP/1.1 `, three digits, and a space or the end of the line (RFC 9112,
+// section 4; some leave the space out). 200 opens the tunnel;
 // any other status is the gateway's refusal; anything else is no HTTP.
 
 export type AnswerVerdict =
@@ -9,10 +10,10 @@ export type AnswerVerdict =
   | { readonly kind: 'status'; readonly status: number; readonly bytes: Uint8Array }
   | { readonly kind: 'not-http' }
 
-const STATUS_LINE_PREFIX = /^HTTP\/1\.[01] ([1-9][0-9]{2})$/
-const PREFIX_LENGTH = 'HTTP/1.1 200'.length
+const STATUS_LINE_PREFIX = /^HTTP\/1\.[01] ([1-9][0-9]{2})[ \r]$/
+const PREFIX_LENGTH = 'HTTP/1.1 200 '.length
 
-/** Collects the first twelve bytes of the answer, which is all that the verdict needs. */
+/** Collects the first thirteen bytes of the answer, which is all that the verdict needs. */
 export class GatewayAnswerParser {
   #bytes = new Uint8Array(0)
 
@@ -30,5 +31,5 @@ export class GatewayAnswerParser {
 }
 
 function couldBeHttp(prefix: string): boolean {
-  return STATUS_LINE_PREFIX.test(prefix + 'HTTP/1.1 200'.slice(prefix.length))
+  return STATUS_LINE_PREFIX.test(prefix + 'HTTP/1.1 200 '.slice(prefix.length))
 }

@@ -7,7 +7,7 @@
 // - While reading is paused no pong can come in, so the count stands still, and an unsolicited pong goes out instead, for
 //   middleboxes that cut what is silent.
 // - While the upload waits for the gateway its pongs wait too (a gateway that holds back does not read pings either), so
-//   only the longer `stallTimeoutMs` without any progress counts.
+//   none are sent, and only the longer `stallTimeoutMs` without any progress counts.
 
 import type { RelayLimits } from './limits.js'
 
@@ -47,6 +47,8 @@ export class Keepalive {
       this.#heard(now)
     }
     if (this.#isDead(now, signs)) return 'dead'
+    // Behind what waits already, a ping would not reach the gateway any sooner; and it would count as something that moves.
+    if (signs.queuedBytes > 0) return 'none'
     if (now - this.#lastSentAt < this.#limits.pingIntervalMs) return 'none'
     this.#lastSentAt = now
     if (signs.isReadingPaused) return 'pong'

@@ -234,8 +234,10 @@ class BunGatewaySocket implements GatewaySocket {
 
   #onMessage(data: unknown): void {
     if (this.#isLetGo) return
-    if (data instanceof Uint8Array) this.#handler.gatewayOnMessage(data)
-    else this.#fail(textReceived())
+    if (!(data instanceof Uint8Array)) this.#fail(textReceived())
+    // Bun has a limit of its own, which cannot be set, at 128 MiB.
+    else if (data.length > this.#endpoint.maxReceivedMessageBytes) this.#fail(socketBroke('message too long'))
+    else this.#handler.gatewayOnMessage(data)
   }
 
   #onClose(code: number): void {

@@ -210,22 +210,17 @@ describe('chunk decoding', () => {
     assert.equal(readByProtobufjs(message).toString(), 'A')
   })
 
-  test('reads a tag and a length of six to ten bytes, which protobufjs refuses', () => {
+  test('refuses a tag and a length of more than five bytes, as protobufjs does', () => {
     for (const message of [
       '8a8080808000 01 41',
       '8a808080808080808000 01 41',
       '0a 818080808000 41',
       '0a 81808080808080808000 41',
     ]) {
-      assert.equal(Buffer.concat(decodeChunk(hex(message))).toString(), 'A', message)
-      assert.throws(() => readByProtobufjs(hex(message)), isOverlong, message)
+      assert.throws(() => decodeChunk(hex(message)), ChunkDecodeError, message)
+      assert.throws(() => readByProtobufjs(hex(message)), message)
     }
   })
-
-  /** Whether protobufjs refuses a message only because a tag or a length takes more than five bytes. */
-  function isOverlong(error: unknown): boolean {
-    return error instanceof Error && /^invalid (?:tag|length) encoding$/.test(error.message)
-  }
 
   const field = fc.oneof(
     { weight: 3, arbitrary: fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(encodeChunk(bytes))) },
@@ -276,11 +271,10 @@ describe('chunk decoding', () => {
     fc.assert(
       fc.property(message, (bytes) => {
         let expected: Buffer | undefined
-        let refusal: unknown
         try {
           expected = readByProtobufjs(bytes)
-        } catch (error) {
-          refusal = error
+        } catch {
+          // Refused, and so must it be here.
         }
         let seen: Buffer | undefined
         let detail = ''
@@ -290,8 +284,7 @@ describe('chunk decoding', () => {
           assert.ok(error instanceof ChunkDecodeError, String(error))
           detail = error.message
         }
-        if (expected === undefined && isOverlong(refusal)) return
-        if (seen === undefined && expected !== undefined && /ten bytes|too deep/.test(detail)) return
+        if (seen === undefined && expected !== undefined && /10 bytes|too deep/.test(detail)) return
         assert.equal(seen?.toString('hex'), expected?.toString('hex'), bytes.toString('hex'))
       }),
       { numRuns: IS_LARGE ? 1_000_000 : 20_000 },

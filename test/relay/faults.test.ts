@@ -12,7 +12,7 @@ import { deterministicBytes } from '../support/https-origin.js'
 import { assertRefusal } from '../support/refusal.js'
 import { startRelayProcess } from '../support/relay-process.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
-import { type PendingUpgrade, startWireGateway } from '../support/wire-gateway.js'
+import { encodeWireChunk, type PendingUpgrade, startWireGateway } from '../support/wire-gateway.js'
 import { type OpenTunnel, RelayFixture, relayOptions, startFixture } from './fixture.js'
 
 /** Where a tunnel stands when the fault comes. Faults while the gateway is dialled have a table of their own. */
@@ -97,6 +97,7 @@ const GATEWAY_FAULTS: readonly GatewayFault[] = [
   message('a chunk with field 0', hex('0201 41')),
   message('a chunk with a group that does not end', hex('0b')),
   message('bytes that are no chunk', Buffer.alloc(100, 0xff)),
+  message('a message above the limit', encodeWireChunk(Buffer.alloc(MAX_RECEIVED_BYTES))),
   frame('bytes that are no frame', 'ff'.repeat(64)),
   frame('HTTP instead of a frame', Buffer.from('HTTP/1.1 500 Oops\r\n\r\n').toString('hex')),
   frame('a frame with a reserved bit', 'c2 03 0a0141'),

@@ -115,6 +115,19 @@ describeOnEachRuntime('limits', (runtime) => {
     assert.deepEqual(tunnels.broken, { 'tunnel-expired': 1 })
   })
 
+  test('stallTimeoutMs: a gateway that takes nothing of a waiting upload for so long is given up, not sooner', async () => {
+    const limits = { pingIntervalMs: 100, pongTimeoutMs: 100, stallTimeoutMs: 1_500, headTimeoutMs: 100 }
+    const relayed = await startWith(limits)
+    const { client, tunnel } = await relayed.open()
+    tunnel.pause()
+    const start = performance.now()
+    const stalled = client.writeAll(deterministicBytes(64 * MIB))
+    assert.equal(await client.ended, 'reset')
+    assert.ok(since(start) >= 1_400 && since(start) < 8_000, `${since(start)} ms`)
+    tunnel.resume()
+    await stalled
+  })
+
   test('idleTimeoutMs is off unless it is given', async () => {
     // The sweep runs every 20 ms with this limit, so 300 ms of rest are long.
     const relayed = await startWith({ headTimeoutMs: 40 })
