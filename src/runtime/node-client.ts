@@ -25,9 +25,10 @@ export class NodeClientConnection implements ClientConnection {
   #hotBuffer: UploadBuffer | undefined
   #isHot = false
 
-  constructor(accepted: Socket, highWaterMarkBytes: number) {
+  /** @param readsByItself whether the reading of the accepted socket is taken over, or left to Node */
+  constructor(accepted: Socket, highWaterMarkBytes: number, readsByItself: boolean = isTestedNode) {
     this.#highWaterMarkBytes = highWaterMarkBytes
-    this.#socket = isTestedNode ? this.#takeOver(accepted) : accepted
+    this.#socket = readsByItself ? this.#takeOver(accepted) : accepted
   }
 
   start(handler: ClientHandler): void {
