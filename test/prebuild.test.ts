@@ -50,7 +50,7 @@ const GLIBC_LIBRARIES: Record<string, string[]> = {
 const MACHINES: Record<string, number> = { 'linux-x64': 62, 'linux-arm64': 183 }
 
 test('the published package has no file that npm takes for an order to compile', () => {
-  // https://docs.npmjs.com/cli/using-npm/scripts: binding.gyp in the root of a package is one.
+  // npm's manual, scripts(7): binding.gyp in the root of a package is one.
   const { files } = JSON.parse(fs.readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { files: string[] }
   assert.ok(files.every((path) => !['binding.gyp', 'native', '*'].includes(path)))
 })
