@@ -105,6 +105,7 @@ test('throws a TypeError for arguments of a wrong type', (t) => {
   const handle = openToken(createTokenPath(t))
   const calls: [(...args: unknown[]) => unknown, unknown[]][] = [
     [addon.setDumpable as () => unknown, ['0']],
+    [addon.setCoreLimit as () => unknown, ['0']],
     [addon.openTokenFile as () => unknown, [Buffer.from('/'), 1]],
     [addon.openTokenFile as () => unknown, ['/', 0]],
     [addon.openTokenFile as () => unknown, ['/', 1.5]],
@@ -333,6 +334,21 @@ test('sets dumpable to 0 and 1 and reads it back, and refuses other values', () 
     results.push(addon.setDumpable(2), addon.setDumpable(0.5), addon.getDumpable(), addon.setDumpable(1))
     console.log(JSON.stringify([...results, addon.getDumpable()]))`
   assert.deepEqual(runWithLoader(script), [1, 0, 0, -EINVAL, -EINVAL, 0, 0, 1])
+})
+
+test('sets the soft core limit, tells the one before, and leaves the hard one', () => {
+  const script = `
+    const { addon } = load()
+    const limits = () => /^Max core file size +(\\S+) +(\\S+)/m.exec(fs.readFileSync('/proc/self/limits', 'utf8')).slice(1)
+    const hard = limits()[1]
+    const asNumber = (limit) => limit === 'unlimited' ? null : Number(limit)
+    addon.setCoreLimit(Infinity)
+    const atMost = limits()
+    const before = addon.setCoreLimit(0)
+    const none = limits()
+    const results = [atMost[0] === hard, (before === Infinity ? null : before) === asNumber(hard), none[0], none[1] === hard]
+    console.log(JSON.stringify([...results, addon.setCoreLimit(0), addon.setCoreLimit(-1)]))`
+  assert.deepEqual(runWithLoader(script), [true, true, '0', true, 0, -EINVAL])
 })
 
 /** What a process of the same user, the victim's own parent, gets when it opens the victim's memory. */

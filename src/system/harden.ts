@@ -36,19 +36,17 @@ export interface Hardening {
  */
 export function hardenProcess(addon: Addon): Hardening {
   const dumpableBefore = addon.getDumpable()
+  let coreLimitBefore = 0
   // Without a listener Node opens its inspector on SIGUSR1, which a process of the same user may always send.
   process.on('SIGUSR1', ignoreSignal)
-  // A dump is not written for a non-dumpable process either; core_pattern may say otherwise one day (core(5)).
-  const coreLimitBefore = addon.setCoreLimit(0)
   const undo = (): void => {
     process.removeListener('SIGUSR1', ignoreSignal)
     if (coreLimitBefore > 0) addon.setCoreLimit(coreLimitBefore)
     if (dumpableBefore === 1) addon.setDumpable(1)
   }
   try {
-    if (coreLimitBefore < 0)
-      throw new UpstreamProxyError('harden-failed', `the core limit stays (errno ${-coreLimitBefore})`)
     becomeNonDumpable(addon)
+    coreLimitBefore = forbidCoreFiles(addon)
     assertNotTraced()
     assertNoOpenDoor(thisStart())
   } catch (error) {
@@ -65,6 +63,16 @@ function becomeNonDumpable(addon: Addon): void {
   if (result !== 0) throw new UpstreamProxyError('harden-failed', `prctl(PR_SET_DUMPABLE) failed (errno ${-result})`)
   const dumpable = addon.getDumpable()
   if (dumpable !== 0) throw new UpstreamProxyError('harden-failed', `the process is still dumpable (${dumpable})`)
+}
+
+/**
+ * A second lock on the same door: the kernel dumps no process that is not dumpable, and this limit alone is not enough,
+ * for it does not count when core_pattern is a pipe (core(5)). Gives the soft limit that was before.
+ */
+function forbidCoreFiles(addon: Addon): number {
+  const before = addon.setCoreLimit(0)
+  if (before < 0) throw new UpstreamProxyError('harden-failed', `setrlimit(RLIMIT_CORE) failed (errno ${-before})`)
+  return before
 }
 
 /** A tracer that came before the prctl keeps its hold, so the process must not go on to the token. */
