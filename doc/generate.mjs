@@ -3,7 +3,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { ERROR_CODES } from '../dist/errors.js'
-import { CHILD_VARIABLES } from '../dist/system/child-env.js'
+import { CHILD_VARIABLES } from '../dist/system/children/child-env.js'
 
 const DOCUMENTS = { 'errors.md': errorsDocument, 'clients.md': clientsDocument }
 
@@ -47,7 +47,7 @@ function clientsDocument() {
   )
   return `# The environment of clients
 
-Generated from \`src/system/child-env.ts\` by \`npm run doc\`; do not edit.
+Generated from \`src/system/children/child-env.ts\` by \`npm run doc\`; do not edit.
 
 These variables are in \`proxy.env\`, and children of \`ccr-upstream-proxy run\` have them. \`HTTP_PROXY\` and \`ALL_PROXY\` are
 never among them, because the relay only carries CONNECT and answers plain HTTP with 405. A variable that the container

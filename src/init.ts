@@ -9,11 +9,12 @@ import { type RelayLimits, resolveLimits } from './relay/limits.js'
 import { type Relay, startRelayOn } from './relay/relay.js'
 import type { GatewayRoute } from './runtime/runtime.js'
 import { runtime } from './runtime/select.js'
-import { formatCertificates } from './system/certificates.js'
-import { createChildEnvironment } from './system/child-env.js'
+import { downloadGatewayCa } from './system/certificates/gateway-ca.js'
+import { formatCertificates } from './system/certificates/pem.js'
+import { readTrustedCertificates, type TrustedCertificates } from './system/certificates/trusted-certificates.js'
+import { createChildEnvironment } from './system/children/child-env.js'
 import { assertInspectorClosed } from './system/doors.js'
 import { resolveEgress } from './system/egress.js'
-import { downloadGatewayCa } from './system/gateway-ca.js'
 import { findHardeningAddon, hardenProcess } from './system/harden.js'
 import { PrivateDirectory } from './system/private-directory.js'
 import {
@@ -25,7 +26,6 @@ import {
   type SettingsOptions,
 } from './system/settings.js'
 import { readSessionToken, type SessionToken } from './system/token.js'
-import { readTrustedCertificates, type TrustedCertificates } from './system/trusted-certificates.js'
 
 /** What initUpstreamProxy() takes; every option wins over the environment. */
 export interface UpstreamProxyOptions extends SettingsOptions {

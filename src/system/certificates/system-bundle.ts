@@ -2,9 +2,9 @@
 
 import type { X509Certificate } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { systemCode, UpstreamProxyError } from '../errors.js'
-import type { Logger } from '../log.js'
-import { parseCertificates } from './certificates.js'
+import { systemCode, UpstreamProxyError } from '../../errors.js'
+import type { Logger } from '../../log.js'
+import { parseCertificates } from './pem.js'
 
 /** Where distributions keep the bundle: the lists of Go's crypto/x509, openssl-probe and curl, commonest first. */
 const KNOWN_BUNDLES = [

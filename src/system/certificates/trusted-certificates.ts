@@ -2,11 +2,11 @@
 
 import type { X509Certificate } from 'node:crypto'
 import { rootCertificates } from 'node:tls'
-import { UpstreamProxyError } from '../errors.js'
-import type { Logger } from '../log.js'
-import { formatCertificates } from './certificates.js'
-import { inheritedCertificateFiles } from './child-env.js'
-import type { Environment, Settings } from './settings.js'
+import { UpstreamProxyError } from '../../errors.js'
+import type { Logger } from '../../log.js'
+import { inheritedCertificateFiles } from '../children/child-env.js'
+import type { Environment, Settings } from '../settings.js'
+import { formatCertificates } from './pem.js'
 import { readCertificateFile, readSystemBundle } from './system-bundle.js'
 
 export interface TrustedCertificates {

@@ -1,9 +1,9 @@
 // The gateway's interception CA: downloaded, bounded, and checked before any client is told to trust it.
 
 import type { X509Certificate } from 'node:crypto'
-import { UpstreamProxyError } from '../errors.js'
-import type { DownloadedAnswer, GatewayRoute, Runtime } from '../runtime/runtime.js'
-import { parseCertificates } from './certificates.js'
+import { UpstreamProxyError } from '../../errors.js'
+import type { DownloadedAnswer, GatewayRoute, Runtime } from '../../runtime/runtime.js'
+import { parseCertificates } from './pem.js'
 
 /** Four round trips on a bad link, and a gateway that is just being woken. */
 const DOWNLOAD_TIMEOUT_MS = 10_000

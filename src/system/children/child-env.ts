@@ -8,7 +8,7 @@
 // - A variable of the table that the container has set already is overwritten, or it would shadow the bundle; the
 //   certificates that it named stay trusted.
 
-import type { Environment } from './settings.js'
+import type { Environment } from '../settings.js'
 
 /** What a variable's value is. */
 export type VariableTarget =
