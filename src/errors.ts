@@ -126,7 +126,7 @@ export const ERROR_CODES = {
   'egress-refused': {
     status: 502,
     proxyError: 'http_request_denied',
-    hint: 'let the egress proxy allow CONNECT to the gateway, or name the gateway in NO_PROXY',
+    hint: "let the egress proxy allow CONNECT to the gateway, or name the gateway in the container's own NO_PROXY",
   },
   'gateway-tls-failed': {
     status: 502,
@@ -171,6 +171,31 @@ export const ERROR_CODES = {
     proxyError: 'http_response_timeout',
     retryable: true,
     hint: 'the gateway did not answer the CONNECT in time: the destination may be slow or filtered',
+  },
+
+  // Targets of NO_PROXY, which go past the gateway.
+  'proxy-loop': {
+    status: 502,
+    proxyError: 'proxy_loop_detected',
+    hint: "this is the relay's own address: ask for the host that is really wanted",
+  },
+  'target-dns-failed': {
+    status: 502,
+    proxyError: 'dns_error',
+    retryable: true,
+    hint: 'NO_PROXY names this host, so the container itself must be able to resolve it: check its name and DNS',
+  },
+  'target-unreachable': {
+    status: 502,
+    proxyError: 'destination_unavailable',
+    retryable: true,
+    hint: 'NO_PROXY names this host, so the container itself must be able to reach it: check that it is up',
+  },
+  'target-timeout': {
+    status: 504,
+    proxyError: 'connection_timeout',
+    retryable: true,
+    hint: 'NO_PROXY names this host, so the container itself must be able to reach it: no answer came in time',
   },
 
   // Ends of a tunnel that was open; the client sees a reset, or a FIN where the end is a normal one.

@@ -9,7 +9,8 @@ export {
   type UpstreamProxyOptions,
 } from './init.js'
 export { createLogger, type LogEntry, type Logger, type LogLevel, type LogSink } from './log.js'
+export type { BypassOptions } from './relay/bypass-carrier.js'
 export type { TokenSource } from './relay/credential.js'
-export type { RelayStatistics, TunnelFacts } from './relay/events.js'
+export type { RelayStatistics, TunnelFacts, TunnelRoute } from './relay/events.js'
 export { DEFAULT_RELAY_LIMITS, type RelayLimits } from './relay/limits.js'
 export { type Relay, type RelayOptions, startRelay } from './relay/relay.js'

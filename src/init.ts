@@ -7,7 +7,7 @@ import { exceptOwnAddress } from './protocol/egress-proxy.js'
 import type { RelayStatistics } from './relay/events.js'
 import { type RelayLimits, resolveLimits } from './relay/limits.js'
 import { type Relay, startRelayOn } from './relay/relay.js'
-import type { GatewayRoute } from './runtime/runtime.js'
+import type { Route } from './runtime/runtime.js'
 import { runtime } from './runtime/select.js'
 import { downloadGatewayCa } from './system/certificates/gateway-ca.js'
 import { formatCertificates } from './system/certificates/pem.js'
@@ -98,7 +98,7 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
     const settings = resolveSettings(options, environment)
     const token = await acquireToken(settings, logger, undo)
     const certificates = readTrustedCertificates(settings, environment, logger)
-    const route: GatewayRoute = {
+    const route: Route = {
       trust: runtime.createTrust(certificates.gatewayRoots),
       egress: resolveEgress(environment, settings.tunnelUrl),
       egressTimeoutMs: resolveLimits(options.limits).egressTimeoutMs,
@@ -166,7 +166,7 @@ interface CertificateFiles {
 async function provideCertificates(
   settings: Settings,
   { system, extra }: TrustedCertificates,
-  route: GatewayRoute,
+  route: Route,
   directory: PrivateDirectory,
 ): Promise<CertificateFiles> {
   const gatewayCa = await downloadGatewayCa(runtime, route, settings.caUrl)
@@ -182,7 +182,7 @@ async function listen(
   options: UpstreamProxyOptions,
   settings: Settings,
   token: SessionToken,
-  route: GatewayRoute,
+  route: Route,
   logger: Logger,
   undo: UndoStack,
 ): Promise<Relay> {

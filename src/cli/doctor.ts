@@ -9,7 +9,7 @@ import { createLogger, type LogEntry } from '../log.js'
 import { Credential } from '../relay/credential.js'
 import { DEFAULT_RELAY_LIMITS } from '../relay/limits.js'
 import { startRelayOn } from '../relay/relay.js'
-import type { GatewayRoute } from '../runtime/runtime.js'
+import type { Route } from '../runtime/runtime.js'
 import { runtime } from '../runtime/select.js'
 import { downloadGatewayCa } from '../system/certificates/gateway-ca.js'
 import { formatCertificates } from '../system/certificates/pem.js'
@@ -117,7 +117,7 @@ function checkUnlink(settings: Settings | undefined): Finding<true> {
   return { seen: `${directory} can be written`, result: true }
 }
 
-function checkEgress(settings: Settings, { gatewayRoots }: TrustedCertificates): Finding<GatewayRoute> {
+function checkEgress(settings: Settings, { gatewayRoots }: TrustedCertificates): Finding<Route> {
   const egress = resolveEgress(process.env, settings.tunnelUrl)
   const { egressTimeoutMs } = DEFAULT_RELAY_LIMITS
   return {
@@ -137,7 +137,7 @@ function checkBundle(certificates: Parameters<typeof formatCertificates>[0]): Fi
   }
 }
 
-async function checkRelay(settings: Settings, token: SessionToken, route: GatewayRoute): Promise<Finding<true>> {
+async function checkRelay(settings: Settings, token: SessionToken, route: Route): Promise<Finding<true>> {
   const { tunnelUrl, sessionId } = settings
   const relay = await startRelayOn(runtime, route.trust, { tunnelUrl, token, sessionId })
   const { proxyUrl } = relay
@@ -146,7 +146,7 @@ async function checkRelay(settings: Settings, token: SessionToken, route: Gatewa
 }
 
 /** One WebSocket to the gateway, opened and closed. */
-async function checkHandshake(settings: Settings, token: SessionToken, route: GatewayRoute): Promise<Finding<true>> {
+async function checkHandshake(settings: Settings, token: SessionToken, route: Route): Promise<Finding<true>> {
   const start = performance.now()
   const dialer = runtime.createGatewayDialer({ ...DEFAULT_RELAY_LIMITS, ...route })
   const credential = new Credential(token, settings.sessionId)

@@ -3,12 +3,16 @@
 import { channel } from 'node:diagnostics_channel'
 import type { ErrorCode } from '../errors.js'
 
+/** Which way a tunnel takes: over the gateway, or past it to a target that NO_PROXY names. */
+export type TunnelRoute = 'gateway' | 'bypass'
+
 /** Facts of one tunnel, as every event about it carries them. */
 export interface TunnelFacts {
   readonly id: number
   /** `host:port` of the CONNECT; undefined while it is not known. */
   readonly authority: string | undefined
-  /** Payload bytes from the client to the gateway, and from the gateway to the client. */
+  readonly route: TunnelRoute
+  /** Payload bytes from the client, and to the client. */
   readonly bytesUp: number
   readonly bytesDown: number
   /** Milliseconds since the client was accepted. */
@@ -28,14 +32,21 @@ export interface RelayStatistics {
     /** Broken after they were established, by code. */
     readonly broken: Readonly<Partial<Record<ErrorCode, number>>>
   }
+  /** Over the gateway. */
   readonly bytesUp: number
   readonly bytesDown: number
+  /** Past the gateway, to targets that NO_PROXY names; in none of the numbers above but `open` and `accepted`, and the codes. */
+  readonly bypassed: {
+    readonly established: number
+    readonly bytesUp: number
+    readonly bytesDown: number
+  }
 }
 
 const CHANNELS = {
   /** A CONNECT head was accepted: TunnelFacts. */
   open: channel('ccr-upstream-proxy:tunnel:open'),
-  /** The gateway answered 200: TunnelFacts. */
+  /** The gateway answered 200, or the target past it is connected: TunnelFacts. */
   established: channel('ccr-upstream-proxy:tunnel:established'),
   /** A tunnel is over: TunnelFacts and `code`, undefined for a normal end. */
   close: channel('ccr-upstream-proxy:tunnel:close'),
@@ -45,14 +56,21 @@ const CHANNELS = {
   state: channel('ccr-upstream-proxy:state'),
 }
 
+interface RouteTraffic {
+  established: number
+  bytesUp: number
+  bytesDown: number
+}
+
 /** The counters of one relay, and its voice on the channels. */
 export class RelayMonitor {
   #open = 0
   #accepted = 0
-  #established = 0
   #refusedByGateway = 0
-  #bytesUp = 0
-  #bytesDown = 0
+  readonly #traffic: Record<TunnelRoute, RouteTraffic> = {
+    gateway: { established: 0, bytesUp: 0, bytesDown: 0 },
+    bypass: { established: 0, bytesUp: 0, bytesDown: 0 },
+  }
   readonly #refused: Partial<Record<ErrorCode, number>> = {}
   readonly #broken: Partial<Record<ErrorCode, number>> = {}
 
@@ -70,8 +88,8 @@ export class RelayMonitor {
     if (CHANNELS.open.hasSubscribers) CHANNELS.open.publish(facts())
   }
 
-  established(facts: () => TunnelFacts): void {
-    this.#established++
+  established(facts: () => TunnelFacts, route: TunnelRoute): void {
+    this.#traffic[route].established++
     if (CHANNELS.established.hasSubscribers) CHANNELS.established.publish(facts())
   }
 
@@ -89,12 +107,12 @@ export class RelayMonitor {
     if (CHANNELS.close.hasSubscribers) CHANNELS.close.publish({ ...facts(), code })
   }
 
-  countUp(bytes: number): void {
-    this.#bytesUp += bytes
+  countUp(bytes: number, route: TunnelRoute): void {
+    this.#traffic[route].bytesUp += bytes
   }
 
-  countDown(bytes: number): void {
-    this.#bytesDown += bytes
+  countDown(bytes: number, route: TunnelRoute): void {
+    this.#traffic[route].bytesDown += bytes
   }
 
   state(state: 'listening' | 'closing' | 'closed', port: number): void {
@@ -103,17 +121,19 @@ export class RelayMonitor {
 
   /** A copy of the counters. */
   statistics(): RelayStatistics {
+    const { gateway, bypass } = this.#traffic
     return {
       tunnels: {
         open: this.#open,
         accepted: this.#accepted,
-        established: this.#established,
+        established: gateway.established,
         refused: { ...this.#refused },
         refusedByGateway: this.#refusedByGateway,
         broken: { ...this.#broken },
       },
-      bytesUp: this.#bytesUp,
-      bytesDown: this.#bytesDown,
+      bytesUp: gateway.bytesUp,
+      bytesDown: gateway.bytesDown,
+      bypassed: { ...bypass },
     }
   }
 }

@@ -1,10 +1,12 @@
 // The relay: a CONNECT proxy on 127.0.0.1 that carries each tunnel over a WebSocket of its own to the gateway. It has no
 // part in the guard, the token file and the CA; src/init.ts puts those around it.
 //
-// It never dials the target of a CONNECT itself, for everything that listens on this machine's loopback would be in reach.
+// It never dials the target of a CONNECT itself, for everything that listens on this machine's loopback would be in reach;
+// but for targets that the clients' own NO_PROXY names, which clients reach without it too (bypass-carrier.ts).
 
 import { UpstreamProxyError } from '../errors.js'
 import { createLogger, type Logger } from '../log.js'
+import type { Authority } from '../protocol/authority.js'
 import { type EgressProxy, exceptOwnAddress, parseEgressProxy } from '../protocol/egress-proxy.js'
 import { isGatewayUrl } from '../protocol/gateway-url.js'
 import type {
@@ -17,8 +19,10 @@ import type {
   Trust,
 } from '../runtime/runtime.js'
 import { runtime } from '../runtime/select.js'
+import { Bypass, type BypassOptions } from './bypass-carrier.js'
 import { Credential, type TokenSource, tokenFromText } from './credential.js'
-import { RelayMonitor, type RelayStatistics } from './events.js'
+import { RelayMonitor, type RelayStatistics, type TunnelRoute } from './events.js'
+import { GatewayCarrier, type GatewayWay } from './gateway-carrier.js'
 import { type RelayLimits, resolveLimits } from './limits.js'
 import { Tunnel, type TunnelContext } from './tunnel.js'
 
@@ -34,6 +38,8 @@ export interface RelayOptions {
   readonly trustedCertificates?: string
   /** `[http[s]://][user:password@]host[:port]` of the proxy on the way to the gateway. None unless given: the environment is not looked at. */
   readonly egress?: string | EgressProxy
+  /** Targets that go past the gateway. None unless given. */
+  readonly bypass?: BypassOptions
   /** Port on 127.0.0.1. 0, the default, leaves the choice to the system. */
   readonly port?: number
   /** Milliseconds that open tunnels get when the relay is closed. 5,000 unless given. */
@@ -79,6 +85,7 @@ class RunningRelay implements Relay {
   readonly #monitor = new RelayMonitor()
   readonly #tunnels = new Set<Tunnel>()
   readonly #endpoint: GatewayEndpoint
+  readonly #bypass: Bypass | undefined
   readonly #context: TunnelContext
   readonly #closeGraceMs: number
   #listener: Listener | undefined
@@ -98,13 +105,23 @@ class RunningRelay implements Relay {
       options.sessionId ?? 'session',
     )
     this.#endpoint = { ...this.#limits, trust, egress: resolveEgressOption(options.egress) }
+    this.#bypass = this.#createBypass(trust, options.bypass)
+    const way: GatewayWay = {
+      limits: this.#limits,
+      credential,
+      dial: this.#dialWith(parseTunnelUrl(options.tunnelUrl), credential),
+      now,
+    }
     this.#context = {
       limits: this.#limits,
       monitor: this.#monitor,
-      credential,
       logger: this.#logger,
-      dial: this.#dialWith(parseTunnelUrl(options.tunnelUrl), credential),
-      now: () => performance.now(),
+      routeTo: (authority) => this.#routeTo(authority),
+      open: (route, authority, handler) =>
+        route === 'bypass' && this.#bypass !== undefined
+          ? this.#bypass.open(authority, handler)
+          : new GatewayCarrier(way, authority, handler),
+      now,
       onClosed: (tunnel) => this.#forget(tunnel),
     }
   }
@@ -114,10 +131,20 @@ class RunningRelay implements Relay {
       const tunnel = new Tunnel(this.#context, client)
       this.#tunnels.add(tunnel)
       this.#sweeper ??= setInterval(() => this.#sweep(), this.#sweepIntervalMs())
-      return tunnel
+      client.start(tunnel)
     })
     this.#monitor.state('listening', this.port)
     this.#logger.debug(`the relay listens on 127.0.0.1:${this.port}`)
+  }
+
+  #createBypass(trust: Trust, options: BypassOptions | undefined): Bypass | undefined {
+    if (options === undefined) return undefined
+    const egress = resolveEgressOption(options.egress)
+    return new Bypass(this.#runtime, trust, this.#limits, { ...options, egress }, () => this.port)
+  }
+
+  #routeTo(authority: Authority): TunnelRoute {
+    return this.#bypass?.takes(authority) === true ? 'bypass' : 'gateway'
   }
 
   /** The dialer is made for the first tunnel: only then is it known which address is the relay's own. */
@@ -159,7 +186,7 @@ class RunningRelay implements Relay {
     await this.#emptied()
     clearTimeout(timer)
     clearInterval(this.#sweeper)
-    await Promise.all([listenerClosed, this.#dialer?.close()])
+    await Promise.all([listenerClosed, this.#dialer?.close(), this.#bypass?.close()])
     this.#monitor.state('closed', this.port)
   }
 
@@ -195,9 +222,14 @@ class RunningRelay implements Relay {
   }
 
   #sweep(): void {
-    const now = this.#context.now()
-    for (const tunnel of this.#tunnels) tunnel.sweep(now)
+    const time = now()
+    for (const tunnel of this.#tunnels) tunnel.sweep(time)
   }
+}
+
+/** Monotonic milliseconds. */
+function now(): number {
+  return performance.now()
 }
 
 function resolveEgressOption(given: string | EgressProxy | undefined): EgressProxy | undefined {

@@ -2,6 +2,7 @@
 
 import { type ErrorCode, UpstreamProxyError } from '../errors.js'
 import type { TunnelState } from '../protocol/tunnel-state.js'
+import type { TunnelRoute } from './events.js'
 import type { RelayLimits } from './limits.js'
 
 interface TimeLimit {
@@ -10,28 +11,36 @@ interface TimeLimit {
   readonly message: string
 }
 
-/** The error for a tunnel that has rested in `state` for too long; undefined while it may go on. */
+/** Where a tunnel stands. */
+export interface TunnelStanding {
+  readonly state: TunnelState
+  readonly route: TunnelRoute
+  readonly isClientFlushed: boolean
+}
+
+/** The error for a tunnel that has rested for too long where it stands; undefined while it may go on. */
 export function checkTimeLimit(
-  state: TunnelState,
+  standing: TunnelStanding,
   restedMs: number,
-  isClientFlushed: boolean,
   limits: RelayLimits,
 ): UpstreamProxyError | undefined {
-  const { limitMs, code, message } = timeLimitOf(state, isClientFlushed, limits)
+  const { limitMs, code, message } = timeLimitOf(standing, limits)
   if (limitMs === 0 || restedMs < limitMs) return undefined
   return new UpstreamProxyError(code, `${message} within ${limitMs} ms`, { side: 'remote' })
 }
 
-function timeLimitOf(state: TunnelState, isClientFlushed: boolean, limits: RelayLimits): TimeLimit {
+function timeLimitOf({ state, route, isClientFlushed }: TunnelStanding, limits: RelayLimits): TimeLimit {
   switch (state) {
     case 'reading-head':
       return { limitMs: limits.headTimeoutMs, code: 'head-timeout', message: 'the request head did not come' }
     case 'dialling':
-      return {
-        limitMs: limits.dialTimeoutMs,
-        code: 'gateway-dial-timeout',
-        message: 'the gateway did not accept the WebSocket',
-      }
+      return route === 'gateway'
+        ? {
+            limitMs: limits.dialTimeoutMs,
+            code: 'gateway-dial-timeout',
+            message: 'the gateway did not accept the WebSocket',
+          }
+        : { limitMs: limits.dialTimeoutMs, code: 'target-timeout', message: 'the target did not accept a connection' }
     case 'waiting-for-answer':
       return {
         limitMs: limits.answerTimeoutMs,

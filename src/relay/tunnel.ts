@@ -1,5 +1,5 @@
 // One tunnel: what it does when its state changes, and the bytes that pass through it. The states and their order stand in
-// protocol/tunnel-state.ts, the sockets behind the two interfaces of runtime/runtime.ts.
+// protocol/tunnel-state.ts; the client is behind an interface of runtime/runtime.ts, the way to the target behind carrier.ts.
 //
 // Back-pressure is one flag a direction: a write that returns false pauses the other side's reading, the drain resumes it.
 // Time is told to a tunnel by sweep(), so that it needs no timer of its own.
@@ -7,14 +7,12 @@
 import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from '../errors.js'
 import type { Logger } from '../log.js'
 import { type Authority, formatAuthority } from '../protocol/authority.js'
-import { ChunkDecodeError, decodeChunk } from '../protocol/chunk.js'
-import { ConnectHeadParser, encodeConnectHead } from '../protocol/connect-head.js'
-import { GatewayAnswerParser } from '../protocol/gateway-answer.js'
+import { ConnectHeadParser } from '../protocol/connect-head.js'
 import { nextTunnelState, type TunnelEvent, type TunnelState } from '../protocol/tunnel-state.js'
-import type { ClientConnection, ClientHandler, GatewayEnd, GatewayHandler, GatewaySocket } from '../runtime/runtime.js'
-import type { Credential } from './credential.js'
-import type { RelayMonitor, TunnelFacts } from './events.js'
-import { Keepalive } from './keepalive.js'
+import type { Connection, ConnectionHandler } from '../runtime/runtime.js'
+import type { Carrier, CarrierHandler } from './carrier.js'
+import type { RelayMonitor, TunnelFacts, TunnelRoute } from './events.js'
+import { guardEvents } from './guard-events.js'
 import type { RelayLimits } from './limits.js'
 import { encodeRefusal } from './refusal.js'
 import { checkTimeLimit } from './time-limits.js'
@@ -23,46 +21,29 @@ import { checkTimeLimit } from './time-limits.js'
 export interface TunnelContext {
   readonly limits: RelayLimits
   readonly monitor: RelayMonitor
-  readonly credential: Credential
   readonly logger: Logger
-  readonly dial: (handler: GatewayHandler) => GatewaySocket
+  /**
+   * Which way leads to a target.
+   * @throws {UpstreamProxyError} when none does
+   */
+  readonly routeTo: (authority: Authority) => TunnelRoute
+  readonly open: (route: TunnelRoute, authority: Authority, handler: CarrierHandler) => Carrier
   /** Monotonic milliseconds. */
   readonly now: () => number
   /** Called once, when the tunnel is over. */
   readonly onClosed: (tunnel: Tunnel) => void
 }
 
-/** Close codes by which a gateway says that the stream is whole: 1000, and 1005 for a Close frame without a code. */
-const NORMAL_CLOSE_CODES: ReadonlySet<number> = new Set([1000, 1005])
-
-/** Where the outside calls in: what is thrown behind them ends the one tunnel, never the process. */
-const EVENT_METHODS = [
-  'clientOnData',
-  'clientOnEnd',
-  'clientOnDrain',
-  'clientOnFinish',
-  'clientOnClose',
-  'gatewayOnOpen',
-  'gatewayOnMessage',
-  'gatewayOnPong',
-  'gatewayOnDrain',
-  'gatewayOnFailure',
-  'gatewayOnClose',
-  'abort',
-  'sweep',
-] as const
-
-export class Tunnel implements ClientHandler, GatewayHandler {
+export class Tunnel implements ConnectionHandler, CarrierHandler {
   readonly #context: TunnelContext
-  readonly #client: ClientConnection
+  readonly #client: Connection
   readonly #id: number
   readonly #acceptedAt: number
   #state: TunnelState = 'reading-head'
   #head: ConnectHeadParser | undefined
-  #answer: GatewayAnswerParser | undefined
-  #gateway: GatewaySocket | undefined
-  #keepalive: Keepalive | undefined
+  #carrier: Carrier | undefined
   #authority: Authority | undefined
+  #route: TunnelRoute = 'gateway'
   /** What the client sent before it may go up. */
   #held: Uint8Array[] = []
   #heldBytes = 0
@@ -77,21 +58,25 @@ export class Tunnel implements ClientHandler, GatewayHandler {
   #brokenBy: ErrorCode | undefined
 
   static {
-    for (const name of EVENT_METHODS) {
-      const handle = Tunnel.prototype[name] as (...args: unknown[]) => void
-      Object.defineProperty(Tunnel.prototype, name, {
-        value(this: Tunnel, ...args: unknown[]) {
-          try {
-            handle.apply(this, args)
-          } catch (error) {
-            this.#onDefect(error)
-          }
-        },
-      })
-    }
+    const events = [
+      'connectionOnData',
+      'connectionOnEnd',
+      'connectionOnDrain',
+      'connectionOnFinish',
+      'connectionOnClose',
+      'carrierOnConnected',
+      'carrierOnAnswer',
+      'carrierOnData',
+      'carrierOnDrain',
+      'carrierOnFailure',
+      'carrierOnEnd',
+      'abort',
+      'sweep',
+    ] as const
+    guardEvents(Tunnel.prototype, events, (self, thrown) => self.carrierOnDefect(thrown))
   }
 
-  constructor(context: TunnelContext, client: ClientConnection) {
+  constructor(context: TunnelContext, client: Connection) {
     this.#context = context
     this.#client = client
     this.#id = context.monitor.accepted()
@@ -102,7 +87,7 @@ export class Tunnel implements ClientHandler, GatewayHandler {
 
   // -- The client ----------------------------------------------------------------------------------------------------
 
-  clientOnData(bytes: Uint8Array): void {
+  connectionOnData(bytes: Uint8Array): void {
     switch (this.#state) {
       case 'reading-head':
         this.#readHead(bytes)
@@ -119,26 +104,26 @@ export class Tunnel implements ClientHandler, GatewayHandler {
     }
   }
 
-  clientOnEnd(): void {
+  connectionOnEnd(): void {
     this.#clientEnded = true
     if (this.#state === 'closed' || this.#state === 'half-closed') return
     this.#meet('client-end')
     if (this.#state === 'ending') this.#closeWhenDone()
   }
 
-  clientOnDrain(): void {
+  connectionOnDrain(): void {
     if (!this.#downloadPaused) return
     this.#downloadPaused = false
-    this.#gateway?.resumeReading()
+    this.#carrier?.resumeReading()
   }
 
-  clientOnFinish(): void {
+  connectionOnFinish(): void {
     this.#clientFlushed = true
     this.#restingSince = this.#context.now()
     if (this.#state === 'ending') this.#closeWhenDone()
   }
 
-  clientOnClose(): void {
+  connectionOnClose(): void {
     if (this.#state !== 'closed') this.#meet('client-gone')
   }
 
@@ -157,6 +142,12 @@ export class Tunnel implements ClientHandler, GatewayHandler {
       return
     }
     this.#authority = verdict.authority
+    try {
+      this.#route = this.#context.routeTo(verdict.authority)
+    } catch (error) {
+      this.refuse(asUpstreamProxyError(error, 'internal-error', 'no way to the target'))
+      return
+    }
     this.#hold(verdict.rest)
     this.#meet('head')
   }
@@ -176,9 +167,13 @@ export class Tunnel implements ClientHandler, GatewayHandler {
   }
 
   #upload(bytes: Uint8Array): void {
-    this.#bytesUp += bytes.length
-    this.#context.monitor.countUp(bytes.length)
-    if (this.#gateway?.send(bytes) === false) this.#pauseUpload()
+    this.#countUp(bytes.length)
+    if (this.#carrier?.send(bytes) === false) this.#pauseUpload()
+  }
+
+  #countUp(bytes: number): void {
+    this.#bytesUp += bytes
+    this.#context.monitor.countUp(bytes, this.#route)
   }
 
   #pauseUpload(): void {
@@ -193,43 +188,30 @@ export class Tunnel implements ClientHandler, GatewayHandler {
     this.#client.resumeReading()
   }
 
-  // -- The gateway ---------------------------------------------------------------------------------------------------
+  // -- The way to the target -----------------------------------------------------------------------------------------
 
-  gatewayOnOpen(): void {
+  carrierOnConnected(): void {
     if (this.#state !== 'dialling') return
     this.#meet('dialled')
   }
 
-  gatewayOnMessage(message: Uint8Array): void {
-    if (this.#state === 'closed' || this.#state === 'ending') return
-    let payloads: Uint8Array[]
-    try {
-      payloads = decodeChunk(message)
-    } catch (error) {
-      if (!(error instanceof ChunkDecodeError)) throw error
-      this.gatewayOnFailure(
-        new UpstreamProxyError(
-          'gateway-protocol-error',
-          `the gateway sent a chunk that does not parse: ${error.message}`,
-          {
-            side: 'remote',
-          },
-        ),
-      )
-      return
-    }
-    for (const payload of payloads) this.#receive(payload)
+  carrierOnAnswer(isOpen: boolean, bytes: Uint8Array): void {
+    if (this.#state !== 'waiting-for-answer') return
+    this.#meet(isOpen ? 'answer-open' : 'answer-refusal')
+    this.#download(bytes)
+    // A FIN that came before the answer counts from now on.
+    if (isOpen && this.#clientEnded && this.#isAnswered) this.#meet('client-end')
   }
 
-  gatewayOnPong(): void {
-    this.#keepalive?.onPong(this.#context.now())
+  carrierOnData(bytes: Uint8Array): void {
+    if (this.#isAnswered) this.#download(bytes)
   }
 
-  gatewayOnDrain(): void {
+  carrierOnDrain(): void {
     if (this.#state !== 'waiting-for-answer') this.#resumeUpload()
   }
 
-  gatewayOnFailure(error: UpstreamProxyError): void {
+  carrierOnFailure(error: UpstreamProxyError): void {
     switch (this.#state) {
       case 'dialling':
       case 'waiting-for-answer':
@@ -248,61 +230,29 @@ export class Tunnel implements ClientHandler, GatewayHandler {
     }
   }
 
-  gatewayOnClose({ code }: GatewayEnd): void {
-    const isOpen = this.#state === 'open' || this.#state === 'half-closed' || this.#state === 'refused'
-    if (isOpen && NORMAL_CLOSE_CODES.has(code)) {
-      this.#meet('gateway-end')
-      return
-    }
-    this.gatewayOnFailure(
-      new UpstreamProxyError(
-        'gateway-closed',
-        `the gateway closed the tunnel before it answered (close code ${code})`,
-        {
-          side: 'remote',
-        },
-      ),
-    )
+  carrierOnEnd(): void {
+    if (this.#isAnswered) this.#meet('gateway-end')
   }
 
-  #receive(payload: Uint8Array): void {
-    switch (this.#state) {
-      case 'waiting-for-answer':
-        this.#readAnswer(payload)
-        return
-      case 'open':
-      case 'half-closed':
-      case 'refused':
-        this.#download(payload)
-        return
-      default:
-        return
-    }
+  carrierOnDefect(thrown: unknown): void {
+    const error = asUpstreamProxyError(thrown, 'internal-error', 'a tunnel was given up')
+    this.#context.logger.error(error)
+    if (this.#state === 'closed') return
+    this.#brokenBy = error.code
+    this.#state = 'closed'
+    this.#enterClosed()
   }
 
-  #readAnswer(payload: Uint8Array): void {
-    this.#answer ??= new GatewayAnswerParser()
-    const verdict = this.#answer.push(payload)
-    if (verdict.kind === 'incomplete') return
-    this.#answer = undefined
-    if (verdict.kind === 'not-http') {
-      this.refuse(
-        new UpstreamProxyError('gateway-protocol-error', 'the gateway did not answer in HTTP', { side: 'remote' }),
-      )
-      return
-    }
-    this.#meet(verdict.status === 200 ? 'answer-open' : 'answer-refusal')
-    this.#download(verdict.bytes)
-    // A FIN that came before the answer counts from now on.
-    if (this.#state === 'open' && this.#clientEnded) this.#meet('client-end')
+  get #isAnswered(): boolean {
+    return this.#state === 'open' || this.#state === 'half-closed' || this.#state === 'refused'
   }
 
   #download(payload: Uint8Array): void {
     this.#bytesDown += payload.length
-    this.#context.monitor.countDown(payload.length)
+    this.#context.monitor.countDown(payload.length, this.#route)
     if (this.#client.write(payload) || this.#downloadPaused) return
     this.#downloadPaused = true
-    this.#gateway?.pauseReading()
+    this.#carrier?.pauseReading()
   }
 
   // -- The state -----------------------------------------------------------------------------------------------------
@@ -311,6 +261,7 @@ export class Tunnel implements ClientHandler, GatewayHandler {
   facts = (): TunnelFacts => ({
     id: this.#id,
     authority: this.#authority && formatAuthority(this.#authority),
+    route: this.#route,
     bytesUp: this.#bytesUp,
     bytesDown: this.#bytesDown,
     ageMs: this.#context.now() - this.#acceptedAt,
@@ -354,36 +305,14 @@ export class Tunnel implements ClientHandler, GatewayHandler {
       this.#movedAtSweep = moved
       this.#restingSince = now
     }
-    const error = checkTimeLimit(this.#state, now - this.#restingSince, this.#clientFlushed, this.#context.limits)
+    const error = checkTimeLimit(
+      { state: this.#state, route: this.#route, isClientFlushed: this.#clientFlushed },
+      now - this.#restingSince,
+      this.#context.limits,
+    )
     if (error !== undefined) this.abort(error)
-    else this.#keepAlive(now)
-  }
-
-  #keepAlive(now: number): void {
-    if (this.#gateway === undefined || this.#state === 'ending' || this.#state === 'closed') return
-    const { queuedBytes } = this.#gateway
-    const movedBytes = this.#bytesUp + this.#bytesDown - queuedBytes
-    const isReadingPaused = this.#downloadPaused
-    switch (this.#keepalive?.check(now, { movedBytes, isReadingPaused, queuedBytes })) {
-      case 'ping':
-        this.#gateway.ping()
-        return
-      case 'pong':
-        this.#gateway.pong()
-        return
-      case 'dead':
-        this.gatewayOnFailure(new UpstreamProxyError('gateway-closed', 'the gateway is silent', { side: 'remote' }))
-        return
-    }
-  }
-
-  #onDefect(thrown: unknown): void {
-    const error = asUpstreamProxyError(thrown, 'internal-error', 'a tunnel was given up')
-    this.#context.logger.error(error)
-    if (this.#state === 'closed') return
-    this.#brokenBy = error.code
-    this.#state = 'closed'
-    this.#enterClosed()
+    else if (this.#state === 'waiting-for-answer' || this.#isAnswered)
+      this.#carrier?.keepAlive(now, this.#downloadPaused)
   }
 
   /** The one place where the state changes in order. */
@@ -400,14 +329,16 @@ export class Tunnel implements ClientHandler, GatewayHandler {
     switch (state) {
       case 'dialling':
         this.#context.monitor.connecting(this.facts)
-        this.#gateway = this.#context.dial(this)
+        if (this.#authority !== undefined) this.#carrier = this.#context.open(this.#route, this.#authority, this)
         return
       case 'waiting-for-answer':
-        this.#keepalive = new Keepalive(this.#context.limits, this.#context.now())
-        this.#sendFirstChunk()
+        this.#begin()
+        return
+      case 'half-closed':
+        this.#carrier?.endSending()
         return
       case 'open':
-        this.#context.monitor.established(this.facts)
+        this.#context.monitor.established(this.facts, this.#route)
         for (const bytes of this.#takeHeld()) this.#upload(bytes)
         this.#resumeUpload()
         return
@@ -427,26 +358,18 @@ export class Tunnel implements ClientHandler, GatewayHandler {
     }
   }
 
-  #sendFirstChunk(): void {
-    if (this.#authority === undefined) return
-    const credential = this.#context.credential.basic()
+  #begin(): void {
     const held = this.#takeHeld()
-    const head = encodeConnectHead(this.#authority, credential)
-    for (const bytes of held) {
-      this.#bytesUp += bytes.length
-      this.#context.monitor.countUp(bytes.length)
-    }
-    const first = Buffer.concat([head, ...held])
+    for (const bytes of held) this.#countUp(bytes.length)
     this.#resumeUpload()
-    if (this.#gateway?.send(first) === false) this.#pauseUpload()
-    for (const secret of [credential, head, first]) secret.fill(0)
+    if (this.#carrier?.begin(held) === false) this.#pauseUpload()
   }
 
   #enterEnding(event: TunnelEvent): void {
     this.#takeHeld()
     this.#resumeUpload()
-    if (event === 'refuse') this.#gateway?.terminate()
-    else if (event !== 'gateway-lost') this.#gateway?.close()
+    if (event === 'refuse') this.#carrier?.terminate()
+    else if (event !== 'gateway-lost') this.#carrier?.close()
     this.#client.endWriting()
     this.#closeWhenDone()
   }
@@ -459,11 +382,11 @@ export class Tunnel implements ClientHandler, GatewayHandler {
     this.#takeHeld()
     if (this.#brokenBy !== undefined) {
       this.#client.reset()
-      this.#gateway?.terminate()
+      this.#carrier?.terminate()
     } else {
       this.#client.close()
-      this.#gateway?.resumeReading()
-      this.#gateway?.close()
+      this.#carrier?.resumeReading()
+      this.#carrier?.close()
     }
     this.#context.monitor.closed(this.facts, this.#brokenBy)
     this.#context.onClosed(this)

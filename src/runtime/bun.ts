@@ -1,24 +1,26 @@
-// The adapter for Bun; bun-client.ts and bun-gateway.ts have its two sides.
+// The adapter for Bun; bun-connection.ts and bun-gateway.ts have its two sides.
 
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { systemCode, UpstreamProxyError } from '../errors.js'
 import type { EgressProxy } from '../protocol/egress-proxy.js'
-import { listen } from './bun-client.js'
+import { connect } from './bun-connect.js'
+import { listen } from './bun-connection.js'
 import { BunGatewayDialer, type BunTlsOptions, BunTrust, explainDial, proxyOptions } from './bun-gateway.js'
 import { download, downloadTimeout } from './download.js'
-import type { DownloadedAnswer, DownloadLimits, GatewayRoute, Runtime } from './runtime.js'
+import type { DownloadedAnswer, DownloadLimits, Route, Runtime } from './runtime.js'
 
 /** The runtime adapter for Bun. */
 export const bunRuntime: Runtime = {
   listen,
+  connect,
   createTrust: (certificates) => new BunTrust(certificates),
   createGatewayDialer: (endpoint) => new BunGatewayDialer(endpoint),
   download: downloadOnBun,
 }
 
 /** fetch() on Bun follows the environment's proxy variables, so it is only used where a proxy is wanted. */
-function downloadOnBun(url: URL, route: GatewayRoute, limits: DownloadLimits): Promise<DownloadedAnswer> {
+function downloadOnBun(url: URL, route: Route, limits: DownloadLimits): Promise<DownloadedAnswer> {
   const { egress } = route
   const tls = (route.trust as BunTrust).trust
   if (egress !== undefined) return downloadThroughProxy(url, egress, tls, limits)

@@ -1,7 +1,7 @@
-// Foreign failures on the way to the gateway, turned into our errors by their own codes.
+// Foreign failures on the way to the gateway, and past it, turned into our errors by their own codes.
 
 import { type ErrorCode, UpstreamProxyError } from '../errors.js'
-import type { EgressProxy } from '../protocol/egress-proxy.js'
+import type { EgressProxy, EgressVerdict } from '../protocol/egress-proxy.js'
 
 /** The gateway answered the upgrade with something other than 101. */
 export function upgradeRefused(status: number): UpstreamProxyError {
@@ -26,11 +26,19 @@ export function dialFailed(code: string): UpstreamProxyError {
 }
 
 function dialFailureCode(code: string): ErrorCode {
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN' || code === 'EAI_FAIL' || code === 'ENODATA')
-    return 'gateway-dns-failed'
-  if (code === 'EMFILE' || code === 'ENFILE') return 'descriptors-exhausted'
+  if (isDnsCode(code)) return 'gateway-dns-failed'
+  if (isDescriptorCode(code)) return 'descriptors-exhausted'
   if (isTlsCode(code)) return 'gateway-tls-failed'
   return code === '' || code.startsWith('HPE_') ? 'gateway-upgrade-refused' : 'gateway-unreachable'
+}
+
+/** Codes of getaddrinfo(3), and Bun's own. */
+function isDnsCode(code: string): boolean {
+  return /^(?:ENOTFOUND|EAI_AGAIN|EAI_FAIL|ENODATA|DNS_ENOTFOUND)$/.test(code)
+}
+
+function isDescriptorCode(code: string): boolean {
+  return code === 'EMFILE' || code === 'ENFILE'
 }
 
 /** OpenSSL's names for a certificate that does not verify (openssl-verify(1)), and the runtimes' own for TLS failures. */
@@ -77,12 +85,29 @@ export function egressTimeout({ url }: EgressProxy, timeoutMs: number): Upstream
 export function egressRefused(status: number): UpstreamProxyError {
   const isAboutCredentials = status === 407 || status === 401
   const code = isAboutCredentials ? 'egress-authentication-required' : 'egress-refused'
-  return new UpstreamProxyError(code, `the egress proxy refused the way to the gateway with status ${status}`, {
+  return new UpstreamProxyError(code, `the egress proxy refused the connection with status ${status}`, {
     side: 'remote',
   })
 }
 
-/** The egress proxy's answer is no HTTP answer. */
-export function egressNotHttp(): UpstreamProxyError {
+/** What the egress proxy said does not open the way. */
+export function egressRefusal(verdict: Exclude<EgressVerdict, { kind: 'open' | 'incomplete' }>): UpstreamProxyError {
+  if (verdict.kind === 'refused') return egressRefused(verdict.status)
   return new UpstreamProxyError('egress-refused', 'the egress proxy did not answer in HTTP', { side: 'remote' })
+}
+
+// -- Targets that go past the gateway ------------------------------------------------------------------------------------
+
+/**
+ * No connection to a target of NO_PROXY.
+ * @param code of the system; '' when there is none
+ */
+export function targetFailed(authority: string, code: string): UpstreamProxyError {
+  const message = `${authority}, which NO_PROXY names, cannot be reached (${code || 'it failed'})`
+  return new UpstreamProxyError(targetFailureCode(code), message, { side: 'remote' })
+}
+
+function targetFailureCode(code: string): ErrorCode {
+  if (isDnsCode(code)) return 'target-dns-failed'
+  return isDescriptorCode(code) ? 'descriptors-exhausted' : 'target-unreachable'
 }

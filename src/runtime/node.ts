@@ -7,44 +7,40 @@ import type { RequestOptions } from 'node:http'
 import { type AddressInfo, createServer, type connect as netConnect, type Server, type Socket } from 'node:net'
 import { type ClientOptions, WebSocket } from 'ws'
 import { systemCode, UpstreamProxyError } from '../errors.js'
+import { type Authority, formatAuthority } from '../protocol/authority.js'
 import { download } from './download.js'
-import { dialFailed, socketBroke, textReceived, upgradeRefused } from './failures.js'
-import { NodeClientConnection } from './node-client.js'
-import { connectTo, NodeTrust } from './node-connect.js'
+import { dialFailed, socketBroke, targetFailed, textReceived, upgradeRefused } from './failures.js'
+import { NodeConnection } from './node-connection.js'
+import { connectPlain, connectTo, NodeTrust } from './node-dial.js'
 import { FrameWriter } from './node-upload.js'
 import type {
-  ClientConnection,
-  ClientHandler,
+  Connection,
   GatewayDialer,
   GatewayEndpoint,
   GatewayHandler,
-  GatewayRoute,
   GatewaySocket,
   Listener,
+  Route,
   Runtime,
 } from './runtime.js'
 
 /** The runtime adapter for Node. */
 export const nodeRuntime: Runtime = {
   listen,
+  connect,
   createTrust: (certificates) => new NodeTrust(certificates),
   createGatewayDialer: (endpoint) => new NodeGatewayDialer(endpoint),
   download: (url, route, limits) => download(url, { createConnection: connector(url, route) }, limits),
 }
 
-// -- Clients -----------------------------------------------------------------------------------------------------------
+// -- TCP -----------------------------------------------------------------------------------------------------------
 
 /** The only address that is ever listened on: a name could resolve to one that another process holds. */
 const LISTEN_HOST = '127.0.0.1'
 
-function listen(
-  port: number,
-  highWaterMarkBytes: number,
-  accept: (client: ClientConnection) => ClientHandler,
-): Promise<Listener> {
+function listen(port: number, highWaterMarkBytes: number, accept: (client: Connection) => void): Promise<Listener> {
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) => {
-    const client = new NodeClientConnection(socket, highWaterMarkBytes)
-    client.start(accept(client))
+    accept(new NodeConnection(socket, highWaterMarkBytes))
   })
   return new Promise((resolve, reject) => {
     server.once('error', (error) => {
@@ -57,6 +53,22 @@ function listen(
       resolve({ port: (server.address() as AddressInfo).port, close: () => closeServer(server) })
     })
   })
+}
+
+async function connect(
+  target: Authority,
+  route: Route,
+  highWaterMarkBytes: number,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const authority = formatAuthority(target)
+  try {
+    const socket = await connectPlain(authority, route, signal)
+    // The reading of connections that are few is left to Node.
+    return new NodeConnection(socket, highWaterMarkBytes, false)
+  } catch (error) {
+    throw error instanceof UpstreamProxyError ? error : targetFailed(authority, systemCode(error))
+  }
 }
 
 function closeServer(server: Server): Promise<void> {
@@ -72,7 +84,7 @@ function closeServer(server: Server): Promise<void> {
 const CLOSE_TIMEOUT_MS = 5_000
 
 /** What node:http and `ws` take to make a connection; node:http's asynchronous form is missing in the types of both. */
-function connector(url: URL, route: GatewayRoute): NonNullable<RequestOptions['createConnection']> & typeof netConnect {
+function connector(url: URL, route: Route): NonNullable<RequestOptions['createConnection']> & typeof netConnect {
   const connect = (_options: unknown, connected: (error: Error | null, socket?: Socket) => void): Socket | undefined =>
     connectTo(url, route, connected)
   return connect as unknown as NonNullable<RequestOptions['createConnection']> & typeof netConnect

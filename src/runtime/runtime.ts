@@ -2,17 +2,20 @@
 // One adapter a runtime implements it; nothing else in the package knows `ws`, `node:net` or `Bun`.
 
 import type { UpstreamProxyError } from '../errors.js'
+import type { Authority } from '../protocol/authority.js'
 import type { EgressProxy } from '../protocol/egress-proxy.js'
 
-/** One accepted connection of a local client. Writes after `reset`, `close` or the peer's end are ignored. */
-export interface ClientConnection {
+/** One TCP connection: of a local client, or to a target past the gateway. Writes after `reset`, `close` or the peer's end are ignored. */
+export interface Connection {
+  /** Nothing is read before; from here on `handler` is told what happens. */
+  start(handler: ConnectionHandler): void
   /** Bytes that the system has not taken yet. */
   readonly queuedBytes: number
-  /** Queues `bytes`, which must not be changed any more; false: wait for `clientOnDrain` before the next. */
+  /** Queues `bytes`, which must not be changed any more; false: wait for `connectionOnDrain` before the next. */
   write(bytes: Uint8Array): boolean
   pauseReading(): void
   resumeReading(): void
-  /** FIN behind everything queued; reading goes on. `clientOnFinish` tells when the system has taken it all. */
+  /** FIN behind everything queued; reading goes on. `connectionOnFinish` tells when the system has taken it all. */
   endWriting(): void
   /** Lets go in order: what the system has taken still arrives. */
   close(): void
@@ -20,14 +23,14 @@ export interface ClientConnection {
   reset(): void
 }
 
-/** What a connection tells its owner. Nothing follows `clientOnClose`. */
-export interface ClientHandler {
+/** What a connection tells its owner. Nothing follows `connectionOnClose`. */
+export interface ConnectionHandler {
   /** `bytes` are valid until it returns: what is kept is copied. */
-  clientOnData(bytes: Uint8Array): void
-  clientOnEnd(): void
-  clientOnDrain(): void
-  clientOnFinish(): void
-  clientOnClose(): void
+  connectionOnData(bytes: Uint8Array): void
+  connectionOnEnd(): void
+  connectionOnDrain(): void
+  connectionOnFinish(): void
+  connectionOnClose(): void
 }
 
 /** Where the relay accepts clients. */
@@ -76,8 +79,8 @@ export interface Trust {
   readonly trust: unknown
 }
 
-/** How the gateway is reached. */
-export interface GatewayRoute {
+/** How the gateway, or a target past it, is reached. */
+export interface Route {
   readonly trust: Trust
   /** undefined: directly. */
   readonly egress: EgressProxy | undefined
@@ -86,7 +89,7 @@ export interface GatewayRoute {
 }
 
 /** How the WebSockets of one gateway are opened. */
-export interface GatewayEndpoint extends GatewayRoute {
+export interface GatewayEndpoint extends Route {
   /** The largest message that is sent, and the largest that is accepted. */
   readonly maxSentMessageBytes: number
   readonly maxReceivedMessageBytes: number
@@ -118,14 +121,15 @@ export interface DownloadLimits {
 
 /** The adapter itself. */
 export interface Runtime {
-  listen(
-    port: number,
-    highWaterMarkBytes: number,
-    accept: (client: ClientConnection) => ClientHandler,
-  ): Promise<Listener>
+  listen(port: number, highWaterMarkBytes: number, accept: (client: Connection) => void): Promise<Listener>
+  /**
+   * Opens a TCP connection to `target`, through the egress proxy of `route` where it has one. Rejects with an
+   * UpstreamProxyError; when `signal` aborts, with anything.
+   */
+  connect(target: Authority, route: Route, highWaterMarkBytes: number, signal: AbortSignal): Promise<Connection>
   /** @param certificates PEM certificates that may sign the gateway's own; the runtime's roots when undefined */
   createTrust(certificates: string | undefined): Trust
   createGatewayDialer(endpoint: GatewayEndpoint): GatewayDialer
   /** GET without following redirects. Rejects with an UpstreamProxyError. */
-  download(url: URL, route: GatewayRoute, limits: DownloadLimits): Promise<DownloadedAnswer>
+  download(url: URL, route: Route, limits: DownloadLimits): Promise<DownloadedAnswer>
 }

@@ -3,7 +3,7 @@
 
 import { UpstreamProxyError } from '../errors.js'
 import { type EgressProxy, parseEgressProxy } from '../protocol/egress-proxy.js'
-import { isInNoProxy } from './no-proxy.js'
+import { isInNoProxy } from '../protocol/no-proxy.js'
 import type { Environment } from './settings.js'
 
 /**

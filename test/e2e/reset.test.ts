@@ -16,11 +16,11 @@ const SCRIPT = `
       client.endWriting()
       client.reset()
     })
-    const clientOnClose = () => {
+    const connectionOnClose = () => {
       console.log('closed')
       void listener.close()
     }
-    return { clientOnData: ignore, clientOnEnd: ignore, clientOnDrain: ignore, clientOnFinish: ignore, clientOnClose }
+    return { connectionOnData: ignore, connectionOnEnd: ignore, connectionOnDrain: ignore, connectionOnFinish: ignore, connectionOnClose }
   })
   const socket = connect(listener.port, '127.0.0.1').on('error', ignore).on('close', () => socket.destroy())
   if (Number(length) < 100) socket.resume()`

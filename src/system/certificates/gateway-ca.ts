@@ -2,7 +2,7 @@
 
 import type { X509Certificate } from 'node:crypto'
 import { UpstreamProxyError } from '../../errors.js'
-import type { DownloadedAnswer, GatewayRoute, Runtime } from '../../runtime/runtime.js'
+import type { DownloadedAnswer, Route, Runtime } from '../../runtime/runtime.js'
 import { parseCertificates } from './pem.js'
 
 /** Four round trips on a bad link, and a gateway that is just being woken. */
@@ -15,11 +15,7 @@ const MAX_REDIRECTS = 3
  * Downloads the CA certificates of the gateway.
  * @throws {UpstreamProxyError} `gateway-unreachable`, `gateway-dns-failed`, `gateway-tls-failed`, `ca-timeout`, `ca-refused`, `ca-redirected` or `ca-invalid`
  */
-export async function downloadGatewayCa(
-  runtime: Runtime,
-  route: GatewayRoute,
-  url: URL,
-): Promise<readonly X509Certificate[]> {
+export async function downloadGatewayCa(runtime: Runtime, route: Route, url: URL): Promise<readonly X509Certificate[]> {
   const answer = await downloadWithinOrigin(runtime, route, url)
   if (answer.status !== 200) {
     throw new UpstreamProxyError('ca-refused', `${url} answered with status ${answer.status}`, { side: 'remote' })
@@ -27,7 +23,7 @@ export async function downloadGatewayCa(
   return checkCaCertificates(Buffer.from(answer.body).toString('latin1'), new Date())
 }
 
-async function downloadWithinOrigin(runtime: Runtime, route: GatewayRoute, start: URL): Promise<DownloadedAnswer> {
+async function downloadWithinOrigin(runtime: Runtime, route: Route, start: URL): Promise<DownloadedAnswer> {
   const deadline = Date.now() + DOWNLOAD_TIMEOUT_MS
   let url = start
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {

@@ -1,18 +1,16 @@
-// Connections of Node to the gateway: directly, or through the container's own egress proxy with a CONNECT of our own
-// (RFC 9110, section 9.3.6). The usual agents for that have no time limit, no limit on the proxy's answer, and lose what
+// Connections that Node opens, to the gateway or to a target past it: directly, or through the container's own egress proxy
+// with a CONNECT of our own (RFC 9110, section 9.3.6). The usual agents for that have no time limit, no limit on the proxy's answer, and lose what
 // comes behind it.
 
 import { isIP, connect as netConnect, type Socket } from 'node:net'
 import { type ConnectionOptions, createSecureContext, type SecureContext, connect as tlsConnect } from 'node:tls'
-import { systemCode, UpstreamProxyError } from '../errors.js'
-import type { EgressProxy } from '../protocol/egress-proxy.js'
-import { egressNotHttp, egressRefused, egressTimeout, egressUnreachable } from './failures.js'
-import type { GatewayRoute, Trust } from './runtime.js'
+import { systemCode, type UpstreamProxyError } from '../errors.js'
+import { EgressAnswerParser, type EgressProxy, encodeEgressConnect } from '../protocol/egress-proxy.js'
+import { egressRefusal, egressTimeout, egressUnreachable } from './failures.js'
+import type { Route, Trust } from './runtime.js'
 
 /** Milliseconds that one address of a name gets before the next is tried. Node's 250 make far hosts unreachable. */
 const ADDRESS_ATTEMPT_TIMEOUT_MS = 2_500
-/** As much as Node's own HTTP parser would take. */
-const MAX_PROXY_HEAD_BYTES = 16_384
 
 /** One TLS context for all connections: parsing a system bundle blocks the event loop for up to 26 ms. */
 export class NodeTrust implements Trust {
@@ -27,7 +25,7 @@ export class NodeTrust implements Trust {
 type Connected = (error: Error | null, socket?: Socket) => void
 
 /** Connects to the host of `url`, with TLS when its scheme asks for it: at once, or later through the callback. */
-export function connectTo(url: URL, route: GatewayRoute, connected: Connected): Socket | undefined {
+export function connectTo(url: URL, route: Route, connected: Connected): Socket | undefined {
   const { egress, trust } = route
   if (egress === undefined) return connectDirectly(url, trust)
   connectThroughProxy(url, egress, route).then(
@@ -37,11 +35,43 @@ export function connectTo(url: URL, route: GatewayRoute, connected: Connected): 
   return undefined
 }
 
-function connectDirectly(url: URL, trust: Trust): Socket {
+/**
+ * Opens a plain TCP connection to `authority`, `host:port`; it is handed over paused, and may be half-closed.
+ * @throws {Error} of the system, an UpstreamProxyError about the egress proxy, or the reason of `signal`
+ */
+export function connectPlain(authority: string, route: Route, signal: AbortSignal): Promise<Socket> {
+  const url = new URL(`http://${authority}`)
+  if (route.egress !== undefined) return connectThroughProxy(url, route.egress, route, { allowHalfOpen: true, signal })
+  const socket = connectDirectly(url, route.trust, { allowHalfOpen: true })
+  return new Promise((resolve, reject) => {
+    const settle = (error: Error | undefined): void => {
+      socket.removeListener('error', settle).removeListener('connect', onConnect)
+      signal.removeEventListener('abort', onAbort)
+      if (error === undefined) resolve(socket.pause())
+      else {
+        socket.on('error', () => {}).destroy()
+        reject(error)
+      }
+    }
+    const onConnect = (): void => settle(undefined)
+    const onAbort = (): void => settle(signal.reason)
+    socket.on('error', settle).on('connect', onConnect)
+    signal.addEventListener('abort', onAbort)
+  })
+}
+
+/** What a connection is opened with besides its address. */
+interface DialOptions {
+  readonly allowHalfOpen?: boolean
+  readonly signal?: AbortSignal
+}
+
+function connectDirectly(url: URL, trust: Trust, { allowHalfOpen = false }: DialOptions = {}): Socket {
   const address = {
     host: hostOf(url),
     port: portOf(url),
     noDelay: true,
+    allowHalfOpen,
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_TIMEOUT_MS,
   }
@@ -74,12 +104,13 @@ function portOf(url: URL): number {
 
 // -- The egress proxy ------------------------------------------------------------------------------------------------------
 
-function connectThroughProxy(url: URL, egress: EgressProxy, route: GatewayRoute): Promise<Socket> {
+function connectThroughProxy(url: URL, egress: EgressProxy, route: Route, options: DialOptions = {}): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connectDirectly(egress.url, route.trust)
-    const answer = new ProxyAnswer()
+    const socket = connectDirectly(egress.url, route.trust, options)
+    const answer = new EgressAnswerParser()
     const settle = (error: UpstreamProxyError | undefined): void => {
       clearTimeout(timer)
+      options.signal?.removeEventListener('abort', onAbort)
       socket.removeListener('data', onData).removeListener('error', onError).removeListener('end', onEnd)
       if (error === undefined) resolve(socket)
       else {
@@ -89,37 +120,19 @@ function connectThroughProxy(url: URL, egress: EgressProxy, route: GatewayRoute)
     }
     const onData = (bytes: Buffer): void => {
       const verdict = answer.push(bytes)
-      if (verdict === undefined) return
-      if (!(verdict instanceof UpstreamProxyError)) {
+      if (verdict.kind === 'incomplete') return
+      if (verdict.kind === 'open') {
         socket.pause()
         if (verdict.rest.length > 0) socket.unshift(verdict.rest)
       }
-      settle(verdict instanceof UpstreamProxyError ? verdict : undefined)
+      settle(verdict.kind === 'open' ? undefined : egressRefusal(verdict))
     }
     const onError = (error: Error): void => settle(egressUnreachable(egress, systemCode(error) || 'it failed'))
     const onEnd = (): void => settle(egressUnreachable(egress, 'it closed the connection'))
+    const onAbort = (): void => settle(options.signal?.reason)
     const timer = setTimeout(() => settle(egressTimeout(egress, route.egressTimeoutMs)), route.egressTimeoutMs)
+    options.signal?.addEventListener('abort', onAbort)
     socket.on('data', onData).on('error', onError).on('end', onEnd)
-    socket.write(encodeProxyConnect(url, egress))
+    socket.write(encodeEgressConnect(`${url.hostname}:${portOf(url)}`, egress))
   })
-}
-
-function encodeProxyConnect(url: URL, { authorization }: EgressProxy): string {
-  const authority = `${url.hostname}:${portOf(url)}`
-  const credential = authorization === undefined ? '' : `Proxy-Authorization: ${authorization}\r\n`
-  return `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${credential}\r\n`
-}
-
-/** Collects the proxy's answer head; what stands behind it belongs to the connection. */
-class ProxyAnswer {
-  #bytes = Buffer.alloc(0)
-
-  push(bytes: Buffer): { readonly rest: Buffer } | UpstreamProxyError | undefined {
-    this.#bytes = Buffer.concat([this.#bytes, bytes])
-    const end = this.#bytes.indexOf('\r\n\r\n')
-    if (end === -1 && this.#bytes.length <= MAX_PROXY_HEAD_BYTES) return undefined
-    const status = /^HTTP\/1\.[01] ([0-9]{3})/.exec(this.#bytes.toString('latin1', 0, 16))?.[1]
-    if (end === -1 || status === undefined) return egressNotHttp()
-    return status.startsWith('2') ? { rest: this.#bytes.subarray(end + 4) } : egressRefused(Number(status))
-  }
 }

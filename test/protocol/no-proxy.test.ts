@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { isInNoProxy } from '#src/system/no-proxy.js'
+import { isInNoProxy } from '#src/protocol/no-proxy.js'
 
 const VECTORS: readonly [list: string, host: string, port: number, named: boolean][] = [
   ['', 'a.test', 443, false],

@@ -1,16 +1,18 @@
-// Clients on Bun: Bun.listen, because Bun's node:net has lost bytes in several releases.
+// TCP connections on Bun, accepted and opened: Bun.listen and Bun.connect, because Bun's node:net has lost bytes in several
+// releases.
 //
 // Rules, each learnt from what Bun does (1.4):
 // - `write()` takes what fits and says how much; the rest waits here for `drain`.
 // - `shutdown()` sends a FIN and keeps reading; `end()` with unread input would reset the connection.
 
 import { systemCode, UpstreamProxyError } from '../errors.js'
-import type { ClientConnection, ClientHandler, Listener } from './runtime.js'
+import type { BunTlsOptions } from './bun-gateway.js'
+import type { Connection, ConnectionHandler, Listener } from './runtime.js'
 
 // What is used of https://bun.sh/docs/api/tcp
 
 interface BunSocket {
-  data: BunClientConnection
+  data: BunConnection
   write(bytes: Uint8Array): number
   shutdown(): void
   end(): void
@@ -34,8 +36,18 @@ interface BunListener {
   stop(closeActiveConnections?: boolean): void
 }
 
+interface BunSocketOptions {
+  readonly hostname: string
+  readonly port: number
+  readonly allowHalfOpen: boolean
+  readonly socket: BunSocketHandler
+}
+
 declare const Bun: {
-  listen(options: { hostname: string; port: number; allowHalfOpen: boolean; socket: BunSocketHandler }): BunListener
+  listen(options: BunSocketOptions): BunListener
+  connect(
+    options: BunSocketOptions & { readonly tls?: BunTlsOptions & { readonly serverName: string } },
+  ): Promise<BunSocket>
 }
 
 /** The only address that is ever listened on: a name could resolve to one that another process holds. */
@@ -45,26 +57,14 @@ const LISTEN_HOST = '127.0.0.1'
 export async function listen(
   port: number,
   highWaterMarkBytes: number,
-  accept: (client: ClientConnection) => ClientHandler,
+  accept: (client: Connection) => void,
 ): Promise<Listener> {
   try {
     const listener = Bun.listen({
       hostname: LISTEN_HOST,
       port,
       allowHalfOpen: true,
-      socket: {
-        open(socket) {
-          socket.setNoDelay(true)
-          socket.data = new BunClientConnection(socket, highWaterMarkBytes)
-          socket.data.handler = accept(socket.data)
-        },
-        data: (socket, bytes) => socket.data.handler?.clientOnData(bytes),
-        drain: (socket) => socket.data.onDrain(),
-        end: (socket) => socket.data.handler?.clientOnEnd(),
-        close: (socket) => socket.data.onClose(),
-        // `close` follows and says all that there is to say.
-        error: () => {},
-      },
+      socket: socketHandler((socket) => accept(open(socket, highWaterMarkBytes))),
     })
     return { port: listener.port, close: async () => listener.stop() }
   } catch (error) {
@@ -72,19 +72,81 @@ export async function listen(
   }
 }
 
-class BunClientConnection implements ClientConnection {
-  handler: ClientHandler | undefined
+/** Where a connection is opened to. */
+export interface BunAddress {
+  readonly hostname: string
+  readonly port: number
+  readonly tls?: BunTlsOptions
+}
+
+/**
+ * Opens a connection; an abort counts once it is open.
+ * @throws {Error} of the system
+ */
+export async function openConnection(
+  { hostname, port, tls }: BunAddress,
+  highWaterMarkBytes: number,
+  signal: AbortSignal,
+): Promise<BunConnection> {
+  const socket = await Bun.connect({
+    hostname,
+    port,
+    allowHalfOpen: true,
+    socket: socketHandler((opened) => open(opened, highWaterMarkBytes)),
+    ...(tls === undefined ? {} : { tls: { ...tls, serverName: hostname } }),
+  })
+  if (signal.aborted) {
+    socket.terminate()
+    throw signal.reason
+  }
+  return socket.data
+}
+
+function open(socket: BunSocket, highWaterMarkBytes: number): BunConnection {
+  socket.setNoDelay(true)
+  socket.data = new BunConnection(socket, highWaterMarkBytes)
+  return socket.data
+}
+
+function socketHandler(onOpen: (socket: BunSocket) => void): BunSocketHandler {
+  return {
+    open: onOpen,
+    data: (socket, bytes) => socket.data.onData(bytes),
+    drain: (socket) => socket.data.onDrain(),
+    end: (socket) => socket.data.onEnd(),
+    close: (socket) => socket.data?.onClose(),
+    // `close` follows and says all that there is to say.
+    error: () => {},
+  }
+}
+
+export class BunConnection implements Connection {
+  #handler: ConnectionHandler | undefined
   readonly #socket: BunSocket
   readonly #highWaterMarkBytes: number
   /** What the system has not taken, in order. */
   #waiting: Uint8Array[] = []
   #queuedBytes = 0
+  #early: Uint8Array | undefined
   #isEnding = false
   #isClosed = false
 
   constructor(socket: BunSocket, highWaterMarkBytes: number) {
     this.#socket = socket
     this.#highWaterMarkBytes = highWaterMarkBytes
+  }
+
+  /** May be called again: from then on the new handler is told. */
+  start(handler: ConnectionHandler): void {
+    this.#handler = handler
+    const early = this.#early
+    this.#early = undefined
+    if (early !== undefined && early.length > 0) handler.connectionOnData(early)
+  }
+
+  /** The next handler gets `bytes` first. */
+  pushBack(bytes: Uint8Array): void {
+    this.#early = bytes
   }
 
   get queuedBytes(): number {
@@ -123,18 +185,26 @@ class BunClientConnection implements ClientConnection {
     if (!this.#isClosed) this.#socket.terminate()
   }
 
+  onData(bytes: Uint8Array): void {
+    this.#handler?.connectionOnData(bytes)
+  }
+
+  onEnd(): void {
+    this.#handler?.connectionOnEnd()
+  }
+
   onDrain(): void {
     this.#flush()
     if (this.#queuedBytes > 0) return
     if (this.#isEnding) this.#finish()
-    else this.handler?.clientOnDrain()
+    else this.#handler?.connectionOnDrain()
   }
 
   onClose(): void {
     this.#isClosed = true
     this.#waiting = []
     this.#queuedBytes = 0
-    this.handler?.clientOnClose()
+    this.#handler?.connectionOnClose()
   }
 
   #flush(): void {
@@ -154,6 +224,6 @@ class BunClientConnection implements ClientConnection {
   #finish(): void {
     this.#socket.shutdown()
     // Not from within endWriting(): the handler learns of its own call's effects later, as on Node.
-    queueMicrotask(() => this.handler?.clientOnFinish())
+    queueMicrotask(() => this.#handler?.connectionOnFinish())
   }
 }

@@ -1,11 +1,11 @@
-// One accepted connection on Node. Where the runtime allows it, it is read without Node's copy of every read: cold
+// One TCP connection on Node. Where the runtime allows it, it is read without Node's copy of every read: cold
 // connections into one buffer for all, hot ones into buffers of the upload pool, which are framed where they lie.
 //
 // Rules: what a handler gets is only valid until it returns. A connection that rests holds no buffer.
 
 import { Socket } from 'node:net'
 import { type UploadBuffer, uploadPool } from './node-upload.js'
-import type { ClientConnection, ClientHandler } from './runtime.js'
+import type { Connection, ConnectionHandler } from './runtime.js'
 
 /** A connection is hot while its reads are at least this long: smaller ones are copied in no time. */
 const HOT_READ_BYTES = 16_384
@@ -17,11 +17,11 @@ const isTestedNode = TESTED_MAJORS.has(Number(process.versions.node.split('.')[0
 /** Every cold connection reads into this: a read and its handler are one turn of the event loop. */
 const coldBuffer = Buffer.allocUnsafeSlow(65_536)
 
-/** A client's connection over a socket that was accepted with `pauseOnConnect`. */
-export class NodeClientConnection implements ClientConnection {
+/** A connection over a paused socket with `allowHalfOpen`. */
+export class NodeConnection implements Connection {
   readonly #highWaterMarkBytes: number
   readonly #socket: Socket
-  #handler: ClientHandler | undefined
+  #handler: ConnectionHandler | undefined
   #hotBuffer: UploadBuffer | undefined
   #isHot = false
 
@@ -31,15 +31,15 @@ export class NodeClientConnection implements ClientConnection {
     this.#socket = readsByItself ? this.#takeOver(accepted) : accepted
   }
 
-  start(handler: ClientHandler): void {
+  start(handler: ConnectionHandler): void {
     this.#handler = handler
     this.#socket
       // 'close' follows and says all that there is to say.
       .on('error', () => {})
-      .on('data', (bytes: Buffer) => handler.clientOnData(bytes))
-      .on('end', () => handler.clientOnEnd())
-      .on('drain', () => handler.clientOnDrain())
-      .on('finish', () => handler.clientOnFinish())
+      .on('data', (bytes: Buffer) => handler.connectionOnData(bytes))
+      .on('end', () => handler.connectionOnEnd())
+      .on('drain', () => handler.connectionOnDrain())
+      .on('finish', () => handler.connectionOnFinish())
       .on('close', () => this.#onClose())
       .resume()
   }
@@ -79,7 +79,7 @@ export class NodeClientConnection implements ClientConnection {
 
   #onClose(): void {
     this.#releaseHotBuffer()
-    this.#handler?.clientOnClose()
+    this.#handler?.connectionOnClose()
   }
 
   // -- Reading -----------------------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ export class NodeClientConnection implements ClientConnection {
 
   #onRead(length: number, bytes: Buffer): boolean {
     this.#isHot = length >= HOT_READ_BYTES
-    this.#handler?.clientOnData(bytes.subarray(0, length))
+    this.#handler?.connectionOnData(bytes.subarray(0, length))
     return true
   }
 

@@ -6,7 +6,7 @@
 // - An address matches itself, with or without brackets; `network/bits` matches the addresses in it, IPv4 and IPv6.
 // - `:port` behind a name, an IPv4 address or a bracket limits the entry to that port.
 
-import { addressGroups, canonicalName } from '../protocol/authority.js'
+import { addressGroups, canonicalName } from './authority.js'
 
 /** Whether `list` names `host` (a name, or an address without brackets) at `port`. */
 export function isInNoProxy(list: string, host: string, port: number): boolean {

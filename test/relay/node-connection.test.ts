@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { describe, test } from 'node:test'
-import { NodeClientConnection } from '#src/runtime/node-client.js'
+import { NodeConnection } from '#src/runtime/node-connection.js'
 import { deterministicBytes } from '../support/https-origin.js'
 
 const MIB = 1024 * 1024
@@ -14,19 +14,19 @@ const MIB = 1024 * 1024
 async function echo(length: number, readsByItself: boolean): Promise<{ sent: string; got: string; events: string[] }> {
   const events: string[] = []
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
-    const connection = new NodeClientConnection(socket, 64 * 1024, readsByItself)
+    const connection = new NodeConnection(socket, 64 * 1024, readsByItself)
     connection.start({
-      clientOnData: (bytes) => {
+      connectionOnData: (bytes) => {
         // What is read into is used again.
         if (!connection.write(new Uint8Array(bytes))) connection.pauseReading()
       },
-      clientOnDrain: () => connection.resumeReading(),
-      clientOnEnd: () => {
+      connectionOnDrain: () => connection.resumeReading(),
+      connectionOnEnd: () => {
         events.push('end')
         connection.endWriting()
       },
-      clientOnFinish: () => events.push('finish'),
-      clientOnClose: () => events.push('close'),
+      connectionOnFinish: () => events.push('finish'),
+      connectionOnClose: () => events.push('close'),
     })
   })
   server.listen(0, '127.0.0.1')
