@@ -3,7 +3,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { ERROR_CODES } from '../dist/errors.js'
-import { CHILD_VARIABLES } from '../dist/system/children/child-env.js'
+import { CHILD_VARIABLES } from '../dist/system/children/variables.js'
 
 const DOCUMENTS = { 'errors.md': errorsDocument, 'clients.md': clientsDocument }
 
@@ -13,6 +13,14 @@ const TARGETS = {
   'full-bundle': 'the full bundle: system, container, gateway CA',
   'extra-certificates': 'the gateway CA and what the variable named before',
   switch: '`1`',
+  file: 'settings or code for the tool, added to what the variable had',
+}
+
+const LEVELS = {
+  contract: '`contract`: always',
+  default: '`default`',
+  files: '`files`',
+  inherited: '`default`, where the container has set it',
 }
 
 function errorsDocument() {
@@ -42,20 +50,37 @@ ${rows.join('\n')}
 }
 
 function clientsDocument() {
-  const rows = CHILD_VARIABLES.map(({ name, target, when, tools }) =>
-    row([`\`${name}\``, TARGETS[target], when === 'always' ? 'always' : 'only when the container has set it', tools]),
+  const rows = CHILD_VARIABLES.map(({ name, target, level, tools, proof }) =>
+    row([`\`${name}\``, TARGETS[target], LEVELS[level], tools, proof.join(', ')]),
   )
   return `# The environment of clients
 
-Generated from \`src/system/children/child-env.ts\` by \`npm run doc\`; do not edit.
+Generated from \`src/system/children/variables.ts\` by \`npm run doc\`; do not edit.
 
 These variables are in \`proxy.env\`, and children of \`ccr-upstream-proxy run\` have them. \`HTTP_PROXY\` and \`ALL_PROXY\` are
 never among them, because the relay only carries CONNECT and answers plain HTTP with 405. A variable that the container
 has set already is overwritten, because it would shadow the bundle; the certificates that it named stay trusted.
 
-${row(['variable', 'points at', 'set', 'needed by'])}
-${row(['---', '---', '---', '---'])}
+The levels build on one another: \`CCR_UPSTREAM_PROXY_ENV\` (the option \`childEnvironment.level\`) is \`contract\`,
+\`default\` or \`files\`, which is what children get unless it is set. \`CCR_UPSTREAM_PROXY_ENV_EXCEPT\` names variables to
+leave as they are. Variables that hold options (\`NODE_OPTIONS\`, \`JAVA_TOOL_OPTIONS\`, \`RUBYOPT\`, \`PHP_INI_SCAN_DIR\`,
+\`GIT_CONFIG_COUNT\`) and \`NO_PROXY\` are extended, never replaced. Files that settings name go with the relay; code that a
+program cannot start without lies in the package.
+
+${row(['variable', 'points at', 'level', 'needed by', 'shown by'])}
+${row(['---', '---', '---', '---', '---'])}
 ${rows.join('\n')}
+
+Repositories that are named by an SSH address cannot be reached through an HTTP proxy. \`CCR_UPSTREAM_PROXY_GIT_HTTPS\`
+(\`childEnvironment.gitHttpsHosts\`) lists hosts for which git takes HTTPS instead, by \`GIT_CONFIG_COUNT\`.
+
+## NO_PROXY
+
+Children get this machine, the private and link-local networks, the Anthropic API, what
+\`CCR_UPSTREAM_PROXY_NO_PROXY\` (\`noProxy\`) adds, and what the container had. Entries that break clients are left out with a
+warning: \`*\`, brackets, IPv6 networks (httpx cannot be constructed with either), and what is no host, address or network.
+Many tools do not understand networks and send such targets to the relay: it takes them past the gateway, directly or through
+the container's own proxy, as they would have gone without it.
 `
 }
 

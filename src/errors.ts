@@ -47,12 +47,21 @@ export const ERROR_CODES = {
   'ca-refused': { hint: 'check CCR_UPSTREAM_PROXY_CA_PATH: the gateway does not serve its CA certificate there' },
   'ca-redirected': { hint: 'name the final address of the gateway: redirects to another origin are not followed' },
   'ca-invalid': { hint: 'the gateway must serve PEM certificates with CA:TRUE that are valid now' },
+  'ca-questionable': {
+    hint: 'let the gateway have a CA that all clients accept: ccr-upstream-gateway ca init makes one (a warning)',
+  },
+  'ca-not-renewed': {
+    hint: 'check the way to the gateway: its CA expires soon, and a newer one could not be fetched (a warning)',
+    retryable: true,
+  },
+  'no-proxy-refused': { hint: 'write NO_PROXY entries as host, .host, address or IPv4 network (a warning)' },
   'system-bundle-missing': {
     hint: 'install ca-certificates, or name the bundle in CCR_SYSTEM_CA_BUNDLE (a warning: only the gateway is trusted)',
   },
   'certificate-skipped': { hint: 'remove the broken certificate from the file that the message names (a warning)' },
   'bundle-unwritable': { hint: 'make the temporary directory (TMPDIR) writable' },
   'listen-failed': { hint: 'free the port, or leave the choice to the system with port 0' },
+  'relay-not-found': { hint: 'start one with ccr-upstream-proxy relay, as the same user and with the same TMPDIR' },
   'internal-error': {
     status: 500,
     proxyError: 'proxy_internal_error',

@@ -1,6 +1,7 @@
 // The six steps from nothing to a running proxy; the only file that knows every part. A step that fails undoes what was
 // done before it and leaves the proxy off: a broken proxy must never break a working session.
 
+import type { X509Certificate } from 'node:crypto'
 import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from './errors.js'
 import { createLogger, type Logger, type LogSink } from './log.js'
 import { exceptOwnAddress } from './protocol/egress-proxy.js'
@@ -9,14 +10,18 @@ import { type RelayLimits, resolveLimits } from './relay/limits.js'
 import { type Relay, startRelayOn } from './relay/relay.js'
 import type { Route } from './runtime/runtime.js'
 import { runtime } from './runtime/select.js'
+import { CaRenewal } from './system/certificates/ca-renewal.js'
+import { writeCertificateFiles } from './system/certificates/certificate-files.js'
 import { downloadGatewayCa } from './system/certificates/gateway-ca.js'
-import { formatCertificates } from './system/certificates/pem.js'
 import { readTrustedCertificates, type TrustedCertificates } from './system/certificates/trusted-certificates.js'
-import { createChildEnvironment } from './system/children/child-env.js'
+import { type ChildTargets, createChildEnvironment } from './system/children/child-env.js'
+import { writeChildFiles, writeJavaTrustStore } from './system/children/child-files.js'
+import { createNoProxyList } from './system/children/no-proxy-list.js'
 import { assertInspectorClosed } from './system/doors.js'
-import { resolveEgress } from './system/egress.js'
+import { type ContainerProxy, egressTo, readContainerProxy } from './system/egress.js'
 import { findHardeningAddon, hardenProcess } from './system/harden.js'
 import { PrivateDirectory } from './system/private-directory.js'
+import { writeRelayRecord } from './system/relay-record.js'
 import {
   type Environment,
   isEnabled,
@@ -47,8 +52,10 @@ export interface EnabledProxy {
   readonly proxyUrl: string
   /** File with the system's certificates and the gateway's CA; it goes with close(). */
   readonly caBundlePath: string
-  /** What children need on top of the environment. */
+  /** What children need on top of the environment that this call read: every change, none of them a removal. */
   readonly env: Readonly<Record<string, string>>
+  /** `base`, process.env unless given, with the changes that it needs: what it has of its own is extended and merged. */
+  childEnvironment(base?: Environment): Record<string, string | undefined>
   stats(): RelayStatistics
   /**
    * Stops the relay and removes its files.
@@ -69,6 +76,8 @@ export interface DisabledProxy {
   readonly proxyUrl: undefined
   readonly caBundlePath: undefined
   readonly env: Readonly<Record<string, never>>
+  /** A copy of `base`. */
+  childEnvironment(base?: Environment): Record<string, string | undefined>
   stats(): undefined
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -98,21 +107,28 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
     const settings = resolveSettings(options, environment)
     const token = await acquireToken(settings, logger, undo)
     const certificates = readTrustedCertificates(settings, environment, logger)
+    const containerProxy = readContainerProxy(environment)
     const route: Route = {
       trust: runtime.createTrust(certificates.gatewayRoots),
-      egress: resolveEgress(environment, settings.tunnelUrl),
+      egress: egressTo(settings.tunnelUrl, containerProxy),
       egressTimeoutMs: resolveLimits(options.limits).egressTimeoutMs,
     }
+    const noProxy = listNoProxy(settings, environment, logger)
     // The relay listens while the CA is being downloaded; a listener on loopback is there at once.
     const directory = new PrivateDirectory()
     undo.push(() => directory.remove())
-    const relay = await listen(options, settings, token, route, logger, undo)
+    const relay = await listen({ options, settings, token, route, noProxy, containerProxy, logger }, undo)
     const egress = exceptOwnAddress(route.egress, relay.port)
-    const files = await provideCertificates(settings, certificates, { ...route, egress }, directory)
+    const download = () => downloadGatewayCa(runtime, { ...route, egress }, settings.caUrl, logger)
+    const gatewayCa = await download()
+    const files = provideFiles(settings, environment, certificates, gatewayCa, directory)
     if (!settings.allowsInspection) assertInspectorClosed()
     removeTokenFile(settings, token, logger)
-    const env = createChildEnvironment({ proxyUrl: relay.proxyUrl, ...files }, environment)
-    return enabledProxy(relay, env, files.fullBundleFile, undo)
+    const targets: ChildTargets = { proxyUrl: relay.proxyUrl, noProxy, ...files, choice: settings.childEnv }
+    writeRelayRecord(directory, { pid: process.pid, port: relay.port, startedAt: Date.now(), targets })
+    const renewal = new CaRenewal(gatewayCa, download, (ca) => renewFiles(certificates, ca, directory, files), logger)
+    undo.push(() => renewal.stop())
+    return enabledProxy(relay, targets, environment, undo)
   } catch (error) {
     const failure = asUpstreamProxyError(error, 'internal-error', 'the start failed')
     await undo.run()
@@ -158,39 +174,64 @@ function warnOfInspection(logger: Logger): undefined {
 
 // -- Step 4: the CA --------------------------------------------------------------------------------------------------------
 
-interface CertificateFiles {
-  readonly fullBundleFile: string
-  readonly extraCertificatesFile: string
+type ProvidedFiles = Pick<ChildTargets, 'fullBundleFile' | 'extraCertificatesFile' | 'files'>
+
+function provideFiles(
+  { childEnv }: Settings,
+  environment: Environment,
+  trusted: TrustedCertificates,
+  gatewayCa: readonly X509Certificate[],
+  directory: PrivateDirectory,
+): ProvidedFiles {
+  const { certificates, ...bundles } = writeCertificateFiles(directory, trusted, gatewayCa)
+  if (childEnv.level !== 'files') return bundles
+  return { ...bundles, files: writeChildFiles(directory, environment, bundles.fullBundleFile, certificates) }
 }
 
-async function provideCertificates(
-  settings: Settings,
-  { system, extra }: TrustedCertificates,
-  route: Route,
+/** Writes what holds certificates again; where it lies stays the same. */
+function renewFiles(
+  trusted: TrustedCertificates,
+  gatewayCa: readonly X509Certificate[],
   directory: PrivateDirectory,
-): Promise<CertificateFiles> {
-  const gatewayCa = await downloadGatewayCa(runtime, route, settings.caUrl)
-  return {
-    fullBundleFile: directory.writeFile('ca-bundle.pem', formatCertificates([...system, ...gatewayCa])),
-    extraCertificatesFile: directory.writeFile('extra-certificates.pem', formatCertificates([...extra, ...gatewayCa])),
+  { files }: ProvidedFiles,
+): void {
+  const { certificates } = writeCertificateFiles(directory, trusted, gatewayCa)
+  if (files !== undefined) writeJavaTrustStore(directory, certificates)
+}
+
+/** What children reach past the relay, and the relay past the gateway. */
+function listNoProxy({ noProxyAdditions }: Settings, environment: Environment, logger: Logger): string {
+  const { list, refused } = createNoProxyList(noProxyAdditions, environment)
+  for (const { entry, reason } of refused) {
+    logger.warn(new UpstreamProxyError('no-proxy-refused', `NO_PROXY entry «${entry}» is left out: ${reason}`))
   }
+  return list
 }
 
 // -- Steps 5 and 6: the relay, then the token file ---------------------------------------------------------------------------
 
-async function listen(
-  options: UpstreamProxyOptions,
-  settings: Settings,
-  token: SessionToken,
-  route: Route,
-  logger: Logger,
-  undo: UndoStack,
-): Promise<Relay> {
+interface ListenInputs {
+  readonly options: UpstreamProxyOptions
+  readonly settings: Settings
+  readonly token: SessionToken
+  readonly route: Route
+  readonly noProxy: string
+  readonly containerProxy: ContainerProxy
+  readonly logger: Logger
+}
+
+async function listen(inputs: ListenInputs, undo: UndoStack): Promise<Relay> {
+  const { options, settings, token, route, noProxy, containerProxy, logger } = inputs
   const relay = await startRelayOn(runtime, route.trust, {
     tunnelUrl: settings.tunnelUrl,
     token,
     sessionId: settings.sessionId,
     logger,
+    bypass: {
+      noProxy,
+      egressNoProxy: containerProxy.noProxy,
+      ...(containerProxy.egress === undefined ? {} : { egress: containerProxy.egress }),
+    },
     ...(route.egress === undefined ? {} : { egress: route.egress }),
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
@@ -207,14 +248,15 @@ function removeTokenFile({ tokenFile }: Settings, token: SessionToken, logger: L
 
 // -- Results -------------------------------------------------------------------------------------------------------------
 
-function enabledProxy(relay: Relay, env: Record<string, string>, caBundlePath: string, undo: UndoStack): EnabledProxy {
+function enabledProxy(relay: Relay, targets: ChildTargets, environment: Environment, undo: UndoStack): EnabledProxy {
   const close = (graceMs?: number): Promise<void> => undo.run(graceMs)
   return {
     enabled: true,
     port: relay.port,
     proxyUrl: relay.proxyUrl,
-    caBundlePath,
-    env,
+    caBundlePath: targets.fullBundleFile,
+    env: createChildEnvironment(targets, environment),
+    childEnvironment: (base = process.env) => ({ ...base, ...createChildEnvironment(targets, base) }),
     stats: () => relay.stats(),
     close,
     [Symbol.asyncDispose]: () => close(),
@@ -232,6 +274,7 @@ function disabledBy({ code, message, hint }: UpstreamProxyError): DisabledProxy 
     proxyUrl: undefined,
     caBundlePath: undefined,
     env: {},
+    childEnvironment: (base = process.env) => ({ ...base }),
     stats: () => undefined,
     close,
     [Symbol.asyncDispose]: close,

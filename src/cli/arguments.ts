@@ -37,3 +37,12 @@ export function splitCommand(args: readonly string[]): { own: string[]; command:
   const [file, ...rest] = args.slice(args[first] === '--' ? first + 1 : first)
   return { own: args.slice(0, first), command: file === undefined ? undefined : [file, ...rest] }
 }
+
+/**
+ * The value of `--port`.
+ * @throws {UsageError}
+ */
+export function parsePort(text: string): number {
+  if (/^(?:0|[1-9][0-9]{0,4})$/.test(text) && Number(text) <= 65_535) return Number(text)
+  throw new UsageError('--port takes a number from 0 to 65535')
+}

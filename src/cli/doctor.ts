@@ -14,7 +14,7 @@ import { runtime } from '../runtime/select.js'
 import { downloadGatewayCa } from '../system/certificates/gateway-ca.js'
 import { formatCertificates } from '../system/certificates/pem.js'
 import { readTrustedCertificates, type TrustedCertificates } from '../system/certificates/trusted-certificates.js'
-import { resolveEgress } from '../system/egress.js'
+import { egressTo, readContainerProxy } from '../system/egress.js'
 import { findHardeningAddon, hardenProcess } from '../system/harden.js'
 import { PrivateDirectory } from '../system/private-directory.js'
 import { isEnabled, resolveSettings, type Settings } from '../system/settings.js'
@@ -61,7 +61,7 @@ async function examine(examination: Examination): Promise<void> {
   })
   const route = await examination.check('egress', () => checkEgress(needed(settings), needed(certificates)))
   const gatewayCa = await examination.check('gateway-ca', async () => {
-    const found = await downloadGatewayCa(runtime, needed(route), needed(settings).caUrl)
+    const found = await downloadGatewayCa(runtime, needed(route), needed(settings).caUrl, examination.logger)
     return { seen: found.map(({ subject }) => subject.replaceAll('\n', ', ')).join('; '), result: found }
   })
   await examination.check('bundle', () => checkBundle([...needed(certificates).system, ...needed(gatewayCa)]))
@@ -118,7 +118,7 @@ function checkUnlink(settings: Settings | undefined): Finding<true> {
 }
 
 function checkEgress(settings: Settings, { gatewayRoots }: TrustedCertificates): Finding<Route> {
-  const egress = resolveEgress(process.env, settings.tunnelUrl)
+  const egress = egressTo(settings.tunnelUrl, readContainerProxy(process.env))
   const { egressTimeoutMs } = DEFAULT_RELAY_LIMITS
   return {
     seen: egress === undefined ? 'the gateway is reached directly' : `through ${egress.url.origin}`,

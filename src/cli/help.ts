@@ -7,6 +7,7 @@ Carries HTTPS tunnels of this machine's tools to a gateway that injects credenti
 Commands:
   run [--require] [--] CMD [ARG…]  start the relay, run CMD with its environment, end with CMD's code
   relay [--json] [--port N]        run the relay until SIGTERM; print its environment first
+  env [--format F] [--port N]      print the environment of a relay that is running
   doctor [--json]                  check every step and say what to do about what fails
 
 Options:
@@ -41,6 +42,19 @@ Options:
   -h, --help                       show this help
 `
 
+export const ENV_USAGE = `Usage: ccr-upstream-proxy env [--format F] [--port N]
+
+Prints the environment of this user's relay, the one that was started last, as changes to the environment at hand: what
+that has of its own is extended. A shell takes it with: eval "$(ccr-upstream-proxy env)"
+
+Options:
+      --format F                   sh (default), fish, json, dotenv, or github for the file that GITHUB_ENV names
+      --port N                     of the relay on port N
+  -h, --help                       show this help
+
+Exit codes: 0 done, 2 wrong usage, 3 no relay is running.
+`
+
 export const DOCTOR_USAGE = `Usage: ccr-upstream-proxy doctor [--json]
 
 Goes through every step of the start and through a handshake with the gateway, says what it saw and what to do about
@@ -61,6 +75,10 @@ Environment:
   CLAUDE_CODE_REMOTE_SESSION_ID    user name of the tunnel's credential (default: session)
   CCR_SESSION_TOKEN_PATH           the token file (default: /run/ccr/session_token)
   CCR_SYSTEM_CA_BUNDLE             the system's CA bundle (default: the distribution's)
+  CCR_UPSTREAM_PROXY_NO_PROXY      more hosts, addresses and IPv4 networks for NO_PROXY, between commas
+  CCR_UPSTREAM_PROXY_ENV           how much clients get: contract, default or files (default: files)
+  CCR_UPSTREAM_PROXY_ENV_EXCEPT    variables to leave as they are, between commas
+  CCR_UPSTREAM_PROXY_GIT_HTTPS     hosts whose SSH addresses git takes for HTTPS ones, between commas
   CCR_UPSTREAM_PROXY_LOG           silent, error, warn, info or debug (default: warn)
 
 Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage.

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { systemCode } from '../errors.js'
 import { UsageError } from './arguments.js'
 import { doctorCommand } from './doctor.js'
+import { envCommand } from './env.js'
 import { USAGE } from './help.js'
 import { relayCommand } from './relay.js'
 import { runCommand } from './run.js'
@@ -12,6 +13,7 @@ import { runCommand } from './run.js'
 const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
   run: runCommand,
   relay: relayCommand,
+  env: envCommand,
   doctor: doctorCommand,
 }
 

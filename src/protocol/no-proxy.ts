@@ -13,6 +13,11 @@ export function isInNoProxy(list: string, host: string, port: number): boolean {
   return list.split(/[\s,]+/).some((entry) => entry !== '' && matchesEntry(entry, host, port))
 }
 
+/** As isInNoProxy(), and for this machine's loopback, which no proxy elsewhere can reach. */
+export function isReachedDirectly(list: string, host: string, port: number): boolean {
+  return isInNoProxy(`localhost,127.0.0.0/8,::1,${list}`, host, port)
+}
+
 function matchesEntry(entry: string, host: string, port: number): boolean {
   if (entry === '*') return true
   const parts = /^(\[[^\]]*\]|[^:]*)(?::([0-9]+))?$/.exec(entry)

@@ -6,7 +6,7 @@
 import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
 import { type Authority, addressGroups } from '../protocol/authority.js'
 import { type EgressProxy, exceptOwnAddress } from '../protocol/egress-proxy.js'
-import { isInNoProxy } from '../protocol/no-proxy.js'
+import { isInNoProxy, isReachedDirectly } from '../protocol/no-proxy.js'
 import type { Connection, ConnectionHandler, Route, Runtime, Trust } from '../runtime/runtime.js'
 import type { Carrier, CarrierHandler } from './carrier.js'
 import { guardEvents } from './guard-events.js'
@@ -87,9 +87,8 @@ export class Bypass {
     if (this.#carriers.size === 0) this.#onEmpty?.()
   }
 
-  /** No proxy elsewhere can reach this machine's loopback. */
   #egressTo({ host, port }: Authority): EgressProxy | undefined {
-    if (isInNoProxy(`localhost,127.0.0.0/8,::1,${this.#egressNoProxy}`, host, port)) return undefined
+    if (isReachedDirectly(this.#egressNoProxy, host, port)) return undefined
     return exceptOwnAddress(this.#egress, this.#ownPort())
   }
 }

@@ -3,23 +3,32 @@
 
 import { UpstreamProxyError } from '../errors.js'
 import { type EgressProxy, parseEgressProxy } from '../protocol/egress-proxy.js'
-import { isInNoProxy } from '../protocol/no-proxy.js'
+import { isReachedDirectly } from '../protocol/no-proxy.js'
 import type { Environment } from './settings.js'
 
+/** The proxy, and what the container reaches without it. */
+export interface ContainerProxy {
+  readonly egress: EgressProxy | undefined
+  /** NO_PROXY list. */
+  readonly noProxy: string
+}
+
 /**
- * The proxy on the way to `gateway`; undefined when it is reached directly.
+ * Reads HTTPS_PROXY and NO_PROXY.
  * @throws {UpstreamProxyError} `config-invalid` when HTTPS_PROXY is neither http:// nor https://
  */
-export function resolveEgress(environment: Environment, gateway: URL): EgressProxy | undefined {
+export function readContainerProxy(environment: Environment): ContainerProxy {
   // Lower case first, as curl, git, wget and Python have it.
   const given = (environment.https_proxy || environment.HTTPS_PROXY)?.trim()
-  if (!given) return undefined
+  const noProxy = environment.no_proxy || environment.NO_PROXY || ''
+  const egress = given ? parseEgressProxy(given) : undefined
+  if (!given || egress !== undefined) return { egress, noProxy }
+  throw new UpstreamProxyError('config-invalid', 'HTTPS_PROXY is neither http://host:port nor https://host:port')
+}
+
+/** The proxy on the way to `gateway`; undefined when it is reached directly. */
+export function egressTo(gateway: URL, { egress, noProxy }: ContainerProxy): EgressProxy | undefined {
   const host = gateway.hostname.replace(/^\[|\]$/g, '')
   const port = Number(gateway.port || (/^(?:https|wss):$/.test(gateway.protocol) ? 443 : 80))
-  const bypass = environment.no_proxy || environment.NO_PROXY || ''
-  // No proxy elsewhere can reach this machine's loopback.
-  if (isInNoProxy(`localhost,127.0.0.0/8,::1,${bypass}`, host, port)) return undefined
-  const egress = parseEgressProxy(given)
-  if (egress !== undefined) return egress
-  throw new UpstreamProxyError('config-invalid', 'HTTPS_PROXY is neither http://host:port nor https://host:port')
+  return isReachedDirectly(noProxy, host, port) ? undefined : egress
 }

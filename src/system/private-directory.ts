@@ -1,10 +1,13 @@
 // The folder in which one relay keeps its files. Children of other users read them, so it can be entered by all and
 // written by us alone; it goes when the relay is closed, or when the process ends without closing it.
 
-import { chmodSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemCode, UpstreamProxyError } from '../errors.js'
+
+/** What the names of these folders begin with. */
+export const DIRECTORY_PREFIX = 'ccr-upstream-proxy-'
 
 /** A folder of our own under the temporary directory. */
 export class PrivateDirectory {
@@ -14,7 +17,7 @@ export class PrivateDirectory {
   /** @throws {UpstreamProxyError} `bundle-unwritable` */
   constructor() {
     this.path = attempt(tmpdir(), () => {
-      const path = mkdtempSync(join(tmpdir(), 'ccr-upstream-proxy-'))
+      const path = mkdtempSync(join(tmpdir(), DIRECTORY_PREFIX))
       chmodSync(path, 0o755)
       return path
     })
@@ -22,17 +25,32 @@ export class PrivateDirectory {
   }
 
   /**
-   * Writes a file that readers see whole or not at all, with mode 0644 under any umask; returns its path.
+   * Writes a file, again where it is there already; readers see it whole or not at all. Returns its path.
+   * @param mode of the file under any umask: for all to read unless given
    * @throws {UpstreamProxyError} `bundle-unwritable`
    */
-  writeFile(name: string, text: string): string {
+  writeFile(name: string, content: string | Uint8Array, mode = 0o644): string {
     const path = join(this.path, name)
     return attempt(path, () => {
-      writeFileSync(`${path}.new`, text, { mode: 0o644, flag: 'wx' })
-      chmodSync(`${path}.new`, 0o644)
+      writeFileSync(`${path}.new`, content, { mode, flag: 'wx' })
+      chmodSync(`${path}.new`, mode)
       renameSync(`${path}.new`, path)
       return path
     })
+  }
+
+  /**
+   * Writes a folder of files for all to read; returns its path.
+   * @throws {UpstreamProxyError} `bundle-unwritable`
+   */
+  writeFolder(name: string, files: Readonly<Record<string, string>>): string {
+    const path = attempt(join(this.path, name), () => {
+      mkdirSync(join(this.path, name), { recursive: true })
+      chmodSync(join(this.path, name), 0o755)
+      return join(this.path, name)
+    })
+    for (const [file, content] of Object.entries(files)) this.writeFile(join(name, file), content)
+    return path
   }
 
   /** Removes the folder with all that is in it; any number of times. */

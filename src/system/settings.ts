@@ -2,7 +2,9 @@
 
 import { UpstreamProxyError } from '../errors.js'
 import { LOG_LEVELS, type LogLevel } from '../log.js'
+import { canonicalName } from '../protocol/authority.js'
 import { isGatewayUrl } from '../protocol/gateway-url.js'
+import { CHILD_ENV_LEVELS, type ChildEnvChoice, type ChildEnvLevel } from './children/child-env.js'
 
 /** An environment, as process.env has it. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -30,6 +32,20 @@ export interface SettingsOptions {
    * of the same user can read the token. CCR_UPSTREAM_PROXY_DANGEROUSLY_ALLOW_INSPECTION=the-token-can-be-read.
    */
   readonly dangerouslyAllowInspection?: boolean
+  /**
+   * More entries for the clients' NO_PROXY: hosts, addresses and IPv4 networks that go past the gateway.
+   * CCR_UPSTREAM_PROXY_NO_PROXY, between commas.
+   */
+  readonly noProxy?: readonly string[]
+  /** What of the table in doc/clients.md children get. All of it by default. */
+  readonly childEnvironment?: {
+    /** `contract`, `default` or `files`. CCR_UPSTREAM_PROXY_ENV. */
+    readonly level?: ChildEnvLevel
+    /** Names of variables to leave as they are. CCR_UPSTREAM_PROXY_ENV_EXCEPT, between commas. */
+    readonly except?: readonly string[]
+    /** Hosts whose SSH addresses git takes for HTTPS ones. None by default; CCR_UPSTREAM_PROXY_GIT_HTTPS, between commas. */
+    readonly gitHttpsHosts?: readonly string[]
+  }
   /** CCR_UPSTREAM_PROXY_LOG; `warn` by default. */
   readonly logLevel?: LogLevel
 }
@@ -43,6 +59,9 @@ export interface Settings {
   readonly tokenFile: string
   readonly systemBundleFile: string | undefined
   readonly allowsInspection: boolean
+  /** Not checked: what does harm is left out where the list is made. */
+  readonly noProxyAdditions: readonly string[]
+  readonly childEnv: ChildEnvChoice
 }
 
 const TRUTHY = /^(?:1|true|yes|on)$/i
@@ -82,7 +101,26 @@ export function resolveSettings(options: SettingsOptions, environment: Environme
     tokenFile: pick(options.tokenFile, 'CCR_SESSION_TOKEN_PATH') ?? '/run/ccr/session_token',
     systemBundleFile: pick(options.systemBundleFile, 'CCR_SYSTEM_CA_BUNDLE'),
     allowsInspection: options.dangerouslyAllowInspection ?? saysSo(environment),
+    noProxyAdditions: options.noProxy ?? listOf(environment.CCR_UPSTREAM_PROXY_NO_PROXY),
+    childEnv: resolveChildEnv(options, environment),
   }
+}
+
+function resolveChildEnv({ childEnvironment = {} }: SettingsOptions, environment: Environment): ChildEnvChoice {
+  const given = childEnvironment.level ?? (environment.CCR_UPSTREAM_PROXY_ENV?.trim() || 'files')
+  const level = CHILD_ENV_LEVELS.find((known) => known === given)
+  if (level === undefined) {
+    throw new UpstreamProxyError('config-invalid', `CCR_UPSTREAM_PROXY_ENV is none of ${CHILD_ENV_LEVELS.join(', ')}`)
+  }
+  const except = childEnvironment.except ?? listOf(environment.CCR_UPSTREAM_PROXY_ENV_EXCEPT)
+  const gitHttpsHosts = childEnvironment.gitHttpsHosts ?? listOf(environment.CCR_UPSTREAM_PROXY_GIT_HTTPS)
+  const badHost = gitHttpsHosts.find((host) => canonicalName(host) === undefined)
+  if (badHost === undefined) return { level, except, gitHttpsHosts }
+  throw new UpstreamProxyError('config-invalid', `CCR_UPSTREAM_PROXY_GIT_HTTPS: ${badHost} is no host name`)
+}
+
+function listOf(text: string | undefined): string[] {
+  return (text ?? '').split(/[\s,]+/).filter((entry) => entry !== '')
 }
 
 /** A phrase, so that nobody sets it by accident. */

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { CLI_FILE, type Outcome, run } from '../support/cli-process.js'
 import type { Scope } from '../support/temp-dir.js'
 
-const COMMANDS = ['run', 'relay', 'doctor']
+const COMMANDS = ['run', 'relay', 'env', 'doctor']
 
 function cli(t: Scope, ...args: string[]): Promise<Outcome> {
   return run(t, process.execPath, [CLI_FILE, ...args], { env: { PATH: process.env.PATH } })
@@ -43,7 +43,7 @@ describe('the help', { concurrency: 2, timeout: 60_000 }, () => {
       const options = new Set(help.match(/(?<![\w-])--?[a-z][a-z-]*/g))
       for (const option of options) {
         // With --help beside it nothing is started, and an option that is not known is still a usage error.
-        const value = option === '--port' ? ['0'] : []
+        const value = { '--port': ['0'], '--format': ['sh'] }[option] ?? []
         const { exitCode, stderr } = await cli(t, name, option, ...value, '--help')
         assert.equal(exitCode, 0, `${name} ${option}: ${stderr}`)
       }

@@ -20,7 +20,7 @@ const SCRIPT = `
       console.log('closed')
       void listener.close()
     }
-    return { connectionOnData: ignore, connectionOnEnd: ignore, connectionOnDrain: ignore, connectionOnFinish: ignore, connectionOnClose }
+    client.start({ connectionOnData: ignore, connectionOnEnd: ignore, connectionOnDrain: ignore, connectionOnFinish: ignore, connectionOnClose })
   })
   const socket = connect(listener.port, '127.0.0.1').on('error', ignore).on('close', () => socket.destroy())
   if (Number(length) < 100) socket.resume()`

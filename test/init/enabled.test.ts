@@ -48,8 +48,8 @@ describe('a start that succeeds', { concurrency: 2, timeout: 60_000 }, () => {
     return { session, child, report }
   }
 
-  it('gives children exactly the proxy, the bundle and the switches', async (t) => {
-    const { report, child } = await start(t)
+  it('gives children of the level default exactly the proxy, the bundle and the switches', async (t) => {
+    const { report, child } = await start(t, { env: { CCR_UPSTREAM_PROXY_ENV: 'default' } })
     const { env, port, proxyUrl, caBundlePath } = report
     assert.equal(proxyUrl, `http://127.0.0.1:${port}`)
     assert.deepEqual(

@@ -18,8 +18,8 @@ export const SESSION_ID = 'session-1'
 export const RULED_HOST = 'api.example.test'
 /** A host without: spliced. */
 export const PLAIN_HOST = 'plain.example.test'
-/** A host that the gateway refuses: no public address, no redirect. */
-export const DENIED_AUTHORITY = '127.0.0.1:443'
+/** A target that the gateway refuses without dialling it: a cloud's metadata service. */
+export const DENIED_AUTHORITY = '100.100.100.200:443'
 
 /** What a test may set. */
 export interface SystemOptions {

@@ -4,9 +4,12 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { UpstreamProxyError } from '#src/errors.js'
 import { exceptOwnAddress } from '#src/protocol/egress-proxy.js'
-import { resolveEgress } from '#src/system/egress.js'
+import { egressTo, readContainerProxy } from '#src/system/egress.js'
+import type { Environment } from '#src/system/settings.js'
 
 const GATEWAY = new URL('wss://gateway.test/upstreamproxy/ws')
+
+const resolveEgress = (environment: Environment, gateway: URL) => egressTo(gateway, readContainerProxy(environment))
 
 describe('the egress proxy', () => {
   test('is none when the environment names none', () => {

@@ -2,7 +2,9 @@
 
 import type { X509Certificate } from 'node:crypto'
 import { UpstreamProxyError } from '../../errors.js'
+import type { Logger } from '../../log.js'
 import type { DownloadedAnswer, Route, Runtime } from '../../runtime/runtime.js'
+import { lintCaCertificate } from './ca-lint.js'
 import { parseCertificates } from './pem.js'
 
 /** Four round trips on a bad link, and a gateway that is just being woken. */
@@ -10,17 +12,35 @@ const DOWNLOAD_TIMEOUT_MS = 10_000
 /** A handful of certificates; one is about 1 KiB. */
 const MAX_CA_BYTES = 256 * 1024
 const MAX_REDIRECTS = 3
+/** A CA may be this much younger than our clock allows: containers lag behind, and gateways mint a CA as they start. */
+const CLOCK_SKEW_MS = 300_000
 
 /**
  * Downloads the CA certificates of the gateway.
  * @throws {UpstreamProxyError} `gateway-unreachable`, `gateway-dns-failed`, `gateway-tls-failed`, `ca-timeout`, `ca-refused`, `ca-redirected` or `ca-invalid`
  */
-export async function downloadGatewayCa(runtime: Runtime, route: Route, url: URL): Promise<readonly X509Certificate[]> {
+export async function downloadGatewayCa(
+  runtime: Runtime,
+  route: Route,
+  url: URL,
+  logger: Logger,
+): Promise<readonly X509Certificate[]> {
   const answer = await downloadWithinOrigin(runtime, route, url)
   if (answer.status !== 200) {
     throw new UpstreamProxyError('ca-refused', `${url} answered with status ${answer.status}`, { side: 'remote' })
   }
-  return checkCaCertificates(Buffer.from(answer.body).toString('latin1'), new Date())
+  const certificates = checkCaCertificates(Buffer.from(answer.body).toString('latin1'), new Date())
+  warnOfFindings(certificates, logger)
+  return certificates
+}
+
+function warnOfFindings(certificates: readonly X509Certificate[], logger: Logger): void {
+  for (const certificate of certificates) {
+    const findings = lintCaCertificate(certificate, new Date())
+    if (findings.length === 0) continue
+    const subject = certificate.subject.replaceAll('\n', ', ')
+    logger.warn(new UpstreamProxyError('ca-questionable', `the CA «${subject}»: ${findings.join('; ')}`))
+  }
 }
 
 async function downloadWithinOrigin(runtime: Runtime, route: Route, start: URL): Promise<DownloadedAnswer> {
@@ -55,7 +75,8 @@ export function checkCaCertificates(pem: string, now: Date): readonly X509Certif
   if (certificates.length === 0) throw invalid('holds no PEM certificate')
   for (const certificate of certificates) {
     if (!certificate.ca) throw invalid('holds a certificate without CA:TRUE')
-    if (now < new Date(certificate.validFrom)) throw invalid('is not valid yet: check the clocks')
+    if (now.getTime() + CLOCK_SKEW_MS < Date.parse(certificate.validFrom))
+      throw invalid('is not valid yet: check the clocks')
     if (now > new Date(certificate.validTo)) throw invalid('has expired')
   }
   return certificates

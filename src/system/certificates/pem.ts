@@ -9,15 +9,16 @@ export interface ParsedCertificates {
   readonly broken: number
 }
 
-const CERTIFICATE_BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g
+/** With the label of RFC 7468, or the older one that OpenSSL takes as well. */
+const CERTIFICATE_BLOCK = /-----BEGIN (X509 |)CERTIFICATE-----([\s\S]*?)-----END \1CERTIFICATE-----/g
 
 /** Everything between BEGIN CERTIFICATE and END CERTIFICATE; other blocks and comments are passed over. */
 export function parseCertificates(pem: string): ParsedCertificates {
   const certificates: X509Certificate[] = []
   let broken = 0
-  for (const [block] of pem.matchAll(CERTIFICATE_BLOCK)) {
+  for (const [, , body] of pem.matchAll(CERTIFICATE_BLOCK)) {
     try {
-      certificates.push(new X509Certificate(block))
+      certificates.push(new X509Certificate(`-----BEGIN CERTIFICATE-----${body}-----END CERTIFICATE-----`))
     } catch {
       broken++
     }

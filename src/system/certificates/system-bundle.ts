@@ -2,8 +2,10 @@
 
 import type { X509Certificate } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
+import { rootCertificates } from 'node:tls'
 import { systemCode, UpstreamProxyError } from '../../errors.js'
 import type { Logger } from '../../log.js'
+import type { Environment } from '../settings.js'
 import { parseCertificates } from './pem.js'
 
 /** Where distributions keep the bundle: the lists of Go's crypto/x509, openssl-probe and curl, commonest first. */
@@ -19,17 +21,33 @@ const KNOWN_BUNDLES = [
   '/nix/var/nix/profiles/default/etc/ssl/certs/ca-bundle.crt', // Nix on another distribution
 ] as const
 
+/** Reads the certificates of a file; none when it cannot be read. */
+export type CertificateReader = (file: string) => readonly X509Certificate[]
+
 /**
- * The system's certificates; none, with a warning, when there is no bundle.
- * @param file the bundle; undefined for the first known one that exists
+ * The certificates of the first bundle that has any: `file` alone where it is given, else what the container names in
+ * SSL_CERT_FILE, then the known paths, then the roots that the runtime carries. None, with a warning, when `file` has none.
  */
-export function readSystemBundle(file: string | undefined, logger: Logger): readonly X509Certificate[] {
-  const path = file ?? KNOWN_BUNDLES.find((known) => existsSync(known))
-  const certificates = path === undefined ? [] : readCertificateFile(path, logger)
+export function readSystemBundle(
+  file: string | undefined,
+  environment: Environment,
+  read: CertificateReader,
+  logger: Logger,
+): readonly X509Certificate[] {
+  if (file !== undefined) return readNamedBundle(file, read, logger)
+  for (const path of [environment.SSL_CERT_FILE, ...KNOWN_BUNDLES]) {
+    const certificates = path && existsSync(path) ? read(path) : []
+    if (certificates.length > 0) return certificates
+  }
+  logger.debug("no system CA bundle was found: the runtime's own roots stand in")
+  return parseCertificates(rootCertificates.join('\n')).certificates
+}
+
+function readNamedBundle(file: string, read: CertificateReader, logger: Logger): readonly X509Certificate[] {
+  const certificates = read(file)
   if (certificates.length === 0) {
-    const what =
-      path === undefined ? 'no system CA bundle was found' : `the system CA bundle ${path} has no certificate`
-    logger.warn(new UpstreamProxyError('system-bundle-missing', `${what}: clients trust only what the gateway signs`))
+    const message = `the system CA bundle ${file} has no certificate: clients trust only what the gateway signs`
+    logger.warn(new UpstreamProxyError('system-bundle-missing', message))
   }
   return certificates
 }

@@ -7,7 +7,7 @@ import type { Logger } from '../../log.js'
 import { inheritedCertificateFiles } from '../children/child-env.js'
 import type { Environment, Settings } from '../settings.js'
 import { formatCertificates } from './pem.js'
-import { readCertificateFile, readSystemBundle } from './system-bundle.js'
+import { type CertificateReader, readCertificateFile, readSystemBundle } from './system-bundle.js'
 
 export interface TrustedCertificates {
   /** The system's, and what the container's variables name: they stay trusted by children. */
@@ -25,16 +25,28 @@ export function readTrustedCertificates(
   logger: Logger,
 ): TrustedCertificates {
   const inherited = inheritedCertificateFiles(environment)
-  const readAll = (files: readonly string[]) => files.flatMap((file) => readCertificateFile(file, logger))
-  const system = [...readSystemBundle(settings.systemBundleFile, logger), ...readAll(inherited.full)]
-  const gatewayCa = readGatewayCaFile(settings.gatewayCaFile, logger)
+  const read = createReader(logger)
+  const readAll = (files: readonly string[]) => files.flatMap(read)
+  const bundle = readSystemBundle(settings.systemBundleFile, environment, read, logger)
+  const system = [...bundle, ...readAll(inherited.full)]
+  const gatewayCa = readGatewayCaFile(settings.gatewayCaFile, read)
   const roots = system.length > 0 ? formatCertificates(system) : rootCertificates.join('\n')
   return { system, extra: readAll(inherited.extra), gatewayRoots: `${roots}\n${formatCertificates(gatewayCa)}` }
 }
 
-function readGatewayCaFile(file: string | undefined, logger: Logger): readonly X509Certificate[] {
+/** Several variables often name the same file: it is read, and complained of, once. */
+function createReader(logger: Logger): CertificateReader {
+  const known = new Map<string, readonly X509Certificate[]>()
+  return (file) => {
+    const certificates = known.get(file) ?? readCertificateFile(file, logger)
+    known.set(file, certificates)
+    return certificates
+  }
+}
+
+function readGatewayCaFile(file: string | undefined, read: CertificateReader): readonly X509Certificate[] {
   if (file === undefined) return []
-  const certificates = readCertificateFile(file, logger)
+  const certificates = read(file)
   if (certificates.length > 0) return certificates
   throw new UpstreamProxyError('config-invalid', `CCR_UPSTREAM_PROXY_GATEWAY_CA: ${file} holds no PEM certificate`)
 }

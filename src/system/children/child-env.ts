@@ -1,120 +1,106 @@
-// The environment for children: one table of variables, what each points at, and which tool needs it. What the tools
-// really do with them was measured; see doc/clients.md.
+// The environment for children: the values of the variables in variables.ts, as changes to an environment that is there
+// already.
 //
 // Rules:
-// - Never HTTP_PROXY or ALL_PROXY: the relay answers plain HTTP with 405.
 // - The proxy's address is 127.0.0.1, never localhost: another user could hold the same port on [::1].
-// - NO_PROXY has no bracket, no IPv6 network and no space: each breaks a Python client.
-// - A variable of the table that the container has set already is overwritten, or it would shadow the bundle; the
-//   certificates that it named stay trusted.
+// - A variable of the table that is set already is overwritten, or it would shadow the bundle; the certificates that it
+//   named when the proxy started stay trusted. Options of other people are extended. Applied to its own result, nothing changes.
 
 import type { Environment } from '../settings.js'
+import type { ChildFiles } from './child-files.js'
+import { extendJavaToolOptions, javaToolOptions } from './files/java-options.js'
+import { extendPhpScanDirectories } from './files/php-ini.js'
+import { extendGitConfig, httpsInsteadOfSsh } from './git-config.js'
+import { createNoProxyList } from './no-proxy-list.js'
+import { CHILD_VARIABLES, type ChildVariable, type VariableLevel, type VariableTarget } from './variables.js'
 
-/** What a variable's value is. */
-export type VariableTarget =
-  /** The relay's address. */
-  | 'proxy'
-  /** The hosts that go past the relay. */
-  | 'no-proxy'
-  /** A file with the system's certificates, the gateway's CA and what the container had named. */
-  | 'full-bundle'
-  /** A file with the gateway's CA and what the container had named for the same variable. */
-  | 'extra-certificates'
-  /** The value `1`. */
-  | 'switch'
+/** How much of the table children get: `contract`, `default` with what else needs no file, or `files`, all of it. */
+export const CHILD_ENV_LEVELS = ['contract', 'default', 'files'] as const
+export type ChildEnvLevel = (typeof CHILD_ENV_LEVELS)[number]
 
-/** One row. */
-export interface ChildVariable {
-  readonly name: string
-  readonly target: VariableTarget
-  /** `always`, or `inherited`: only when the container has set it already. */
-  readonly when: 'always' | 'inherited'
-  /** Who reads it. */
-  readonly tools: string
+/** What somebody may choose about the environment of children. */
+export interface ChildEnvChoice {
+  readonly level: ChildEnvLevel
+  /** Names of variables that are left as they are. */
+  readonly except: readonly string[]
+  /** Hosts whose repositories git fetches over HTTPS also where an address says SSH, which no proxy of this kind carries. */
+  readonly gitHttpsHosts: readonly string[]
 }
 
-const always = (name: string, target: VariableTarget, tools: string): ChildVariable => ({
-  name,
-  target,
-  when: 'always',
-  tools,
-})
-const inherited = (name: string, tools: string): ChildVariable => ({
-  name,
-  target: 'full-bundle',
-  when: 'inherited',
-  tools,
-})
-
-/** The table. */
-export const CHILD_VARIABLES: readonly ChildVariable[] = [
-  always('HTTPS_PROXY', 'proxy', 'curl, Go, npm, pnpm, Deno, LWP and most others'),
-  always('https_proxy', 'proxy', 'wget, gRPC; wins over the upper-case twin in most tools'),
-  always('NO_PROXY', 'no-proxy', 'Go, npm, pnpm, Deno, LWP and most others'),
-  always('no_proxy', 'no-proxy', 'wget, gRPC; wins over the upper-case twin in most tools'),
-  always('SSL_CERT_FILE', 'full-bundle', 'OpenSSL, Go, rustls, Ruby, Bun, httpx'),
-  always('NODE_EXTRA_CA_CERTS', 'extra-certificates', 'Node, npm, yarn, pnpm, Bun, Deno'),
-  always('REQUESTS_CA_BUNDLE', 'full-bundle', 'requests, pip, boto3, gcloud'),
-  always('CURL_CA_BUNDLE', 'full-bundle', 'curl, R'),
-  always(
-    'GIT_SSL_CAINFO',
-    'full-bundle',
-    'git on Debian and Ubuntu, which reads neither SSL_CERT_FILE nor CURL_CA_BUNDLE',
-  ),
-  always('NODE_USE_ENV_PROXY', 'switch', 'fetch and node:https of Node 22.21 and later; node:https of Bun and Deno'),
-  always('DENO_CERT', 'full-bundle', 'Deno before 2.8'),
-  always('CARGO_HTTP_CAINFO', 'full-bundle', 'cargo with an http.cainfo in its configuration'),
-  always('PIP_CERT', 'full-bundle', 'pip with a cert in its configuration'),
-  always('npm_config_cafile', 'full-bundle', 'npm and yarn 1 with a cafile in an npmrc'),
-  always('AWS_CA_BUNDLE', 'full-bundle', 'the AWS command line and SDKs'),
-  always('HTTPLIB2_CA_CERTS', 'full-bundle', 'httplib2 and Google clients on it'),
-  always('CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE', 'full-bundle', 'gsutil, gcloud'),
-  always('GRPC_DEFAULT_SSL_ROOTS_FILE_PATH', 'full-bundle', 'gRPC for Python and other languages on its core'),
-  always('PERL_LWP_SSL_CA_FILE', 'full-bundle', 'LWP'),
-  always('PERL_LWP_ENV_PROXY', 'switch', 'LWP programs that do not ask for the proxy themselves'),
-  always('NIX_SSL_CERT_FILE', 'full-bundle', 'nix'),
-  always('YARN_HTTPS_PROXY', 'proxy', 'yarn 2 to 4'),
-  inherited('NPM_CONFIG_CAFILE', 'npm'),
-  inherited('BUNDLE_SSL_CA_CERT', 'bundler'),
-  inherited('COMPOSER_CAFILE', 'composer'),
-  inherited('HEX_CACERTS_PATH', 'hex'),
-  inherited('CODEX_CA_CERTIFICATE', 'codex'),
-  inherited('SYSTEM_CERTIFICATE_PATH', 'Haskell tls'),
-]
-
-/** What goes past the relay whatever the container says: this machine, private networks, the Anthropic API. */
-const DEFAULT_NO_PROXY = [
-  'localhost',
-  '127.0.0.1',
-  '::1',
-  '10.0.0.0/8',
-  '172.16.0.0/12',
-  '192.168.0.0/16',
-  '169.254.0.0/16',
-  'anthropic.com',
-  '.anthropic.com',
-  '*.anthropic.com',
-] as const
-
-/** What the variables point at. */
+/** Everything that the variables can point at. It can be written down as JSON. */
 export interface ChildTargets {
   /** `http://127.0.0.1:<port>` */
   readonly proxyUrl: string
+  /** The list of the relay, between commas. */
+  readonly noProxy: string
   readonly fullBundleFile: string
   readonly extraCertificatesFile: string
+  /** undefined: nothing of the level `files`. */
+  readonly files?: ChildFiles
+  readonly choice: ChildEnvChoice
+}
+
+const LEVELS_WITHIN: Readonly<Record<ChildEnvLevel, readonly VariableLevel[]>> = {
+  contract: ['contract'],
+  default: ['contract', 'default', 'inherited'],
+  files: ['contract', 'default', 'inherited', 'files'],
 }
 
 /** The variables that children get on top of `environment`. */
 export function createChildEnvironment(targets: ChildTargets, environment: Environment): Record<string, string> {
-  const values: Record<VariableTarget, string> = {
+  const { level, except, gitHttpsHosts } = targets.choice
+  const values = plainValues(targets, environment)
+  const isWanted = ({ name, level: own }: ChildVariable): boolean =>
+    LEVELS_WITHIN[level].includes(own) && !except.includes(name) && (own !== 'inherited' || Boolean(environment[name]))
+  const changes: Record<string, string> = {}
+  for (const variable of CHILD_VARIABLES.filter(isWanted)) {
+    const { name, target } = variable
+    const value = target === 'file' ? fileValue(name, targets, values['no-proxy'], environment) : values[target]
+    if (value !== undefined) changes[name] = value
+  }
+  if (!except.includes('GIT_CONFIG_COUNT'))
+    Object.assign(changes, extendGitConfig(environment, httpsInsteadOfSsh(gitHttpsHosts)))
+  return changes
+}
+
+function plainValues(
+  targets: ChildTargets,
+  environment: Environment,
+): Readonly<Record<Exclude<VariableTarget, 'file'>, string>> {
+  return {
     proxy: targets.proxyUrl,
-    'no-proxy': mergeNoProxy(environment),
+    'no-proxy': createNoProxyList(targets.noProxy.split(','), environment).list,
     'full-bundle': targets.fullBundleFile,
     'extra-certificates': targets.extraCertificatesFile,
     switch: '1',
   }
-  const wanted = CHILD_VARIABLES.filter(({ name, when }) => when === 'always' || Boolean(environment[name]))
-  return Object.fromEntries(wanted.map(({ name, target }) => [name, values[target]]))
+}
+
+/** The value of one variable of the level `files`; undefined where there is no such file. */
+function fileValue(
+  name: string,
+  { proxyUrl, files }: ChildTargets,
+  noProxy: string,
+  environment: Environment,
+): string | undefined {
+  if (files === undefined) return undefined
+  const inherited = environment[name]
+  switch (name) {
+    case 'WGETRC':
+      return files.wgetrc
+    case 'APT_CONFIG':
+      return files.aptConf
+    case 'PHP_INI_SCAN_DIR':
+      return extendPhpScanDirectories(inherited, files.phpIniDirectory)
+    case 'JAVA_TOOL_OPTIONS': {
+      const { hostname: proxyHost, port } = new URL(proxyUrl)
+      const { javaTrustStore: trustStoreFile } = files
+      const ours = javaToolOptions({ proxyHost, proxyPort: Number(port), noProxy, trustStoreFile })
+      return extendJavaToolOptions(inherited, ours)
+    }
+    default:
+      return undefined
+  }
 }
 
 /** The certificate files that the container's variables name, each once: for the full bundle, and for the extras alone. */
@@ -127,14 +113,4 @@ export function inheritedCertificateFiles(environment: Environment): {
     return [...new Set(named.filter((file) => file !== undefined && file !== ''))] as string[]
   }
   return { full: files(['full-bundle', 'extra-certificates']), extra: files(['extra-certificates']) }
-}
-
-function mergeNoProxy(environment: Environment): string {
-  const own = [environment.NO_PROXY, environment.no_proxy].flatMap((list) => list?.split(/[\s,]+/) ?? [])
-  return [...new Set([...DEFAULT_NO_PROXY, ...own.filter(isSafeNoProxyEntry)])].join(',')
-}
-
-/** `*` would turn the proxy off for everything; `[` and IPv6 networks crash httpx. */
-function isSafeNoProxyEntry(entry: string): boolean {
-  return entry !== '' && entry !== '*' && !entry.includes('[') && !(entry.includes(':') && entry.includes('/'))
 }

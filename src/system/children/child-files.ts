@@ -1,0 +1,44 @@
+// The files of the level `files`: settings of tools that take a bundle from no variable, and code that makes two languages
+// use the proxy. Settings go with the relay; code lies in the package, for a program that cannot find it does not start.
+
+import type { X509Certificate } from 'node:crypto'
+import type { PrivateDirectory } from '../private-directory.js'
+import type { Environment } from '../settings.js'
+import { createAptConf } from './files/apt-conf.js'
+import { encodeJavaTrustStore } from './files/java-trust-store.js'
+import { createPhpIni } from './files/php-ini.js'
+import { createWgetrc } from './files/wgetrc.js'
+
+/** Where they are. */
+export interface ChildFiles {
+  readonly wgetrc: string
+  readonly phpIniDirectory: string
+  /** undefined: what is to be said there cannot be said. */
+  readonly aptConf: string | undefined
+  readonly javaTrustStore: string
+}
+
+/**
+ * Writes them.
+ * @throws {UpstreamProxyError} `bundle-unwritable`
+ */
+export function writeChildFiles(
+  directory: PrivateDirectory,
+  environment: Environment,
+  fullBundleFile: string,
+  certificates: readonly X509Certificate[],
+): ChildFiles {
+  const wgetrc = createWgetrc(environment, fullBundleFile)
+  const aptConf = createAptConf(environment, fullBundleFile)
+  return {
+    wgetrc: directory.writeFile('wgetrc', wgetrc.text, wgetrc.mode),
+    phpIniDirectory: directory.writeFolder('php', { 'ccr-upstream-proxy.ini': createPhpIni(fullBundleFile) }),
+    aptConf: aptConf === undefined ? undefined : directory.writeFile('apt.conf', aptConf),
+    javaTrustStore: writeJavaTrustStore(directory, certificates),
+  }
+}
+
+/** Writes the trust store, at the start and whenever the certificates have changed. */
+export function writeJavaTrustStore(directory: PrivateDirectory, certificates: readonly X509Certificate[]): string {
+  return directory.writeFile('java-trust-store.jks', encodeJavaTrustStore(certificates))
+}
