@@ -4,7 +4,7 @@
 // nothing of the session goes this way.
 
 import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
-import { type Authority, addressGroups } from '../protocol/authority.js'
+import type { Authority } from '../protocol/authority.js'
 import { type EgressProxy, exceptOwnAddress } from '../protocol/egress-proxy.js'
 import { isInNoProxy, isReachedDirectly } from '../protocol/no-proxy.js'
 import type { Connection, ConnectionHandler, Route, Runtime, Trust } from '../runtime/runtime.js'
@@ -228,11 +228,9 @@ class BypassCarrier implements Carrier, ConnectionHandler {
   }
 }
 
-/** Whether `authority` is `ownPort` of this machine's loopback, in any of its forms. */
+/** What leads to 127.0.0.1 on Linux: its own forms, and the unspecified addresses (RFC 4291, section 2.5). */
+const OWN_ADDRESSES = 'localhost,127.0.0.1,0.0.0.0,::,::ffff:127.0.0.1,::ffff:0.0.0.0'
+
 function isThisPort({ host, port }: Authority, ownPort: number): boolean {
-  if (port !== ownPort) return false
-  const groups = addressGroups(host)
-  if (groups === undefined) return host === 'localhost' || host.endsWith('.localhost')
-  const isThisHost = groups.every((group) => group === 0)
-  return isThisHost || isInNoProxy('127.0.0.0/8,::1,::ffff:127.0.0.0/104', host, port)
+  return port === ownPort && isInNoProxy(OWN_ADDRESSES, host, port)
 }

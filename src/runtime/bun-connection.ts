@@ -4,6 +4,7 @@
 // Rules, each learnt from what Bun does (1.4):
 // - `write()` takes what fits and says how much; the rest waits here for `drain`.
 // - `shutdown()` sends a FIN and keeps reading; `end()` with unread input would reset the connection.
+// - Behind our own FIN the peer's is only told as `close` without an error.
 
 import { systemCode, UpstreamProxyError } from '../errors.js'
 import type { BunTlsOptions } from './bun-gateway.js'
@@ -27,7 +28,7 @@ interface BunSocketHandler {
   data(socket: BunSocket, bytes: Uint8Array): void
   drain(socket: BunSocket): void
   end(socket: BunSocket): void
-  close(socket: BunSocket): void
+  close(socket: BunSocket, error?: Error): void
   error(socket: BunSocket, error: Error): void
 }
 
@@ -114,7 +115,7 @@ function socketHandler(onOpen: (socket: BunSocket) => void): BunSocketHandler {
     data: (socket, bytes) => socket.data.onData(bytes),
     drain: (socket) => socket.data.onDrain(),
     end: (socket) => socket.data.onEnd(),
-    close: (socket) => socket.data?.onClose(),
+    close: (socket, error) => socket.data?.onClose(error),
     // `close` follows and says all that there is to say.
     error: () => {},
   }
@@ -129,6 +130,8 @@ export class BunConnection implements Connection {
   #queuedBytes = 0
   #early: Uint8Array | undefined
   #isEnding = false
+  #hasShutDown = false
+  #hasEnded = false
   #isClosed = false
 
   constructor(socket: BunSocket, highWaterMarkBytes: number) {
@@ -190,6 +193,7 @@ export class BunConnection implements Connection {
   }
 
   onEnd(): void {
+    this.#hasEnded = true
     this.#handler?.connectionOnEnd()
   }
 
@@ -200,7 +204,8 @@ export class BunConnection implements Connection {
     else this.#handler?.connectionOnDrain()
   }
 
-  onClose(): void {
+  onClose(error: Error | undefined): void {
+    if (this.#hasShutDown && !this.#hasEnded && error === undefined) this.onEnd()
     this.#isClosed = true
     this.#waiting = []
     this.#queuedBytes = 0
@@ -222,6 +227,7 @@ export class BunConnection implements Connection {
   }
 
   #finish(): void {
+    this.#hasShutDown = true
     this.#socket.shutdown()
     // Not from within endWriting(): the handler learns of its own call's effects later, as on Node.
     queueMicrotask(() => this.#handler?.connectionOnFinish())

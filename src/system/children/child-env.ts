@@ -9,6 +9,7 @@
 import type { Environment } from '../settings.js'
 import type { ChildFiles } from './child-files.js'
 import { extendJavaToolOptions, javaToolOptions } from './files/java-options.js'
+import { nodeOptions } from './files/node-options.js'
 import { extendPhpScanDirectories } from './files/php-ini.js'
 import { extendGitConfig, httpsInsteadOfSsh } from './git-config.js'
 import { createNoProxyList } from './no-proxy-list.js'
@@ -92,6 +93,8 @@ function fileValue(
       return files.aptConf
     case 'PHP_INI_SCAN_DIR':
       return extendPhpScanDirectories(inherited, files.phpIniDirectory)
+    case 'NODE_OPTIONS':
+      return nodeOptions(inherited, files.nodePreload)
     case 'JAVA_TOOL_OPTIONS': {
       const { hostname: proxyHost, port } = new URL(proxyUrl)
       const { javaTrustStore: trustStoreFile } = files

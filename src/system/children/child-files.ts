@@ -2,10 +2,13 @@
 // use the proxy. Settings go with the relay; code lies in the package, for a program that cannot find it does not start.
 
 import type { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import type { PrivateDirectory } from '../private-directory.js'
 import type { Environment } from '../settings.js'
 import { createAptConf } from './files/apt-conf.js'
 import { encodeJavaTrustStore } from './files/java-trust-store.js'
+import { isReadableByAll, NODE_PRELOAD_FILE } from './files/node-options.js'
 import { createPhpIni } from './files/php-ini.js'
 import { createWgetrc } from './files/wgetrc.js'
 
@@ -16,6 +19,7 @@ export interface ChildFiles {
   /** undefined: what is to be said there cannot be said. */
   readonly aptConf: string | undefined
   readonly javaTrustStore: string
+  readonly nodePreload: string
 }
 
 /**
@@ -35,10 +39,16 @@ export function writeChildFiles(
     phpIniDirectory: directory.writeFolder('php', { 'ccr-upstream-proxy.ini': createPhpIni(fullBundleFile) }),
     aptConf: aptConf === undefined ? undefined : directory.writeFile('apt.conf', aptConf),
     javaTrustStore: writeJavaTrustStore(directory, certificates),
+    nodePreload: placeCode(directory, NODE_PRELOAD_FILE),
   }
 }
 
 /** Writes the trust store, at the start and whenever the certificates have changed. */
 export function writeJavaTrustStore(directory: PrivateDirectory, certificates: readonly X509Certificate[]): string {
   return directory.writeFile('java-trust-store.jks', encodeJavaTrustStore(certificates))
+}
+
+/** A file of this package where all can read it; else a copy of it, which goes with the relay. */
+function placeCode(directory: PrivateDirectory, file: string): string {
+  return isReadableByAll(file) ? file : directory.writeFile(basename(file), readFileSync(file))
 }
