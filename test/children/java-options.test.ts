@@ -147,11 +147,11 @@ describe('Java behind the relay', { timeout: 300_000, skip: homes.length === 0 &
       })
 
       it(`${client} of ${home} goes past the relay to localhost`, async () => {
-        const before = { connections: session.direct.connections, tunnels: session.system.audit.length }
+        const { connections } = session.direct
         const { exitCode, stderr } = await java(home, client, `https://localhost:${session.direct.port}/`, options)
         assert.equal(exitCode, 0, stderr)
-        assert.equal(session.direct.connections, before.connections + 1)
-        assert.equal(session.system.audit.length, before.tunnels)
+        assert.equal(session.direct.connections, connections + 1)
+        assert.doesNotMatch(JSON.stringify(session.system.audit), /localhost/)
       })
     }
 

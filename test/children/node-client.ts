@@ -15,9 +15,12 @@ const ways: Record<string, Way> = {
   'https.get three times over one connection': async (url) => {
     https.globalAgent = Object.assign(https.globalAgent, { keepAlive: true })
     for (let time = 0; time < 2; time++) await get(https, url)
-    const answer = await get(https, url)
+    let isReused = false
+    const answer = await get(https, url, {}, (request) => {
+      isReused = request.reusedSocket
+    })
     https.globalAgent.destroy()
-    return answer
+    return `${answer} reused: ${isReused}`
   },
   'https.get in a hurry': (url) => {
     const { setTimeout } = Socket.prototype
@@ -44,11 +47,17 @@ try {
   process.stdout.write(`error: ${cause?.code ?? code} ${cause?.message ?? message}\n`)
 }
 
-function get(module: typeof http | typeof https, address: string, options: https.RequestOptions = {}): Promise<string> {
+function get(
+  module: typeof http | typeof https,
+  address: string,
+  options: https.RequestOptions = {},
+  onAnswer: (request: http.ClientRequest) => void = () => {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
-    module
+    const request = module
       .get(address, options, (response) => {
         let text = ''
+        onAnswer(request)
         response.setEncoding('utf8').on('data', (piece: string) => {
           text += piece
         })
