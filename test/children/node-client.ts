@@ -31,6 +31,18 @@ const ways: Record<string, Way> = {
   },
   fetch: (url) => fetch(url).then((response) => response.text()),
   'fetch of a Request': (url) => fetch(new Request(url)).then((response) => response.text()),
+  'fetch after its machinery was loaded': (url) => {
+    new Headers()
+    return fetch(url).then((response) => response.text())
+  },
+  'fetch with a dispatcher of its own': (url) => {
+    new Headers()
+    const holder = globalThis as unknown as Record<symbol, { constructor: new (options: object) => never }>
+    const dispatcher = Symbol.for('undici.globalDispatcher.1')
+    const Agent = holder[dispatcher]?.constructor
+    if (Agent !== undefined) holder[dispatcher] = new Agent({ connect: { timeout: 5000 } })
+    return fetch(url).then((response) => response.text())
+  },
   'an upload by fetch': (url) =>
     fetch(url, { method: 'POST', body: Buffer.alloc(200_000, 'x') }).then((response) => response.text()),
   'fetch in a worker': (url) => inWorker('fetch', url),

@@ -8,6 +8,7 @@ import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { NODE_PRELOAD_FILE, nodeOptions } from '#src/system/children/files/node-options.js'
 import { isInNoProxy } from '#src/system/no-proxy.js'
+import { startRelaySession } from '../e2e/relay-session.js'
 import { run } from '../support/cli-process.js'
 import { runtimes } from '../support/runtimes.js'
 import { RULED_HOST, SECRET } from '../support/system.js'
@@ -62,7 +63,14 @@ describe('the Node preload', { timeout: 600_000 }, () => {
 
   for (const node of versionsOf(OLD, isHereOld)) {
     describe(`on Node ${node.version}`, { skip: node.skip }, () => {
-      const ways = ['https.get', 'fetch', 'fetch of a Request', 'an upload by fetch', 'fetch in a worker']
+      const ways = [
+        'https.get',
+        'fetch',
+        'fetch of a Request',
+        'fetch after its machinery was loaded',
+        'an upload by fetch',
+        'fetch in a worker',
+      ]
       for (const way of [...ways, 'https.get in a worker', 'https.get three times over one connection']) {
         it(`${way} gets the injected credential, in silence`, async () => {
           const { stdout, stderr } = await ask(node, way, url)
@@ -131,6 +139,17 @@ describe('the Node preload', { timeout: 600_000 }, () => {
         assert.match(stdout, /^error: (?:ENOTFOUND|EAI_AGAIN)/)
       })
 
+      it("a dispatcher of the program's own keeps its way", async () => {
+        // From 24.0 on the variable sets a dispatcher by itself.
+        const { stdout } = await ask(node, 'fetch with a dispatcher of its own', url, { NODE_USE_ENV_PROXY: undefined })
+        assert.match(stdout, /^error: (?:ENOTFOUND|EAI_AGAIN)/)
+      })
+
+      it('fetch needs no NODE_USE_ENV_PROXY', async () => {
+        const { stdout } = await ask(node, 'fetch', url, { NODE_USE_ENV_PROXY: undefined })
+        assert.ok(stdout.includes(`Bearer ${SECRET}`), stdout)
+      })
+
       it('the wait for a proxy that is silent has an end', async (t) => {
         const silent = await startSilentServer()
         t.after(() => silent.close())
@@ -140,6 +159,14 @@ describe('the Node preload', { timeout: 600_000 }, () => {
           https_proxy: address,
         })
         assert.match(stdout, /^error: ERR_PROXY_TUNNEL .* in time/)
+      })
+
+      it('a relay below a relay starts with the preload, and serves', async () => {
+        const options = { NODE_OPTIONS: nodeOptions(undefined, NODE_PRELOAD_FILE) }
+        const nested = await startRelaySession(setup, session.system, { ...relayVariables(session), ...options })
+        const { stdout } = await ask(node, 'fetch', url, { ...nested.clientEnv })
+        assert.notEqual(nested.port, session.port)
+        assert.ok(stdout.includes(`Bearer ${SECRET}`), stdout)
       })
 
       it('gets nowhere without the preload', async () => {
@@ -215,6 +242,11 @@ describe("the preload's reading of NO_PROXY is the relay's", () => {
     })
   }
 })
+
+/** What the relay exports, without the session's own variables. */
+function relayVariables({ clientEnv, env }: FileSession): Record<string, string> {
+  return Object.fromEntries(Object.entries(clientEnv).filter(([name]) => env[name] === undefined))
+}
 
 /** Takes connections and says nothing. */
 async function startSilentServer(): Promise<TcpServer> {
