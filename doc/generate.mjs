@@ -63,7 +63,7 @@ has set already is overwritten, because it would shadow the bundle; the certific
 
 The levels build on one another: \`CCR_UPSTREAM_PROXY_ENV\` (the option \`childEnvironment.level\`) is \`contract\`,
 \`default\` or \`files\`, which is what children get unless it is set. \`CCR_UPSTREAM_PROXY_ENV_EXCEPT\` names variables to
-leave as they are. Variables that hold options (\`NODE_OPTIONS\`, \`JAVA_TOOL_OPTIONS\`, \`RUBYOPT\`, \`PHP_INI_SCAN_DIR\`,
+leave as they are. Variables that hold options (\`NODE_OPTIONS\`, \`JAVA_TOOL_OPTIONS\`, \`RUBYLIB\`, \`PHP_INI_SCAN_DIR\`,
 \`GIT_CONFIG_COUNT\`) and \`NO_PROXY\` are extended, never replaced. Files that settings name go with the relay; code that a
 program cannot start without lies in the package.
 

@@ -11,6 +11,7 @@ import type { ChildFiles } from './child-files.js'
 import { extendJavaToolOptions, javaToolOptions } from './files/java-options.js'
 import { nodeOptions } from './files/node-options.js'
 import { extendPhpScanDirectories } from './files/php-ini.js'
+import { extendRubyLib } from './files/ruby-lib.js'
 import { extendGitConfig, httpsInsteadOfSsh } from './git-config.js'
 import { createNoProxyList } from './no-proxy-list.js'
 import { CHILD_VARIABLES, type ChildVariable, type VariableLevel, type VariableTarget } from './variables.js'
@@ -95,6 +96,8 @@ function fileValue(
       return extendPhpScanDirectories(inherited, files.phpIniDirectory)
     case 'NODE_OPTIONS':
       return nodeOptions(inherited, files.nodePreload)
+    case 'RUBYLIB':
+      return extendRubyLib(inherited, files.rubyLibrary)
     case 'JAVA_TOOL_OPTIONS': {
       const { hostname: proxyHost, port } = new URL(proxyUrl)
       const { javaTrustStore: trustStoreFile } = files

@@ -10,6 +10,7 @@ import { createAptConf } from './files/apt-conf.js'
 import { encodeJavaTrustStore } from './files/java-trust-store.js'
 import { isReadableByAll, NODE_PRELOAD_FILE } from './files/node-options.js'
 import { createPhpIni } from './files/php-ini.js'
+import { RUBY_LIBRARY_DIRECTORY } from './files/ruby-lib.js'
 import { createWgetrc } from './files/wgetrc.js'
 
 /** Where they are. */
@@ -20,6 +21,7 @@ export interface ChildFiles {
   readonly aptConf: string | undefined
   readonly javaTrustStore: string
   readonly nodePreload: string
+  readonly rubyLibrary: string
 }
 
 /**
@@ -40,6 +42,7 @@ export function writeChildFiles(
     aptConf: aptConf === undefined ? undefined : directory.writeFile('apt.conf', aptConf),
     javaTrustStore: writeJavaTrustStore(directory, certificates),
     nodePreload: placeCode(directory, NODE_PRELOAD_FILE),
+    rubyLibrary: RUBY_LIBRARY_DIRECTORY,
   }
 }
 

@@ -102,7 +102,7 @@ export const CHILD_VARIABLES: readonly ChildVariable[] = [
     'java',
     'mvn',
   ),
-  withFiles('RUBYOPT', 'file', 'Net::HTTP and bundler, which look at http_proxy even for https', 'ruby-net-http'),
+  withFiles('RUBYLIB', 'file', 'Net::HTTP and bundler, which look at http_proxy even for https', 'ruby-net-http'),
 
   inherited('NPM_CONFIG_CAFILE', 'npm'),
   inherited('BUNDLE_SSL_CA_CERT', 'bundler'),
