@@ -31,7 +31,7 @@ const bun = join(root, `node_modules/@oven/bun-${process.platform}-${bunArchitec
 if (existsSync(bun)) runtimes.push(`bun=${bun}`)
 else console.log('bun: skipped, its package for this platform is not installed')
 
-const words = process.argv.length > 2 ? process.argv.slice(2) : ['relay', 'attack']
+const words = process.argv.length > 2 ? process.argv.slice(2) : ['relay', 'attack', 'children/node-preload']
 const { status } = spawnSync(process.execPath, [join(root, 'test/run.mjs'), ...words], {
   stdio: 'inherit',
   env: { ...process.env, CCR_TEST_RUNTIMES: runtimes.join(','), CCR_TEST_LARGE: '1' },

@@ -65,7 +65,7 @@ function createActor(ids: Actor['ids'], root: string, copy: string | undefined):
 
 /** What a package installation holds, and the runtime. */
 function copyPackage(root: string, copy: string): void {
-  for (const name of ['package.json', 'dist', 'prebuilds', 'ruby'])
+  for (const name of ['package.json', 'dist', 'prebuilds', 'src/system/children/preload/ruby'])
     cpSync(join(root, name), join(copy, name), { recursive: true })
   const require = createRequire(join(root, 'package.json'))
   mkdirSync(join(copy, 'node_modules'))
