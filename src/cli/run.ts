@@ -69,7 +69,7 @@ function runChild(
   forwarder: SignalForwarder,
 ): Promise<Outcome> {
   return new Promise((resolve) => {
-    const child = spawn(file, args, { stdio: 'inherit', env: { ...process.env, ...proxy.env } })
+    const child = spawn(file, args, { stdio: 'inherit', env: proxy.childEnvironment() })
     forwarder.to(child)
     child.once('error', (error) => {
       const isMissing = systemCode(error) === 'ENOENT'

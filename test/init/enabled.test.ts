@@ -13,6 +13,7 @@ import { type Scope, SharedScope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'
 import { chooseActor, listTree } from '../support/unprivileged.js'
 import {
+  type DisabledReport,
   type EnabledReport,
   type InitStart,
   type Looks,
@@ -123,6 +124,60 @@ describe('a start that succeeds', { concurrency: 2, timeout: 60_000 }, () => {
       assert.equal((statSync(file).mode & 0o777).toString(8), '644')
       assert.equal((statSync(join(file, '..')).mode & 0o777).toString(8), '755')
     }
+  })
+
+  it('fetches a CA that expires again, and writes every file that holds it in place', async (t) => {
+    const caServer = await startCaServer(t)
+    const { report, session } = await start(t, { env: { CCR_UPSTREAM_PROXY_URL: `${caServer.url}/short` } })
+    const { caBundlePath, env } = report
+    const files = [caBundlePath, env.NODE_EXTRA_CA_CERTS ?? '', join(caBundlePath, '../java-trust-store.jks')]
+    const inodes = files.map((file) => statSync(file).ino)
+    assert.deepEqual(subjectsOf(caBundlePath).sort(), ['CN=public root', 'CN=short root'])
+    await new Promise<void>((resolve) => {
+      const watcher = watch(join(caBundlePath, '..'), () => {
+        if (files.some((file, index) => statSync(file).ino === inodes[index])) return
+        watcher.close()
+        resolve()
+      })
+    })
+    assert.deepEqual(subjectsOf(caBundlePath).sort(), ['CN=public root', 'CN=short root', 'CN=some root'])
+    assert.deepEqual(subjectsOf(env.NODE_EXTRA_CA_CERTS ?? '').sort(), ['CN=short root', 'CN=some root'])
+    assert.deepEqual(
+      listTree(session.temporary).filter((name) => name.includes('.new')),
+      [],
+    )
+  })
+
+  it('says which NO_PROXY entries it leaves out, and takes additions', async (t) => {
+    const { report, child } = await start(t, {
+      env: { CCR_UPSTREAM_PROXY_NO_PROXY: 'more.example,[::1]', NO_PROXY: '*' },
+    })
+    assert.ok(report.env.NO_PROXY?.endsWith(',more.example'))
+    const warnings = parseWarnings(child.process.stderr)
+    assert.deepEqual(
+      warnings.map(({ code, message }) => `${code} ${/«(.*)»/.exec(message)?.[1]}`),
+      ['no-proxy-refused [::1]', 'no-proxy-refused *'],
+    )
+  })
+
+  for (const [name, value] of [
+    ['CCR_UPSTREAM_PROXY_ENV', 'everything'],
+    ['CCR_UPSTREAM_PROXY_GIT_HTTPS', 'git.example,a b/c'],
+  ] as const) {
+    it(`stays off where ${name} is not understood, and names it`, async (t) => {
+      const session = createSession(t, actor, system.environment)
+      const report = await startInit(t, actor, session, { env: { [name]: value } }).next<Report & DisabledReport>()
+      assert.deepEqual([report.enabled, report.code], [false, 'config-invalid'])
+      assert.match(report.reason, new RegExp(name))
+    })
+  }
+
+  it('merges what children need into any environment', async (t) => {
+    const { child, report } = await start(t)
+    const merged = await child.ask<Record<string, string>>('merge')
+    assert.equal(merged.KEPT, 'kept')
+    assert.equal(merged.HTTPS_PROXY, report.proxyUrl)
+    assert.match(merged.NODE_OPTIONS ?? '', /^--no-warnings --require /)
   })
 
   it('warns of a missing system bundle and trusts the gateway alone', async (t) => {

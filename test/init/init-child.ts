@@ -1,6 +1,6 @@
 // A program that calls initUpstreamProxy() and says what came of it, one JSON line an answer:
 //   node init-child.js PACKAGE-URL [OPTIONS-AS-JSON]
-// After the first line it takes commands from standard input, a word a line: look, close, dispose, reveal.
+// After the first line it takes commands from standard input, a word a line: look, close, dispose, merge, reveal.
 // It imports nothing of the tests, for it may run from a copy.
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
@@ -67,6 +67,7 @@ const commands: Readonly<Record<string, () => Promise<object>>> = {
     await proxy[Symbol.asyncDispose]()
     return look()
   },
+  merge: async () => proxy.childEnvironment({ KEPT: 'kept', NODE_OPTIONS: '--no-warnings' }),
   reveal: async () => ({
     inspected: inspect(proxy, { depth: 10, showHidden: true, getters: true }),
     json: JSON.stringify(proxy),

@@ -30,11 +30,13 @@ export interface CaServer {
 
 /**
  * Starts the server. The base URL of the proxy is `${url}/NAME`, with NAME one of: good, not-found, html, large, leaf,
- * expired, elsewhere (a redirect to `elsewhere`), moved (one to good), held (good, but only when told), silent.
+ * expired, short (expires in 6 seconds, then good), elsewhere (a redirect to `elsewhere`), moved (one to good), held (good, but only when told), silent.
  */
 export async function startCaServer(scope: Scope, elsewhere = 'http://127.0.0.1:1'): Promise<CaServer> {
   const ca = await createTestCa('some root')
   const leaf = await ca.serverCertificate('leaf.example.test')
+  const short = await createTestCa('short root', 6 / 86_400)
+  let shortAnswers = 0
   const redirect = (response: ServerResponse, location: string): void => {
     response.writeHead(302, { Location: location }).end()
   }
@@ -48,6 +50,7 @@ export async function startCaServer(scope: Scope, elsewhere = 'http://127.0.0.1:
     html: (response) => response.writeHead(200, { 'Content-Type': 'text/html' }).end('<!doctype html><p>Sign in'),
     large: (response) => response.end(ca.rootPem + '\n'.repeat(1024 * 1024)),
     leaf: (response) => response.end(leaf.cert),
+    short: (response) => response.end(shortAnswers++ === 0 ? short.rootPem : ca.rootPem),
     expired: (response) => response.end(EXPIRED_ROOT),
     elsewhere: (response) => redirect(response, `${elsewhere}/good/upstreamproxy/ca-cert`),
     moved: (response) => redirect(response, '/good/upstreamproxy/ca-cert'),

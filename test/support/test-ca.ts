@@ -19,8 +19,8 @@ export interface TestCa {
 }
 
 /** Makes a new root. `commonName` shows up as the issuer of what it signs. */
-export async function createTestCa(commonName = 'test root'): Promise<TestCa> {
-  const authority = await createCertificateAuthority({ commonName, days: 2 })
+export async function createTestCa(commonName = 'test root', days = 2): Promise<TestCa> {
+  const authority = await createCertificateAuthority({ commonName, days })
   return {
     rootPem: authority.certificatePem,
     rootKeyPem: authority.privateKeyPem(),
