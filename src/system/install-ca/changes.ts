@@ -33,6 +33,7 @@ export function writeRecorded(
   withdrawal?: Withdrawal,
 ): void {
   const target = root.resolve(path)
+  journal.prepare()
   makeFolders(root, journal, store, dirname(target))
   const file = root.at(target)
   const before = readPathState(file, journal)

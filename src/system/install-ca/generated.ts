@@ -2,10 +2,10 @@
 // command, and generated anew where somebody else's certificates have come in since.
 
 import { type Dirent, lstatSync, readdirSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { UpstreamProxyError } from '../../errors.js'
-import type { Undone } from './changes.js'
 import { type GeneratedRecord, JOURNAL_DIRECTORY, type Journal, type StoreName, type Tree } from './journal.js'
+import { Keystore } from './keystore.js'
 import {
   ABSENT,
   type Blobs,
@@ -16,6 +16,7 @@ import {
   type PathState,
   readPathState,
   removePath,
+  replaceFile,
   restorePath,
   restoreTime,
 } from './path-state.js'
@@ -24,11 +25,15 @@ import type { TargetRoot } from './target-root.js'
 /** Fedora's trees, the largest, have some 900 entries and 3 MiB. More is no certificate store, but a wrong path. */
 const MAX_ENTRIES = 20_000
 const MAX_BYTES = 64 * 1024 * 1024
+/** What distributions call the keystore that their JDKs share. */
+const KEYSTORE_NAMES: readonly string[] = ['cacerts', 'java-cacerts']
 
 /** What an update command reads and writes, as paths of the root. */
 export interface UpdateCommand {
   /** The program and its arguments. */
   readonly command: readonly string[]
+  /** The same, for making everything anew when an anchor has gone. */
+  readonly cleanCommand: readonly string[]
   readonly inputs: readonly string[]
   readonly outputs: readonly string[]
 }
@@ -49,6 +54,7 @@ export function runRecorded(
   { command, inputs, outputs }: UpdateCommand,
   ours: readonly string[],
 ): void {
+  journal.prepare()
   const record: GeneratedRecord = {
     kind: 'generated',
     store,
@@ -101,7 +107,7 @@ export function undoGenerated(
   const { before, after } = record
   if (after === undefined) {
     if (hashOfInputs(root, inputs, ours) !== record.inputs) return false
-    restoreTree(root, before, now, undefined, journal)
+    restoreTree(root, before, { ...absentOf(before), ...now }, undefined, journal)
     return true
   }
   const isOurs = Object.entries(after).every(([path, state]) => isSameState(now[path] ?? ABSENT, state))
@@ -117,44 +123,80 @@ export function undoGenerated(
 }
 
 /**
- * Generates anew, and gives what came out as before its time and owner back.
+ * Takes back what nobody else has changed, and has the rest generated anew, without what is no anchor any more.
+ * @param hashes SHA-256 of the certificates that are to be gone
  * @throws {UpstreamProxyError} `store-changed` when the command cannot be run, `store-update-failed`
  */
-export function regenerate(root: TargetRoot, journal: Journal, record: GeneratedRecord): Undone {
-  const obstacle = obstacleOf(root, record.command)
+export function regenerate(
+  root: TargetRoot,
+  journal: Journal,
+  { paths, before, after = {} }: GeneratedRecord,
+  command: readonly string[],
+  hashes: readonly string[],
+): void {
+  const obstacle = obstacleOf(root, command)
   if (obstacle !== undefined) {
-    const command = record.command.join(' ')
-    throw new UpstreamProxyError('store-changed', `${command} was run since, and cannot be run now: ${obstacle}`)
+    const what = `what ${command[0]} made was changed since`
+    throw new UpstreamProxyError('store-changed', `${what}, and the command cannot be run now: ${obstacle}`)
   }
-  const failure = runCommand(root, record.command)
+  const now = photograph(root, paths)
+  const ours = Object.keys(after).filter((path) => isSameState(now[path] ?? ABSENT, after[path] ?? ABSENT))
+  restoreTree(root, before, Object.fromEntries(ours.map((path) => [path, now[path] ?? ABSENT])), after, journal)
+  const failure = runCommand(root, command)
   if (failure !== undefined) throw failure
-  for (const [path, state] of Object.entries(record.before)) {
+  removeFromKeystores(root, paths, hashes)
+  for (const [path, state] of Object.entries(before)) {
     const now = readPathState(root.at(path))
-    if (state.type !== 'absent' && state.type !== 'directory' && isSameContent(now, state)) {
+    if ((state.type === 'file' || state.type === 'link') && isSameContent(now, state)) {
       restorePath(root.at(path), state, journal)
     }
   }
-  return 'theirs-kept'
 }
 
-/** Makes `touched` be `before` again; a folder's time only where it is that of `after`, or where that is not known. */
-function restoreTree(root: TargetRoot, before: Tree, touched: Tree, after: Tree | undefined, blobs: Blobs): void {
-  const paths = pathsOf(before, touched).sort()
-  const isOurTime = (path: string): boolean => {
-    const [was, now] = [after?.[path], touched[path]]
-    if (after === undefined || was === undefined || now === undefined) return true
-    return was.type === 'absent' || now.type === 'absent' || isSameTime(was.mtimeNs, now.mtimeNs)
+/** Hooks put new anchors into Java's keystore, and never take them out again (Debian's jks-keystore). */
+function removeFromKeystores(root: TargetRoot, paths: readonly string[], hashes: readonly string[]): void {
+  const found = Object.entries(photograph(root, paths)).filter(([path]) => KEYSTORE_NAMES.includes(basename(path)))
+  for (const [path, state] of found) {
+    if (state.type !== 'file') continue
+    const bytes = new Keystore(root, path).withoutCertificates(hashes)
+    if (bytes !== undefined) replaceFile(root.at(path), bytes, state)
   }
-  const times = paths.filter((path) => before[path]?.type === 'directory' && isOurTime(path))
+}
+
+/** Makes what is `touched` be `before` again; a folder's time only where it is that of `after`, or where that is not known. */
+function restoreTree(root: TargetRoot, before: Tree, touched: Tree, after: Tree | undefined, blobs: Blobs): void {
+  const paths = Object.keys(touched).sort()
+  const times = folderTimes(root, before, touched, after)
   for (const path of [...paths].reverse()) if ((before[path] ?? ABSENT).type === 'absent') removePath(root.at(path))
   for (const path of paths) {
     const state = before[path] ?? ABSENT
     if (state.type !== 'absent' && !isSamePhotograph(state, touched[path])) restorePath(root.at(path), state, blobs)
   }
-  for (const path of times.reverse()) {
-    const state = before[path]
-    if (state?.type === 'directory') restoreTime(root.at(path), state.mtimeNs)
-  }
+  for (const [path, time] of times) if (root.isDirectory(path)) restoreTime(root.at(path), time)
+}
+
+/** The time that each folder has in the end, the deepest first: its old one, or where others have changed it, what it has. */
+function folderTimes(
+  root: TargetRoot,
+  before: Tree,
+  touched: Tree,
+  after: Tree | undefined,
+): readonly (readonly [path: string, time: string])[] {
+  const folders = new Set([...Object.keys(touched).map(dirname), ...Object.keys(touched)])
+  return [...folders]
+    .sort()
+    .reverse()
+    .flatMap((path) => {
+      const now = readPathState(root.at(path))
+      if (now.type !== 'directory') return []
+      const [old, left] = [before[path], after?.[path]]
+      const isOurs = after === undefined || (left?.type === 'directory' && isSameTime(now.mtimeNs, left.mtimeNs))
+      return [[path, old?.type === 'directory' && isOurs ? old.mtimeNs : now.mtimeNs] as const]
+    })
+}
+
+function absentOf(tree: Tree): Tree {
+  return Object.fromEntries(Object.keys(tree).map((path) => [path, ABSENT]))
 }
 
 function pathsOf(...trees: readonly Tree[]): string[] {

@@ -2,13 +2,14 @@
 
 import type { X509Certificate } from 'node:crypto'
 import { asUpstreamProxyError, UpstreamProxyError } from '../../errors.js'
+import { hashOfCertificate } from '../certificates/pem.js'
 import { installChromium, installFirefox } from './browser-policy.js'
 import { type Undone, undoDirectory, undoFile } from './changes.js'
 import { regenerate, undoGenerated } from './generated.js'
 import type { Installation, Keystores, StoreReport } from './installation.js'
 import { installJava } from './java-store.js'
 import { type GeneratedRecord, Journal, type JournalRecord, STORES, type StoreName } from './journal.js'
-import { bundleHoldsAny, findDistribution, hashOfCertificate, installSystem } from './system-store.js'
+import { bundleHoldsAny, type Distribution, findDistribution, installSystem } from './system-store.js'
 import type { TargetRoot } from './target-root.js'
 
 /** What is to be installed where. */
@@ -63,7 +64,7 @@ function installStore(store: StoreName, installation: Installation): StoreReport
 function openJournal(root: TargetRoot, hashes: readonly string[]): Journal {
   assertRoot(root)
   const found = Journal.open(root)
-  if (found !== undefined && found.isFinished && `${found.certificates}` === `${hashes}`) return found
+  if (found?.isFinished && `${found.certificates}` === `${hashes}`) return found
   const failed = found === undefined ? undefined : undo(root, found).find(({ status }) => status === 'failed')
   if (failed?.code !== undefined) throw new UpstreamProxyError(failed.code, `the last installation: ${failed.seen}`)
   return Journal.create(root, hashes)
@@ -115,7 +116,7 @@ class Undoing {
   constructor(root: TargetRoot, journal: Journal) {
     this.#root = root
     this.#journal = journal
-    this.#hadAnchors = journal.records.some(({ store, kind }) => store === 'system' && kind === 'file')
+    this.#hadAnchors = journal.records.some(({ store, kind }) => store === 'system' && kind !== 'directory')
   }
 
   undo(record: JournalRecord): void {
@@ -133,25 +134,41 @@ class Undoing {
 
   /** Also where somebody else ran the command for anchors of ours. */
   regeneratePostponed(): void {
-    for (const record of this.#postponed) {
-      this.#attempt(record.store, () => this.#drop(record, regenerate(this.#root, this.#journal, record)))
-    }
     const distribution = findDistribution(this.#root)
-    if (!this.#hadAnchors || this.#failures.has('system') || distribution === undefined) return
-    if (!bundleHoldsAny(this.#root, distribution, this.#journal.certificates)) return
-    const { command, outputs } = distribution
-    const record: GeneratedRecord = {
-      kind: 'generated',
-      store: 'system',
-      command,
-      paths: outputs,
-      inputs: '',
-      before: {},
+    if (distribution !== undefined && this.#postponed.length === 0 && this.#holdsOurs(distribution)) {
+      const { command, outputs: paths } = distribution
+      const record: GeneratedRecord = {
+        kind: 'generated',
+        store: 'system',
+        command,
+        paths,
+        inputs: '',
+        before: {},
+        after: {},
+      }
+      this.#journal.add(record)
+      this.#postponed.push(record)
     }
-    this.#attempt('system', () => {
-      regenerate(this.#root, this.#journal, record)
-      this.#theirs.add('system')
-    })
+    for (const record of this.#postponed) {
+      this.#attempt('system', () => {
+        if (distribution === undefined) throw new UpstreamProxyError('store-changed', 'the store is not there any more')
+        this.#regenerate(record, distribution)
+        if (this.#holdsOurs(distribution)) {
+          throw new UpstreamProxyError('store-changed', `${distribution.bundle} still holds the CA`)
+        }
+        this.#drop(record, 'theirs-kept')
+      })
+    }
+  }
+
+  /** Whether the CA is in the bundle because of us. */
+  #holdsOurs(distribution: Distribution): boolean {
+    if (!this.#hadAnchors || this.#failures.has('system')) return false
+    return bundleHoldsAny(this.#root, distribution, this.#journal.certificates)
+  }
+
+  #regenerate(record: GeneratedRecord, { cleanCommand }: Distribution): void {
+    regenerate(this.#root, this.#journal, record, cleanCommand, this.#journal.certificates)
   }
 
   reportOf(store: StoreName): StoreReport {

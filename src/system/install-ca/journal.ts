@@ -152,9 +152,14 @@ export class Journal implements Blobs {
     throw new UpstreamProxyError('journal-invalid', `${this.#root.at(JOURNAL_FILE)} lacks the bytes of a file`)
   }
 
+  /** Makes the folder of the journal. Before anything is looked at that is to be as it was: folders change with it. */
+  prepare(): void {
+    this.#makeDirectory(this.#root.resolve(JOURNAL_DIRECTORY))
+  }
+
   /** Writes the journal, for its owner alone: it may hold what others may not read. */
   save(): void {
-    this.#makeDirectory(JOURNAL_DIRECTORY)
+    this.prepare()
     const hashes = new Set(this.records.flatMap(hashesOf))
     const blobs = Object.fromEntries(
       [...this.#blobs].filter(([hash]) => hashes.has(hash)).map(([hash, bytes]) => [hash, bytes.toString('base64')]),

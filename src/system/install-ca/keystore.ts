@@ -5,7 +5,7 @@ import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSyn
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { UpstreamProxyError } from '../../errors.js'
-import { parseCertificates } from '../certificates/pem.js'
+import { hashOfCertificate, parseCertificates } from '../certificates/pem.js'
 import { type ProgramOutcome, runProgram, type TargetRoot } from './target-root.js'
 
 /** The password that every JDK ships its store with; it protects nothing, for the certificates are public. */
@@ -57,9 +57,28 @@ export class Keystore {
   withoutAliases(aliases: readonly string[]): Buffer | undefined {
     const { output } = this.#keytool(this.#root.at(this.#path), ['-list'])
     const held = aliases.filter((alias) => output.includes(`${alias},`))
-    if (held.length === 0) return undefined
+    return held.length === 0 ? undefined : this.#delete(held)
+  }
+
+  /**
+   * The bytes of the store without certificates, given by their SHA-256, under whatever alias; undefined when it has none of
+   * them, or when there is no keytool to say so.
+   * @throws {UpstreamProxyError} `keytool-failed`
+   */
+  withoutCertificates(hashes: readonly string[]): Buffer | undefined {
+    if (this.#findKeytool() === undefined) return undefined
+    const { output } = this.#keytool(this.#root.at(this.#path), ['-list', '-rfc'])
+    const aliases = output.split(/^Alias name: /m).flatMap((entry) => {
+      const [alias = ''] = entry.split('\n')
+      const { certificates } = parseCertificates(entry)
+      return certificates.some((certificate) => hashes.includes(hashOfCertificate(certificate))) ? [alias.trim()] : []
+    })
+    return aliases.length === 0 ? undefined : this.#delete(aliases)
+  }
+
+  #delete(aliases: readonly string[]): Buffer {
     return this.#edit((copy) => {
-      for (const alias of held) this.#keytool(copy, ['-delete', '-alias', alias])
+      for (const alias of aliases) this.#keytool(copy, ['-delete', '-alias', alias])
     })
   }
 

@@ -3,7 +3,7 @@
 import type { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseCertificates } from '../certificates/pem.js'
+import { hashOfCertificate, parseCertificates } from '../certificates/pem.js'
 import { writeRecorded } from './changes.js'
 import { obstacleOf, runRecorded, type UpdateCommand } from './generated.js'
 import type { Installation, StoreReport } from './installation.js'
@@ -27,6 +27,7 @@ const DISTRIBUTIONS: readonly Distribution[] = [
     anchors: '/etc/pki/ca-trust/source/anchors',
     signs: ['/etc/pki/ca-trust/source'],
     command: ['update-ca-trust', 'extract'],
+    cleanCommand: ['update-ca-trust', 'extract'],
     inputs: ['/etc/pki/ca-trust/source'],
     outputs: ['/etc/pki/ca-trust/extracted', '/etc/pki/tls/certs', '/etc/pki/java', '/etc/ssl/certs'],
     bundle: '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem',
@@ -36,6 +37,8 @@ const DISTRIBUTIONS: readonly Distribution[] = [
     anchors: '/etc/pki/trust/anchors',
     signs: ['/etc/pki/trust', '/usr/share/pki/trust'],
     command: ['update-ca-certificates'],
+    // Without it, the links to an anchor that is gone stay.
+    cleanCommand: ['update-ca-certificates', '--fresh'],
     inputs: ['/etc/pki/trust'],
     outputs: ['/var/lib/ca-certificates', '/etc/ssl/certs', '/etc/ssl/ca-bundle.pem'],
     bundle: '/var/lib/ca-certificates/ca-bundle.pem',
@@ -45,6 +48,7 @@ const DISTRIBUTIONS: readonly Distribution[] = [
     anchors: '/etc/ca-certificates/trust-source/anchors',
     signs: ['/etc/ca-certificates/trust-source', '/etc/ca-certificates/extracted'],
     command: ['trust', 'extract-compat'],
+    cleanCommand: ['trust', 'extract-compat'],
     inputs: ['/etc/ca-certificates/trust-source'],
     outputs: ['/etc/ca-certificates/extracted', '/etc/ssl/certs'],
     bundle: '/etc/ca-certificates/extracted/tls-ca-bundle.pem',
@@ -59,6 +63,8 @@ const DISTRIBUTIONS: readonly Distribution[] = [
       '/etc/ssl/certs/ca-certificates.crt',
     ],
     command: ['update-ca-certificates'],
+    // Without it, the links to an anchor that is gone stay.
+    cleanCommand: ['update-ca-certificates', '--fresh'],
     inputs: ['/usr/local/share/ca-certificates', '/etc/ca-certificates.conf'],
     outputs: ['/etc/ssl/certs'],
     bundle: '/etc/ssl/certs/ca-certificates.crt',
@@ -96,11 +102,6 @@ function hashesOfBundle(root: TargetRoot, bundle: string): ReadonlySet<string> {
   if (readPathState(path).type !== 'file') return new Set()
   const { certificates } = parseCertificates(readFileSync(path, 'latin1'))
   return new Set(certificates.map(hashOfCertificate))
-}
-
-/** SHA-256 of a certificate in lower-case hexadecimal. */
-export function hashOfCertificate({ fingerprint256 }: X509Certificate): string {
-  return fingerprint256.replaceAll(':', '').toLowerCase()
 }
 
 /** Puts the anchors in place and runs the update command where it can be run. */
