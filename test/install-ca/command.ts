@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { CLI_FILE, type Outcome, run } from '../support/cli-process.js'
 import type { Scope } from '../support/temp-dir.js'
-import { photograph } from './scratch-root.js'
+import { type Photograph, photograph, withoutTimes } from './scratch-root.js'
 
 /** One store in the answer. */
 export interface Report {
@@ -67,13 +67,19 @@ export function statuses(stores: readonly Report[]): readonly string[] {
   return stores.map(({ store, status }) => `${store}: ${status}`)
 }
 
+/** What node:fs can set: a double has no room for the nanoseconds of our time. */
+const TIME_TOLERANCE_NS = 10_000n
+
 /** Fails with the paths that differ. */
-export function assertSameTree(root: string, before: Readonly<Record<string, string>>): void {
+export function assertSameTree(root: string, before: Photograph): void {
   const now = photograph(root)
-  const paths = [...new Set([...Object.keys(before), ...Object.keys(now)])]
-  const differing = paths.filter((path) => before[path] !== now[path])
+  assert.deepEqual(withoutTimes(now), withoutTimes(before))
+  const later = Object.entries(before).filter(([path, { timeNs }]) => {
+    const difference = (now[path]?.timeNs ?? 0n) - timeNs
+    return difference > TIME_TOLERANCE_NS || difference < -TIME_TOLERANCE_NS
+  })
   assert.deepEqual(
-    differing.map((path) => ({ path, before: before[path], now: now[path] })),
+    later.map(([path, { timeNs }]) => ({ path, before: timeNs, now: now[path]?.timeNs })),
     [],
   )
 }

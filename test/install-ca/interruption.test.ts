@@ -9,7 +9,7 @@ import { CLI_FILE } from '../support/cli-process.js'
 import { createTempDirectory, type Scope, SharedScope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'
 import { ask, assertSameTree, call, install, statuses, uninstall } from './command.js'
-import { createTree, type Layout, photograph, put } from './scratch-root.js'
+import { createTree, type Layout, photograph, put, withoutTimes } from './scratch-root.js'
 
 const JOURNAL = 'var/lib/ccr-upstream-proxy/install-ca.json'
 const POLICIES = '{"policies":   {"DisableTelemetry": true}}'
@@ -64,23 +64,17 @@ describe('install-ca that is interrupted', { concurrency: 2, timeout: 300_000 },
     return false
   }
 
-  /** Bytes, names, modes and owners: a time that was to be put back by the process that was killed may be another. */
-  function withoutTimes(root: string): Readonly<Record<string, string>> {
-    const entries = Object.entries(photograph(root))
-    return Object.fromEntries(entries.map(([path, facts]) => [path, facts.replace(/time=\d+/, '')]))
-  }
-
   it('is undone wherever it was killed', async (t) => {
     let points = 0
     for (let count = 1; ; count++) {
       const root = createTree(t, TREE)
-      const empty = withoutTimes(root)
+      const empty = withoutTimes(photograph(root))
       const wasKilled = await runKilled(t, ['install-ca', '--root', root, '--ca-file', caFile], count)
       await uninstall(t, root)
       assert.ok(!existsSync(join(root, JOURNAL)))
       // Before there is a journal, nothing says whose the empty folder for it is.
       rmSync(join(root, 'var'), { recursive: true, force: true })
-      assert.deepEqual(withoutTimes(root), empty, `killed after change ${count}`)
+      assert.deepEqual(withoutTimes(photograph(root)), empty, `killed after change ${count}`)
       if (!wasKilled) break
       points++
     }
@@ -90,11 +84,11 @@ describe('install-ca that is interrupted', { concurrency: 2, timeout: 300_000 },
   it('goes on where it was killed when it is called again', async (t) => {
     for (let count = 2; ; count += 4) {
       const root = createTree(t, { ...TREE, 'var/lib': 'folder' })
-      const empty = withoutTimes(root)
+      const empty = withoutTimes(photograph(root))
       const wasKilled = await runKilled(t, ['install-ca', '--root', root, '--ca-file', caFile], count)
       await install(t, root, caFile)
       await uninstall(t, root)
-      assert.deepEqual(withoutTimes(root), empty)
+      assert.deepEqual(withoutTimes(photograph(root)), empty)
       if (!wasKilled) break
     }
   })
@@ -102,12 +96,12 @@ describe('install-ca that is interrupted', { concurrency: 2, timeout: 300_000 },
   it('is undone when the undoing was killed as well', async (t) => {
     for (let count = 1; ; count += 4) {
       const root = createTree(t, { ...TREE, 'var/lib': 'folder' })
-      const empty = withoutTimes(root)
+      const empty = withoutTimes(photograph(root))
       await install(t, root, caFile)
       const wasKilled = await runKilled(t, ['uninstall-ca', '--root', root], count)
       await uninstall(t, root)
       rmSync(join(root, 'var/lib/ccr-upstream-proxy'), { recursive: true, force: true })
-      assert.deepEqual(withoutTimes(root), empty, `killed after change ${count}`)
+      assert.deepEqual(withoutTimes(photograph(root)), empty, `killed after change ${count}`)
       if (!wasKilled) break
     }
   })
@@ -149,7 +143,7 @@ describe('install-ca that is interrupted', { concurrency: 2, timeout: 300_000 },
 
     it('is respected where they have removed what we made', async (t) => {
       const root = createTree(t, TREE)
-      const empty = withoutTimes(root)
+      const empty = withoutTimes(photograph(root))
       await install(t, root, caFile)
       rmSync(join(root, 'etc/chromium'), { recursive: true })
       rmSync(join(root, 'usr/local/share/ca-certificates'), { recursive: true })
@@ -157,7 +151,7 @@ describe('install-ca that is interrupted', { concurrency: 2, timeout: 300_000 },
       await uninstall(t, root)
       const gone = Object.keys(empty).filter((path) => /^etc\/firefox|ca-certificates$/.test(path))
       const expected = Object.fromEntries(Object.entries(empty).filter(([path]) => !gone.includes(path)))
-      assert.deepEqual(withoutTimes(root), expected)
+      assert.deepEqual(withoutTimes(photograph(root)), expected)
     })
 
     for (const [what, text] of [
@@ -166,7 +160,7 @@ describe('install-ca that is interrupted', { concurrency: 2, timeout: 300_000 },
     ] as const) {
       it(`is not destroyed in ${what}: uninstall-ca refuses, and undoes the rest`, async (t) => {
         const root = createTree(t, TREE)
-        const empty = withoutTimes(root)
+        const empty = withoutTimes(photograph(root))
         await install(t, root, caFile)
         const isAnchor = what === 'an anchor'
         const folder = isAnchor ? 'usr/local/share/ca-certificates' : 'etc/firefox/policies'
@@ -185,7 +179,7 @@ describe('install-ca that is interrupted', { concurrency: 2, timeout: 300_000 },
         // Once they have taken their change back, all is undone.
         writeFileSync(file, ours)
         await uninstall(t, root)
-        assert.deepEqual(withoutTimes(root), empty)
+        assert.deepEqual(withoutTimes(photograph(root)), empty)
       })
     }
 

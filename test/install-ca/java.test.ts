@@ -17,6 +17,12 @@ const JAVA_HOME = findJavaHome()
 const skip = JAVA_HOME === undefined ? 'no JDK with keytool and javac is installed' : false
 const CACERTS = 'usr/lib/jvm/some-jdk/lib/security/cacerts'
 
+/** As Debian makes it, and as JDKs have shipped it since 18: without a password. */
+const STORES = [
+  ['JKS'],
+  ['PKCS12', ...['certProtection', 'mac'].map((name) => `-J-Dkeystore.pkcs12.${name}Algorithm=NONE`)],
+] as const
+
 function findJavaHome(): string | undefined {
   const { stdout } = spawnSync('sh', ['-c', 'command -v keytool'], { encoding: 'utf8' })
   if (stdout.trim() === '') return undefined
@@ -39,19 +45,9 @@ describe('with Java', { concurrency: 2, timeout: 240_000, skip }, () => {
     caFile = join(folder, 'ca.pem')
     writeFileSync(caFile, ca.rootPem)
     writeFileSync(join(folder, 'other.pem'), otherCa.rootPem)
-    for (const type of ['JKS', 'PKCS12']) {
-      const outcome = await keytool(
-        scope,
-        join(folder, type),
-        '-importcert',
-        '-noprompt',
-        '-alias',
-        'other',
-        '-file',
-        join(folder, 'other.pem'),
-        '-storetype',
-        type,
-      )
+    for (const [type, ...flags] of STORES) {
+      const entry = ['-importcert', '-noprompt', '-alias', 'other', '-file', join(folder, 'other.pem')]
+      const outcome = await keytool(scope, join(folder, type), ...entry, '-storetype', type, ...flags)
       assert.equal(outcome.exitCode, 0, outcome.stdout)
     }
   })
@@ -126,7 +122,7 @@ describe('with Java', { concurrency: 2, timeout: 240_000, skip }, () => {
   })
 
   it('fails on a store of another password, on what is none, and without keytool', async (t) => {
-    const root = createJdk(t, 'PKCS12')
+    const root = createJdk(t, 'JKS')
     await run(
       t,
       'keytool',

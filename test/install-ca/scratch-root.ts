@@ -40,18 +40,38 @@ export function createTree(scope: Scope, layout: Layout): string {
   return root
 }
 
-/** Every path of a tree with everything that `diff -r`, `ls -l` and `stat` would tell; times to the hundredth of a millisecond. */
-export function photograph(folder: string): Readonly<Record<string, string>> {
-  const lines: Record<string, string> = {}
+/** What `diff -r`, `ls -l` and `stat` would tell of a path. */
+export interface PathFacts {
+  /** Type, mode, owner, links, and the target or the hash. */
+  readonly facts: string
+  readonly timeNs: bigint
+}
+
+export type Photograph = Readonly<Record<string, PathFacts>>
+
+/** Every path of a tree. */
+export function photograph(folder: string): Photograph {
+  const tree: Record<string, PathFacts> = {}
   const take = (path: string): void => {
-    const stats = lstatSync(join(folder, path), { bigint: true })
-    const time = (stats.mtimeNs + 5_000n) / 10_000n
-    const facts = `mode=${stats.mode.toString(8)} owner=${stats.uid}:${stats.gid} links=${stats.isDirectory() ? '' : stats.nlink} time=${time}`
-    lines[path] = `${facts} ${contentOf(join(folder, path))}`
-    if (stats.isDirectory()) for (const name of readdirSync(join(folder, path)).sort()) take(join(path, name))
+    const { mode, uid, gid, nlink, mtimeNs, isDirectory } = factsOf(join(folder, path))
+    const links = isDirectory ? '' : `links=${nlink} `
+    const facts = `mode=${mode.toString(8)} owner=${uid}:${gid} ${links}${contentOf(join(folder, path))}`
+    tree[path] = { facts, timeNs: mtimeNs }
+    if (isDirectory) for (const name of readdirSync(join(folder, path)).sort()) take(join(path, name))
   }
   take('.')
-  return lines
+  return tree
+}
+
+function factsOf(path: string) {
+  const stats = lstatSync(path, { bigint: true })
+  const { mode, uid, gid, nlink, mtimeNs } = stats
+  return { mode, uid, gid, nlink, mtimeNs, isDirectory: stats.isDirectory() }
+}
+
+/** The facts alone, for what is put back after somebody else was there, too: times are then another. */
+export function withoutTimes(tree: Photograph): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(tree).map(([path, { facts }]) => [path, facts]))
 }
 
 function contentOf(path: string): string {
