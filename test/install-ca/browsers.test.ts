@@ -3,11 +3,15 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
+import type { ServerResponse } from 'node:http'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { type Outcome, run } from '../support/cli-process.js'
-import { type HttpsOrigin, startHttpsOrigin } from '../support/https-origin.js'
+import { systemCode } from '#src/errors.js'
+import { RunningProcess } from '../support/cli-process.js'
 import { createTempDirectory, type Scope, SharedScope } from '../support/temp-dir.js'
 import { createTestCa, type TestCa } from '../support/test-ca.js'
 import { assertSameTree, install, uninstall } from './command.js'
@@ -15,65 +19,104 @@ import { createTree, photograph } from './scratch-root.js'
 
 const HOST = 'api.example.test'
 
-function whyNot(browser: string, policies: string): string | false {
+/** Why the browser cannot be tested. */
+function whyNot(browser: string): string | false {
   if (process.platform !== 'linux' || process.geteuid?.() !== 0) return 'only root can make a mount namespace'
   if (spawnSync('sh', ['-c', `command -v ${browser}`]).status !== 0) return `${browser} is not installed`
-  if (!existsSync(policies)) return `${policies} is not there to be covered`
-  return spawnSync('unshare', ['--mount', 'true']).status === 0 ? false : 'unshare(1) cannot make a mount namespace'
+  const script = `mount -t overlay overlay -o lowerdir=${tmpdir()}:/etc /etc`
+  return spawnSync('unshare', ['--mount', 'sh', '-c', script]).status === 0 ? false : 'an overlay cannot be mounted'
 }
 
 describe('a browser', { timeout: 300_000 }, () => {
   const scope = new SharedScope()
   let ca: TestCa
   let caFile: string
-  let origin: HttpsOrigin
 
   before(async () => {
     ca = await createTestCa('interception root')
     caFile = join(createTempDirectory(scope, 'ca'), 'ca.pem')
     writeFileSync(caFile, ca.rootPem)
-    origin = await startHttpsOrigin(await ca.serverCertificate(HOST))
-    scope.after(() => origin.close())
   })
   after(() => scope.end())
 
-  /** Runs a browser to whom `policies` is what the tree has there. */
-  function browse(t: Scope, root: string, policies: string, command: readonly string[]): Promise<Outcome> {
-    const script = 'mount --bind "$1" "$2" && shift 2 && exec timeout 120 "$@"'
-    const args = ['--mount', 'sh', '-c', script, 'sh', join(root, policies), policies, ...command]
+  /** Starts a browser to whom the tree's folders in /etc lie over the machine's. */
+  function browse(t: Scope, root: string, command: readonly string[]): RunningProcess {
+    const script = 'mount -t overlay overlay -o lowerdir="$1":/etc /etc && shift && exec timeout -k 10 120 "$@"'
+    const args = ['--mount', 'sh', '-c', script, 'sh', join(root, 'etc'), ...command]
     const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: createTempDirectory(t, 'home') }
-    return run(t, 'unshare', args, { env })
+    return new RunningProcess(t, 'unshare', args, { env, input: '' })
   }
 
-  it('Chromium loads a page with the CA of the policy', { skip: whyNot('chromium', '/etc/chromium') }, async (t) => {
-    const root = createTree(t, { 'usr/bin/chromium': '', 'var/lib': 'folder' })
-    cpSync('/etc/chromium', join(root, 'etc/chromium'), {
-      recursive: true,
-      filter: (path) => !path.startsWith('/etc/chromium/policies'),
+  interface Visit {
+    readonly sign: string
+    readonly store: string
+    readonly command: (profile: string, port: number) => readonly string[]
+  }
+
+  /** A server, and what the next browser to come makes of its certificate. */
+  async function startPage(t: Scope): Promise<{ port: number; verdict: () => Promise<'trusted' | 'refused'> }> {
+    const server = createServer(await ca.serverCertificate(HOST, 'localhost'))
+    server.on('request', (_request, response: ServerResponse) => response.end('<!doctype html><p>hello'))
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    t.after(() => {
+      server.close()
+      server.closeAllConnections()
     })
-    mkdirSync(join(root, 'etc/chromium/policies/managed'), { recursive: true })
+    const verdict = (): Promise<'trusted' | 'refused'> =>
+      new Promise((resolve) => {
+        server.once('request', () => resolve('trusted'))
+        // The alert of a client that does not accept the certificate (RFC 8446, section 6.2).
+        server.on('tlsClientError', (error) => {
+          if (/ALERT_(?:UNKNOWN_CA|CERTIFICATE_UNKNOWN|BAD_CERTIFICATE)/.test(systemCode(error))) resolve('refused')
+        })
+      })
+    return { port: (server.address() as AddressInfo).port, verdict }
+  }
+
+  /** Refused before the CA is installed, trusted while it is, refused when it is gone. */
+  async function assertTrusts(t: Scope, { sign, store, command }: Visit): Promise<void> {
+    const page = await startPage(t)
+    const root = createTree(t, { [sign]: '', etc: 'folder', 'var/lib': 'folder' })
     const empty = photograph(root)
-    const load = (): Promise<Outcome> =>
-      browse(t, root, '/etc/chromium', [
-        'chromium',
-        ...'--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking'.split(
-          ' ',
-        ),
-        ...'--disable-component-update --disable-sync --dump-dom --timeout=60000'.split(' '),
-        `--user-data-dir=${createTempDirectory(t, 'profile')}`,
-        `--host-resolver-rules=MAP ${HOST} 127.0.0.1`,
-        `https://${HOST}:${origin.port}/page`,
-      ])
-    const pagesSeen = (): number => origin.requests.filter(({ path }) => path === '/page').length
-    const refused = await load()
-    assert.equal(pagesSeen(), 0, refused.stdout)
-    await install(t, root, caFile, '--only', 'chromium')
-    const { stdout, stderr } = await load()
-    assert.equal(pagesSeen(), 1, stderr)
-    assert.match(stdout, /"path":"\/page"/)
+    const visit = async (): Promise<string> => {
+      const verdict = page.verdict()
+      const browser = browse(t, root, command(createTempDirectory(t, 'profile'), page.port))
+      const seen = await Promise.race([verdict, browser.ended.then(({ stderr }) => stderr)])
+      browser.kill('SIGTERM')
+      await browser.ended
+      return seen
+    }
+    assert.equal(await visit(), 'refused')
+    await install(t, root, caFile, '--only', store)
+    assert.equal(await visit(), 'trusted')
     await uninstall(t, root)
     assertSameTree(root, empty)
-    await load()
-    assert.equal(pagesSeen(), 1)
-  })
+    assert.equal(await visit(), 'refused')
+  }
+
+  it('Chromium loads a page with the CA of the policy', { skip: whyNot('chromium') }, (t) =>
+    assertTrusts(t, {
+      sign: 'usr/bin/chromium',
+      store: 'chromium',
+      command: (profile, port) => [
+        'chromium',
+        ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
+        ...['--disable-background-networking', '--disable-component-update', '--dump-dom', '--timeout=60000'],
+        `--user-data-dir=${profile}`,
+        `--host-resolver-rules=MAP ${HOST} 127.0.0.1`,
+        `https://${HOST}:${port}/page`,
+      ],
+    }),
+  )
+
+  it('Firefox loads a page with the CA of the policy', { skip: whyNot('firefox-esr') }, (t) =>
+    assertTrusts(t, {
+      sign: 'usr/bin/firefox-esr',
+      store: 'firefox',
+      command: (profile, port) => [
+        ...['firefox-esr', '--headless', '--no-remote', '--profile', profile],
+        ...['--screenshot', join(profile, 'page.png'), `https://localhost:${port}/page`],
+      ],
+    }),
+  )
 })
