@@ -66,7 +66,11 @@ describe('with Java', { concurrency: 2, timeout: 240_000, skip }, () => {
   }
 
   function createJdk(t: Scope, type: 'JKS' | 'PKCS12'): string {
-    const root = createTree(t, { 'usr/lib/jvm/some-jdk/lib/security': 'folder', 'var/lib': 'folder' })
+    const root = createTree(t, {
+      'usr/lib/jvm/some-jdk/lib/security': 'folder',
+      'opt/a-file': 'no folder',
+      'var/lib': 'folder',
+    })
     cpSync(join(folder, type), join(root, CACERTS))
     return root
   }

@@ -2,8 +2,9 @@
 // process inside would use; links are followed as it would follow them, so that none leads out of the root.
 
 import { spawnSync } from 'node:child_process'
-import { lstatSync, readlinkSync, statSync } from 'node:fs'
+import { lstatSync, readlinkSync, type Stats, statSync } from 'node:fs'
 import { basename, dirname, join, posix } from 'node:path'
+import { systemCode } from '../../errors.js'
 
 /** As the kernel: more links than that are a circle (path_resolution(7)). */
 const MAX_LINKS = 40
@@ -44,7 +45,7 @@ export class TargetRoot {
     for (let segment = rest.shift(); segment !== undefined; segment = rest.shift()) {
       // '..' of the root is the root.
       const next = posix.join(resolved, segment)
-      const stats = lstatSync(this.#outside(next), { throwIfNoEntry: false })
+      const stats = this.#look(next)
       if (!stats?.isSymbolicLink()) {
         resolved = next
         continue
@@ -59,11 +60,11 @@ export class TargetRoot {
 
   /** Whether something is there, behind all links. */
   has(path: string): boolean {
-    return lstatSync(this.#outside(this.resolve(path)), { throwIfNoEntry: false }) !== undefined
+    return this.#look(this.resolve(path)) !== undefined
   }
 
   isDirectory(path: string): boolean {
-    return lstatSync(this.#outside(this.resolve(path)), { throwIfNoEntry: false })?.isDirectory() === true
+    return this.#look(this.resolve(path))?.isDirectory() === true
   }
 
   /** Where a program of the root is, as a path of the root; undefined when there is none. */
@@ -72,7 +73,7 @@ export class TargetRoot {
   }
 
   isExecutable(path: string): boolean {
-    const stats = lstatSync(this.#outside(this.resolve(path)), { throwIfNoEntry: false })
+    const stats = this.#look(this.resolve(path))
     return stats?.isFile() === true && (stats.mode & 0o111) !== 0
   }
 
@@ -89,6 +90,16 @@ export class TargetRoot {
   run(program: string, args: readonly string[], temporaryDirectory: string): ProgramOutcome {
     const env = { PATH: PROGRAM_FOLDERS.join(':'), HOME: '/root', LC_ALL: 'C.UTF-8', TMPDIR: temporaryDirectory }
     return this.isOwn ? runProgram(program, args, env) : runProgram('chroot', [this.#directory, program, ...args], env)
+  }
+
+  /** undefined where nothing is, also below what is no folder. */
+  #look(path: string): Stats | undefined {
+    try {
+      return lstatSync(this.#outside(path), { throwIfNoEntry: false })
+    } catch (error) {
+      if (systemCode(error) === 'ENOTDIR') return undefined
+      throw error
+    }
   }
 
   #outside(path: string): string {
