@@ -25,7 +25,7 @@ const COVER = `
   photograph() {
     "$NODE" --input-type=module -e '
       const { photograph, withoutTimes } = await import(process.env.MODULE)
-      for (const folder of ["/etc/ssl", "/usr/local/share", "/etc/ca-certificates"]) console.log(folder, withoutTimes(photograph(folder)))
+      for (const folder of ["/etc/ssl", "/usr/local/share/ca-certificates", "/etc/ca-certificates"]) console.log(folder, withoutTimes(photograph(folder)))
     '
   }
 `
