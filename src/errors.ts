@@ -60,6 +60,20 @@ export const ERROR_CODES = {
   },
   'certificate-skipped': { hint: 'remove the broken certificate from the file that the message names (a warning)' },
   'bundle-unwritable': { hint: 'make the temporary directory (TMPDIR) writable' },
+  'not-root': { hint: "run it as root, or name an image's tree of your own with --root" },
+  'journal-invalid': {
+    hint: 'the journal in /var/lib/ccr-upstream-proxy was damaged: restore it, or undo by hand what it lists',
+  },
+  'store-unwritable': { hint: 'check the file system that the message names: the store cannot be written' },
+  'store-update-failed': {
+    hint: "run the distribution's update command by hand to see what it says, then the same command again",
+  },
+  'store-changed': {
+    hint: 'somebody has changed it since install-ca: take the CA out by hand, then run uninstall-ca again',
+  },
+  'policy-invalid': { hint: 'correct the policy file that the message names, or remove it' },
+  'keytool-missing': { hint: 'install a JDK with keytool, or name one in JAVA_HOME' },
+  'keytool-failed': { hint: "check that the keystore opens with the JDK's own password, changeit" },
   'listen-failed': { hint: 'free the port, or leave the choice to the system with port 0' },
   'relay-not-found': { hint: 'start one with ccr-upstream-proxy relay, as the same user and with the same TMPDIR' },
   'internal-error': {

@@ -11,7 +11,11 @@ export type OptionsConfig = NonNullable<ParseArgsConfig['options']>
 
 /** What the options of a config come out as. */
 export type OptionValues<T extends OptionsConfig> = {
-  readonly [Name in keyof T]?: T[Name]['type'] extends 'boolean' ? boolean : string
+  readonly [Name in keyof T]?: T[Name]['type'] extends 'boolean'
+    ? boolean
+    : T[Name] extends { multiple: true }
+      ? readonly string[]
+      : string
 }
 
 /**

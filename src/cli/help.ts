@@ -9,12 +9,14 @@ Commands:
   relay [--json] [--port N]        run the relay until SIGTERM; print its environment first
   env [--format F] [--port N]      print the environment of a relay that is running
   doctor [--json]                  check every step and say what to do about what fails
+  install-ca [OPTION…]             make this machine, or an image's tree, trust the gateway's CA
+  uninstall-ca [OPTION…]           take that back, to the byte
 
 Options:
   -h, --help                       show this help, or that of the command
       --version                    show the version
 
-Exit codes: 0 done, 1 a check failed, 2 wrong usage, 3 the proxy stays off; run: CMD's own.
+Exit codes: 0 done, 1 a check or a store failed, 2 wrong usage, 3 the proxy stays off; run: CMD's own.
 The configuration is read from the environment: see ccr-upstream-proxy doctor --help.
 `
 
@@ -82,4 +84,41 @@ Environment:
   CCR_UPSTREAM_PROXY_LOG           silent, error, warn, info or debug (default: warn)
 
 Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage.
+`
+
+export const INSTALL_CA_USAGE = `Usage: ccr-upstream-proxy install-ca [--root DIR] [--ca-file FILE] [OPTION…]
+
+For those who build images: makes every program trust the gateway's CA, those included that read no variable: the
+distribution's store with its update command, Java's keystores, and the policies of Chromium, Chrome and Firefox. The CA
+is downloaded from the gateway; neither guard nor token is needed, but root is. A journal in
+/var/lib/ccr-upstream-proxy has what was there before; a second run changes nothing.
+
+Options:
+      --root DIR                   work on the tree of an image instead of on this machine
+      --ca-file FILE               take the CA from a PEM file instead of the gateway
+      --only STORE[,STORE…]        of system, java, chromium and firefox only these
+      --java-keystore PATH         this keystore, a path inside the root; auto: those of the JDKs that are found.
+                                   May be repeated (default: auto)
+      --dry-run                    say what would be done, and change nothing
+      --json                       print {"ok":…,"dryRun":…,"stores":[{"store","path"?,"status","code"?,"seen"?,"hint"?}]}
+  -h, --help                       show this help
+
+Each store is: installed, already there, not found, or failed.
+Exit codes: 0 no store failed, 1 a store failed, or there is no CA, 2 wrong usage.
+The gateway is configured by the environment: see ccr-upstream-proxy doctor --help.
+`
+
+export const UNINSTALL_CA_USAGE = `Usage: ccr-upstream-proxy uninstall-ca [--root DIR] [OPTION…]
+
+Takes back what install-ca did: every file, link, mode, owner and time is as before. What somebody else has changed since
+is kept, and only the CA is taken out of it. Needs neither the network nor the CA.
+
+Options:
+      --root DIR                   work on the tree of an image instead of on this machine
+      --dry-run                    say what would be done, and change nothing
+      --json                       print {"ok":…,"dryRun":…,"stores":[{"store","status","code"?,"seen"?,"hint"?}]}
+  -h, --help                       show this help
+
+Each store is: removed, or failed.
+Exit codes: 0 nothing is left, 1 a store failed and stays in the journal, 2 wrong usage.
 `

@@ -7,6 +7,7 @@ import { UsageError } from './arguments.js'
 import { doctorCommand } from './doctor.js'
 import { envCommand } from './env.js'
 import { USAGE } from './help.js'
+import { installCaCommand, uninstallCaCommand } from './install-ca.js'
 import { relayCommand } from './relay.js'
 import { runCommand } from './run.js'
 
@@ -15,6 +16,8 @@ const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<num
   relay: relayCommand,
   env: envCommand,
   doctor: doctorCommand,
+  'install-ca': installCaCommand,
+  'uninstall-ca': uninstallCaCommand,
 }
 
 async function main([name, ...args]: readonly string[]): Promise<number> {

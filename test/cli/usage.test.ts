@@ -7,7 +7,17 @@ import { fileURLToPath } from 'node:url'
 import { CLI_FILE, type Outcome, run } from '../support/cli-process.js'
 import type { Scope } from '../support/temp-dir.js'
 
-const COMMANDS = ['run', 'relay', 'env', 'doctor']
+const COMMANDS = ['run', 'relay', 'env', 'doctor', 'install-ca', 'uninstall-ca']
+
+/** What stands behind an option that takes a value. */
+const VALUES: Readonly<Record<string, string>> = {
+  '--port': '0',
+  '--format': 'sh',
+  '--root': '/',
+  '--ca-file': 'ca.pem',
+  '--only': 'system',
+  '--java-keystore': 'auto',
+}
 
 function cli(t: Scope, ...args: string[]): Promise<Outcome> {
   return run(t, process.execPath, [CLI_FILE, ...args], { env: { PATH: process.env.PATH } })
@@ -43,7 +53,7 @@ describe('the help', { concurrency: 2, timeout: 60_000 }, () => {
       const options = new Set(help.match(/(?<![\w-])--?[a-z][a-z-]*/g))
       for (const option of options) {
         // With --help beside it nothing is started, and an option that is not known is still a usage error.
-        const value = { '--port': ['0'], '--format': ['sh'] }[option] ?? []
+        const value = VALUES[option] === undefined ? [] : [VALUES[option]]
         const { exitCode, stderr } = await cli(t, name, option, ...value, '--help')
         assert.equal(exitCode, 0, `${name} ${option}: ${stderr}`)
       }
@@ -79,6 +89,17 @@ describe('a wrong call', { concurrency: 2, timeout: 60_000 }, () => {
     ['relay', '--yaml'],
     ['doctor', 'extra'],
     ['doctor', '--fix'],
+    ['install-ca', 'extra'],
+    ['install-ca', '--root'],
+    ['install-ca', '--root', '/nonexistent'],
+    ['install-ca', '--root', '/etc/passwd'],
+    ['install-ca', '--root', ''],
+    ['install-ca', '--only', 'everything'],
+    ['install-ca', '--only', ''],
+    ['install-ca', '--only', 'system,'],
+    ['install-ca', '--java-keystore', 'cacerts'],
+    ['uninstall-ca', '--ca-file', 'ca.pem'],
+    ['uninstall-ca', '--root', '/nonexistent'],
   ]
   for (const args of WRONG) {
     it(`is told what to do: ${JSON.stringify(args)}`, async (t) => {

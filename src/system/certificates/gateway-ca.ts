@@ -34,7 +34,8 @@ export async function downloadGatewayCa(
   return certificates
 }
 
-function warnOfFindings(certificates: readonly X509Certificate[], logger: Logger): void {
+/** Warns of what some client may refuse a CA for. */
+export function warnOfFindings(certificates: readonly X509Certificate[], logger: Logger): void {
   for (const certificate of certificates) {
     const findings = lintCaCertificate(certificate, new Date())
     if (findings.length === 0) continue
@@ -65,12 +66,17 @@ function redirectWithin(start: URL, from: URL, location: string): URL {
 
 /**
  * What a CA download must be: PEM certificates, each with CA:TRUE (RFC 5280, section 4.2.1.9) and valid now.
+ * @param source what the error calls it
  * @throws {UpstreamProxyError} `ca-invalid`
  */
-export function checkCaCertificates(pem: string, now: Date): readonly X509Certificate[] {
+export function checkCaCertificates(
+  pem: string,
+  now: Date,
+  source = 'what the gateway serves as its CA',
+): readonly X509Certificate[] {
   const { certificates, broken } = parseCertificates(pem)
   const invalid = (why: string): UpstreamProxyError =>
-    new UpstreamProxyError('ca-invalid', `what the gateway serves as its CA ${why}`, { side: 'remote' })
+    new UpstreamProxyError('ca-invalid', `${source} ${why}`, { side: 'remote' })
   if (broken > 0) throw invalid('holds a certificate that does not parse')
   if (certificates.length === 0) throw invalid('holds no PEM certificate')
   for (const certificate of certificates) {

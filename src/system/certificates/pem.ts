@@ -30,3 +30,8 @@ export function parseCertificates(pem: string): ParsedCertificates {
 export function formatCertificates(certificates: Iterable<X509Certificate>): string {
   return [...new Set(Array.from(certificates, (certificate) => certificate.toString()))].join('')
 }
+
+/** SHA-256 of a certificate, lower-case hexadecimal. */
+export function hashOfCertificate({ fingerprint256 }: X509Certificate): string {
+  return fingerprint256.replaceAll(':', '').toLowerCase()
+}
