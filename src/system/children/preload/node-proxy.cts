@@ -8,7 +8,7 @@
 // - It stands alone: programs of any kind load it, so that it requires nothing but Node's own modules.
 // - Only https: goes through the proxy; only by the default agent of node:https and the default dispatcher of fetch. An
 //   agent or dispatcher of the program's own keeps its way.
-// - The environment is read once, here. NO_PROXY is read as the relay reads it (src/system/no-proxy.ts).
+// - The environment is read once, here. NO_PROXY is read as the relay reads it (src/protocol/no-proxy.ts).
 // - TLS is Node's own, as are its roots; NODE_EXTRA_CA_CERTS adds to them.
 // - Written so that a Node of any age can parse it: no `?.`, no `??`, no spread, no `1_000`, no `node:`.
 
