@@ -269,6 +269,8 @@ class BunGatewaySocket implements GatewaySocket {
  * stands in the text of the error alone, so this is the one place that reads a text.
  */
 export function explainDial(text: string, code: string, egress: EgressProxy | undefined): UpstreamProxyError {
+  // The connection ended before the handshake did; what fails in the handshake itself has a code.
+  if (code === '' && text.endsWith('TLS handshake failed')) return explainDial('', 'ECONNRESET', egress)
   const upgradeStatus = /status code: ([0-9]{3})/.exec(text)?.[1]
   if (upgradeStatus !== undefined) return upgradeRefused(Number(upgradeStatus))
   if (egress === undefined) return dialFailed(code)

@@ -157,6 +157,27 @@ describeOnEachRuntime('transfer', (runtime) => {
 const STALLED_TUNNELS = 4
 const STALL_BYTES = 48 * MIB
 
+describeOnEachRuntime('TLS sessions', (runtime) => {
+  // Bun's WebSocket has no hook for TLS sessions.
+  if (runtime.kind === 'bun') return
+  test('all tunnels but the first go on with the session of an earlier one', async () => {
+    const fixture = await startFixture(runtime)
+    try {
+      for (let index = 0; index < 20; index++) {
+        const { client, tunnel } = await fixture.open()
+        tunnel.send('x')
+        await client.take(1)
+        tunnel.close(1000)
+        client.endWriting()
+        await client.ended
+      }
+      assert.deepEqual([fixture.gateway.handshakes, fixture.gateway.resumedHandshakes], [20, 19])
+    } finally {
+      await fixture.end()
+    }
+  })
+})
+
 describeOnEachRuntime('stall', (runtime) => {
   let fixture: RelayFixture
   const growthLimit = STALLED_TUNNELS * (runtime.kind === 'bun' ? 16 : 8) * MIB

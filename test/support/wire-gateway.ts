@@ -187,6 +187,9 @@ export class WireGateway {
   readonly rootPem: string
   /** TCP connections so far. */
   connections = 0
+  /** TLS handshakes so far, and those among them that went on with an earlier session. */
+  handshakes = 0
+  resumedHandshakes = 0
   /** Upgrade requests so far. */
   upgrades = 0
   /** What happens to TCP connections before TLS; undefined: nothing. Return true to keep the connection from TLS. */
@@ -208,6 +211,10 @@ export class WireGateway {
     this.url = `wss://127.0.0.1:${this.port}/upstreamproxy/ws`
     this.rootPem = rootPem
     tcp.on('connection', (socket) => this.#acceptConnection(socket, https))
+    https.on('secureConnection', (socket) => {
+      this.handshakes++
+      if (socket.isSessionReused()) this.resumedHandshakes++
+    })
     https.on('tlsClientError', (_error, socket) => socket.destroy())
     https.on('upgrade', (request, socket, head) => this.#acceptUpgrade(request, socket, head, webSockets))
   }
