@@ -9,6 +9,8 @@ import { chooseActor } from '../support/unprivileged.js'
 export interface RelaySession extends Session {
   readonly port: number
   readonly proxyUrl: string
+  /** What the relay says that clients need. */
+  readonly exported: Readonly<Record<string, string>>
   /** The session's environment with the relay's over it: what a client is started with. */
   readonly clientEnv: Readonly<Record<string, string>>
   readonly relay: RunningProcess
@@ -26,5 +28,12 @@ export async function startRelaySession(
   const answer = JSON.parse(line) as { enabled: boolean; port: number; env: Record<string, string>; reason?: string }
   if (!answer.enabled) throw new Error(`the relay stays off: ${answer.reason}`)
   const { HTTPS_PROXY: proxyUrl = '' } = answer.env
-  return { ...session, relay, port: answer.port, proxyUrl, clientEnv: { ...session.env, ...answer.env } }
+  return {
+    ...session,
+    relay,
+    port: answer.port,
+    proxyUrl,
+    exported: answer.env,
+    clientEnv: { ...session.env, ...answer.env },
+  }
 }

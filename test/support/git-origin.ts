@@ -26,7 +26,7 @@ export async function startGitOrigin(scope: Scope, options: GitOriginOptions): P
       response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="git"' }).end()
       return
     }
-    const backend = spawn('git', ['http-backend'], { env: cgiVariables(request, options), stdio: 'pipe' })
+    const backend = spawnBackend(request, options)
     backends.add(backend)
     backend.once('close', () => backends.delete(backend))
     answer(request, response, backend).catch(() => response.destroy())
@@ -42,8 +42,29 @@ export async function startGitOrigin(scope: Scope, options: GitOriginOptions): P
   return `127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
+/** The repositories of a request, for origins that have other things too. */
+export interface GitBackendOptions {
+  /** Folder with bare repositories. */
+  readonly projectRoot: string
+  /** The path below it, where that is not the path of the request. */
+  readonly path?: string
+}
+
+/** Answers one request through `git http-backend`; rejects when the client goes away. */
+export function answerWithGitBackend(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: GitBackendOptions,
+): Promise<void> {
+  return answer(request, response, spawnBackend(request, options))
+}
+
+function spawnBackend(request: IncomingMessage, options: GitBackendOptions): ChildProcess {
+  return spawn('git', ['http-backend'], { env: cgiVariables(request, options), stdio: 'pipe' })
+}
+
 /** git-http-backend(1), «Environment». */
-function cgiVariables(request: IncomingMessage, { projectRoot }: GitOriginOptions): NodeJS.ProcessEnv {
+function cgiVariables(request: IncomingMessage, { projectRoot, path }: GitBackendOptions): NodeJS.ProcessEnv {
   const { pathname, search } = new URL(request.url ?? '/', 'https://origin')
   const { headers } = request
   return {
@@ -54,7 +75,7 @@ function cgiVariables(request: IncomingMessage, { projectRoot }: GitOriginOption
     HOME: projectRoot,
     REMOTE_USER: 'tester',
     REQUEST_METHOD: request.method,
-    PATH_INFO: decodeURIComponent(pathname),
+    PATH_INFO: decodeURIComponent(path ?? pathname),
     QUERY_STRING: search.slice(1),
     CONTENT_TYPE: headers['content-type'],
     CONTENT_LENGTH: headers['content-length'],

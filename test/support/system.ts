@@ -29,6 +29,10 @@ export interface SystemOptions {
   readonly origins?: Readonly<Record<string, string>>
   /** More rules: the config's `hosts`. */
   readonly hosts?: Readonly<Record<string, unknown>>
+  /** Gets every audit record when it is written. */
+  readonly onAudit?: (record: AuditRecord) => void
+  /** Address that the gateway listens on; 127.0.0.1 without it. */
+  readonly gatewayAddress?: string
 }
 
 /** A running system. */
@@ -58,10 +62,11 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
   scope.after(() => origin.close())
   const interceptionCa = await createTestCa('interception root')
   const gatewayCa = await createTestCa('gateway root')
-  const own = await gatewayCa.serverCertificate('127.0.0.1')
+  const gatewayAddress = options.gatewayAddress ?? '127.0.0.1'
+  const own = await gatewayCa.serverCertificate(gatewayAddress)
   const origins = { [RULED_HOST]: origin.address, [PLAIN_HOST]: origin.address, ...options.origins }
   const config = {
-    listen: '127.0.0.1:0',
+    listen: `${gatewayAddress}:0`,
     tls: { certificate: put('tls.pem', own.cert), key: put('tls.key', own.key, 0o600) },
     ca: { certificate: put('ca.pem', interceptionCa.rootPem), key: put('ca.key', interceptionCa.rootKeyPem, 0o600) },
     sessions: [{ id: SESSION_ID, tokenSha256: hashToken(TOKEN) }],
@@ -74,7 +79,10 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
   const file = put('gateway.json', JSON.stringify(config))
   const audit: AuditRecord[] = []
   const gateway = await startGateway(loadGatewayConfig(file, { API_SECRET: SECRET }), {
-    audit: (record) => audit.push(record),
+    audit: (record) => {
+      audit.push(record)
+      options.onAudit?.(record)
+    },
   })
   scope.after(() => gateway.close())
   const environment = {

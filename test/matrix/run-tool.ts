@@ -1,0 +1,87 @@
+// A client in full: whether it is there, its cells in turn, and whether that is what was expected of it.
+
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { createTempDirectory, type Scope } from '../support/temp-dir.js'
+import { type CellResult, runCell } from './cell.js'
+import { runScript } from './run-script.js'
+import { createHome, type Stage } from './stage.js'
+import { CELL_KINDS, type CellKind, describeSource, type Tool } from './tool.js'
+
+/** What became of a client. */
+export interface ToolResult {
+  readonly tool: Tool
+  readonly version: string
+  readonly cells: readonly CellResult[]
+  /** What is not as expected; empty when all is. */
+  readonly problems: readonly string[]
+}
+
+/** A client that is not there, and how to get it. */
+export interface MissingTool {
+  readonly tool: Tool
+  readonly missing: string
+}
+
+/** A client that is there. */
+export interface InstalledTool {
+  readonly tool: Tool
+  readonly version: string
+}
+
+/** A version is asked for on a cold cache of a busy machine. */
+const VERSION_TIMEOUT_MS = 30_000
+/** Compilers build something. */
+const PREPARE_TIMEOUT_MS = 180_000
+
+/** Looks for a client. */
+export async function findTool(scope: Scope, tool: Tool, signal: AbortSignal): Promise<InstalledTool | MissingTool> {
+  const folder = createTempDirectory(scope, 'version')
+  const env = createHome(folder)
+  const outcome = await runScript({ script: tool.version }, { folder, env, timeoutMs: VERSION_TIMEOUT_MS, signal })
+  const version = /[0-9]+(?:\.[0-9]+)+/.exec(outcome.stdout + outcome.stderr)?.[0]
+  if (outcome.exitCode === 0 && version !== undefined) return { tool, version }
+  return { tool, missing: `not installed; ${describeSource(tool.from)}` }
+}
+
+/** Runs every cell of a client. */
+export async function runTool(
+  stage: Stage,
+  { tool, version }: InstalledTool,
+  signal: AbortSignal,
+  onCell: (result: CellResult) => void = () => {},
+): Promise<ToolResult> {
+  const shared = await prepare(stage.scope, tool, signal)
+  const cells: CellResult[] = []
+  for (const kind of CELL_KINDS) {
+    const result = await runCell(stage, tool, kind, shared, signal)
+    onCell(result)
+    cells.push(result)
+  }
+  return { tool, version, cells, problems: cells.flatMap((cell) => findProblem(tool, cell) ?? []) }
+}
+
+async function prepare(scope: Scope, { id, prepare: work }: Tool, signal: AbortSignal): Promise<string> {
+  const top = createTempDirectory(scope, `matrix-${id}`)
+  const folder = join(top, 'shared')
+  mkdirSync(folder)
+  if (work === undefined) return folder
+  const env = createHome(top)
+  const { exitCode, stdout, stderr } = await runScript(work, { folder, env, timeoutMs: PREPARE_TIMEOUT_MS, signal })
+  if (exitCode !== 0) throw new Error(`${id} could not be prepared: ${stdout}${stderr}`)
+  return folder
+}
+
+/** Why a cell is red. One that passes where it is said to be impossible is red too: the list is wrong then. */
+export function findProblem(tool: Tool, { kind, passed, detail }: CellResult): string | undefined {
+  const reason = impossibleReason(tool, kind)
+  if (reason === undefined) return passed ? undefined : `${kind}: ${detail}`
+  // What cannot use a proxy may well reach what is not behind one.
+  if (kind === 'bypassed' && tool.impossible !== undefined) return undefined
+  return passed ? `${kind}: works, although it is listed as impossible: ${reason}` : undefined
+}
+
+/** The reason why a cell cannot pass, if there is one. */
+export function impossibleReason({ impossible, cannot }: Tool, kind: CellKind): string | undefined {
+  return cannot?.[kind] ?? impossible?.reason
+}

