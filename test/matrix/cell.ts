@@ -5,6 +5,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { stripVTControlCharacters } from 'node:util'
 import { createTempDirectory } from '../support/temp-dir.js'
 import type { Origin } from './origin.js'
 import { runScript, type ScriptOutcome } from './run-script.js'
@@ -121,6 +122,7 @@ function hasSucceeded({ exitCode, stdout }: ScriptOutcome, { word }: Origin): bo
 
 /** The last lines that it wrote, on one line. */
 function lastWords({ exitCode, stdout, stderr }: ScriptOutcome): string {
-  const text = (stderr.trim() || stdout.trim()).split('\n').slice(-6).join(' ⏎ ')
+  const lines = [stdout, stderr].flatMap((text) => stripVTControlCharacters(text).trim().split('\n').slice(-5))
+  const text = lines.filter((line) => line !== '').join(' ⏎ ')
   return `${exitCode === undefined ? 'killed' : `exit code ${exitCode}`}: ${text.slice(-600)}`
 }

@@ -2,7 +2,7 @@
 // a folder of their own, and are put there by `npm run matrix -- --install`.
 
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, mkdirSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -24,6 +24,14 @@ export function installNpmTools(): void {
   const options = ['--ignore-scripts', '--no-package-lock', '--no-audit', '--no-fund', '--loglevel=error']
   const npm = spawnSync('npm', ['install', ...options], { cwd: CACHE, stdio: 'inherit' })
   if (npm.status !== 0) throw new Error('npm could not install the clients of test/matrix/npm-tools')
+}
+
+/** The binary of a line of Node, quoted for a shell: the installed one, or the Node that runs this where it is of that line. */
+export function nodeBinary(line: number): string {
+  const file = join(NPM_TOOLS, `node${line}/bin/node`)
+  return existsSync(file) || process.versions.node.split('.')[0] !== String(line)
+    ? `'${file}'`
+    : `'${process.execPath}'`
 }
 
 /** The path of a file of one of them, quoted for a shell. */

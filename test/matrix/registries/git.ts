@@ -1,10 +1,10 @@
 // Git repositories through the real `git http-backend`, and what Git LFS asks for on top: the batch API and the object.
-//   project.git   one commit with the file `word`, and a crate      lfs.git   one commit with `large`, an LFS pointer
+//   project.git   one commit with the file `word`      lfs.git   one commit with `large`, an LFS pointer
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { answerWithGitBackend } from '../../support/git-origin.js'
 import { createTempDirectory } from '../../support/temp-dir.js'
@@ -16,11 +16,7 @@ export async function createGitRegistry({ scope, word }: RegistryOptions): Promi
   const content = Buffer.from(`${word} in a large file\n`)
   const object = { oid: createHash('sha256').update(content).digest('hex'), size: content.length }
   const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${object.oid}\nsize ${object.size}\n`
-  await createRepository(projectRoot, 'project', {
-    word: `${word}\n`,
-    'Cargo.toml': '[package]\nname = "matrix-git-crate"\nversion = "1.0.0"\nedition = "2018"\n',
-    'src/lib.rs': '',
-  })
+  await createRepository(projectRoot, 'project', { word: `${word}\n` })
   await createRepository(projectRoot, 'lfs', {
     large: pointer,
     '.gitattributes': 'large filter=lfs diff=lfs merge=lfs -text\n',
@@ -43,10 +39,7 @@ function answerBatch({ request, response, base }: RegistryRequest, object: { oid
 async function createRepository(projectRoot: string, name: string, files: Record<string, string>): Promise<void> {
   const work = join(projectRoot, `${name}.work`)
   mkdirSync(work)
-  for (const [file, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(work, file)), { recursive: true })
-    writeFileSync(join(work, file), text)
-  }
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(work, file), text)
   const env = { PATH: process.env.PATH, HOME: projectRoot, GIT_CONFIG_NOSYSTEM: '1' }
   const git = (...args: string[]) => promisify(execFile)('git', args, { cwd: work, env })
   await git('init', '-q', '-b', 'main')

@@ -1,6 +1,7 @@
 // Every client of the matrix, in the order of the table.
 
 import type { Tool } from '../tool.js'
+import { BROWSER_TOOLS } from './browser.js'
 import { COMMAND_LINE_TOOLS } from './command-line.js'
 import { COMPILED_TOOLS } from './compiled.js'
 import { DEBIAN_TOOLS } from './debian.js'
@@ -21,4 +22,5 @@ export const TOOLS: readonly Tool[] = [
   ...SCRIPTING_TOOLS,
   ...JAVA_TOOLS,
   ...DEBIAN_TOOLS,
+  ...BROWSER_TOOLS,
 ]

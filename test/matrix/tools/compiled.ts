@@ -65,19 +65,4 @@ cat gopath/pkg/mod/${GO_MODULE}@v1.0.0/module.go`,
       script: 'CARGO_HOME="$PWD/home" cargo fetch\ncat home/registry/src/*/matrix-crate-1.0.0/src/lib.rs',
     }),
   },
-  {
-    id: 'cargo-git',
-    name: 'cargo, git dependency',
-    does: 'fetches a repository with libgit2',
-    version: 'cargo --version',
-    from: { debian: 'cargo-web' },
-    work: ({ url }) => ({
-      files: {
-        'Cargo.toml': `[package]\nname = "app"\nversion = "1.0.0"\nedition = "2018"\n[dependencies]\nmatrix-git-crate = { git = "${url}/git/project.git" }\n`,
-        'src/lib.rs': '',
-        '.cargo/config.toml': '[net]\nretry = 0\n',
-      },
-      script: 'CARGO_HOME="$PWD/home" cargo fetch\ncat home/git/checkouts/*/*/word',
-    }),
-  },
 ]

@@ -7,7 +7,7 @@ export const GIT_TOOLS: readonly Tool[] = [
     id: 'git',
     name: 'git',
     does: 'ls-remote, clone, push',
-    version: 'git --version && git http-backend --help >/dev/null 2>&1 || git --exec-path >/dev/null',
+    version: 'git --version && test -x "$(git --exec-path)/git-http-backend"',
     from: { debian: 'git' },
     work: ({ url, kind }) => ({
       script: `git ls-remote ${url}/git/project.git HEAD

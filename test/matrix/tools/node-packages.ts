@@ -47,7 +47,7 @@ export const NODE_PACKAGE_TOOLS: readonly Tool[] = [
   npm('npm10', 'npm 10', `${NODE} ${npmTool('npm10/bin/npm-cli.js')}`, { npm: 'npm@10' }),
   npm('npm12', 'npm 12', `${NODE} ${npmTool('npm12/bin/npm-cli.js')}`, { npm: 'npm@12' }),
   pnpm('pnpm9', 'pnpm 9', `${NODE} ${npmTool('pnpm9/bin/pnpm.cjs')}`, '9'),
-  pnpm('pnpm12', 'pnpm 12', npmTool('.bin/pnpm12'), '12'),
+  pnpm('pnpm12', 'pnpm 12', npmTool('@pnpm/exe.linux-x64/pnpm'), '12'),
   {
     id: 'yarn1',
     name: 'yarn 1',

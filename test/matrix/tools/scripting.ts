@@ -53,7 +53,7 @@ const PHP: readonly Tool[] = [
     version: `php -r 'exit(extension_loaded("curl") ? 0 : 1);' && php --version`,
     from: { debian: 'php-cli php-curl' },
     work: ({ url }) => ({
-      script: `php -r '$curl = curl_init("${url}/hello"); curl_exec($curl) || exit(curl_error($curl));'`,
+      script: `php -r '$curl = curl_init("${url}/hello"); curl_exec($curl) || fwrite(STDERR, curl_error($curl)) && exit(1);'`,
     }),
   },
   {
