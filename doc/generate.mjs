@@ -5,6 +5,9 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { ERROR_CODES } from '../dist/errors.js'
 import { CHILD_VARIABLES } from '../dist/system/children/variables.js'
 
+/** The last results of the matrix: `npm run matrix -- --json doc/client-matrix.json` */
+const MATRIX_FILE = new URL('client-matrix.json', import.meta.url)
+
 const DOCUMENTS = { 'errors.md': errorsDocument, 'clients.md': clientsDocument }
 
 const TARGETS = {
@@ -81,6 +84,33 @@ Children get this machine, the private and link-local networks, the Anthropic AP
 warning: \`*\`, brackets, IPv6 networks (httpx cannot be constructed with either), and what is no host, address or network.
 Many tools do not understand networks and send such targets to the relay: it takes them past the gateway, directly or through
 the container's own proxy, as they would have gone without it.
+
+${matrixSection(JSON.parse(readFileSync(MATRIX_FILE, 'utf8')))}`
+}
+
+const CELLS = { works: 'yes', fails: '**no**', impossible: 'no' }
+
+function matrixSection({ system, clients }) {
+  const rows = clients.map(({ name, does, version, cells, notes }) =>
+    row([
+      name,
+      version,
+      does,
+      ...[cells.intercepted, cells.passedThrough, cells.bypassed].map((cell) => CELLS[cell]),
+      notes.join('; '),
+    ]),
+  )
+  return `## What clients do with it
+
+Real clients on ${system}, each with nothing but this environment, against three hosts: one that the gateway intercepts,
+one that it passes through whose root is in the system bundle only, and one in \`NO_PROXY\`, named there as a network.
+Drawn from \`doc/client-matrix.json\`, which \`npm run matrix -- --json doc/client-matrix.json\` writes; each cell was also
+run without the environment, where the client must not get there, or must go to the third host by itself. A bold **no** is
+a client that should get through and did not.
+
+${row(['client', 'version', 'does', 'intercepted', 'passed through', 'bypassed', 'why not, and what it needs'])}
+${row(Array(7).fill('---'))}
+${rows.join('\n')}
 `
 }
 

@@ -122,7 +122,9 @@ function hasSucceeded({ exitCode, stdout }: ScriptOutcome, { word }: Origin): bo
 
 /** The last lines that it wrote, on one line. */
 function lastWords({ exitCode, stdout, stderr }: ScriptOutcome): string {
-  const lines = [stdout, stderr].flatMap((text) => stripVTControlCharacters(text).trim().split('\n').slice(-5))
-  const text = lines.filter((line) => line !== '').join(' ⏎ ')
-  return `${exitCode === undefined ? 'killed' : `exit code ${exitCode}`}: ${text.slice(-600)}`
+  const lines = [stdout, stderr].flatMap((text) => {
+    const written = stripVTControlCharacters(text).split('\n')
+    return written.filter((line) => line.trim() !== '' && !line.startsWith('Picked up JAVA_TOOL_OPTIONS')).slice(-5)
+  })
+  return `${exitCode === undefined ? 'killed' : `exit code ${exitCode}`}: ${lines.join(' ⏎ ').slice(-600)}`
 }

@@ -51,7 +51,7 @@ export function updateFile(file: string, order: readonly Tool[], results: readon
 }
 
 function createRow({ tool, version, cells, problems }: ToolResult): ResultRow {
-  const { id, name, does, impossible, cannot } = tool
+  const { id, name, does, impossible, cannot, wantsAddress } = tool
   const outcome = (kind: CellKind): 'works' | 'fails' | 'impossible' => {
     if (cells.some((cell) => cell.kind === kind && cell.passed)) return 'works'
     return impossibleReason(tool, kind) === undefined ? 'fails' : 'impossible'
@@ -59,6 +59,7 @@ function createRow({ tool, version, cells, problems }: ToolResult): ResultRow {
   const notes = [
     ...(impossible === undefined ? [] : [`${impossible.reason}; needs ${impossible.needs}`]),
     ...Object.values(cannot ?? {}),
+    ...(wantsAddress === undefined ? [] : [`NO_PROXY needs the address itself for ${wantsAddress}`]),
     ...(problems.length === 0 ? [] : ['not as expected in the last run']),
   ]
   const byKind = CELL_KINDS.map((kind) => [kind, outcome(kind)] as const)

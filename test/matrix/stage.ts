@@ -41,6 +41,11 @@ export async function startStage(scope: Scope, tools: readonly Tool[]): Promise<
     const certificate = await publicCa.serverCertificate(guardedHost, publicHost(id), address)
     origins.set(id, await Origin.start(scope, { address, certificate, guardedHost }))
   }
+  const originOf = ({ id }: Tool): Origin => {
+    const origin = origins.get(id)
+    if (origin === undefined) throw new Error(`${id} has no origin`)
+    return origin
+  }
   const ways = Array.from(origins, ([id, { address }]) => [
     [interceptedHost(id), address],
     [publicHost(id), address],
@@ -52,17 +57,13 @@ export async function startStage(scope: Scope, tools: readonly Tool[]): Promise<
     hosts: { '*.intercepted.example.test': INJECTION },
     onAudit: (record) => records.add(record),
   })
-  const container = { NO_PROXY: BYPASSED_NETWORK }
+  const addresses = tools.flatMap((tool) => (tool.wantsAddress === undefined ? [] : originOf(tool).listenAddress))
+  const container = { CCR_UPSTREAM_PROXY_NO_PROXY: [BYPASSED_NETWORK, ...addresses].join(',') }
   const relay = await startRelaySession(scope, system, container)
   // A root that a client has compiled in cannot be made for a test; it is named to it instead.
   const rootFile = join(createTempDirectory(scope, 'roots'), 'public-root.pem')
   writeFileSync(rootFile, system.publicRootPem)
   const rootsRelay = await startRelaySession(scope, system, { ...container, NODE_EXTRA_CA_CERTS: rootFile })
-  const originOf = ({ id }: Tool): Origin => {
-    const origin = origins.get(id)
-    if (origin === undefined) throw new Error(`${id} has no origin`)
-    return origin
-  }
   return {
     scope,
     origin: originOf,

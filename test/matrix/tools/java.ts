@@ -37,7 +37,7 @@ export const JAVA_TOOLS: readonly Tool[] = [
   java('java-http-client', 'Java HttpClient', 'client'),
   java('java-connection', 'Java HttpsURLConnection', 'connection'),
   {
-    id: 'maven',
+    id: 'mvn',
     name: 'Maven',
     does: 'fetches a parent and an extension',
     version: 'mvn --version',

@@ -17,6 +17,7 @@ function npm(id: string, name: string, command: string, from: Tool['from']): Too
     version: `${command} --version`,
     from,
     hasOwnRoots: true,
+    wantsAddress: 'a registry that is named by its address: it cannot verify an address through a proxy',
     work: ({ url }) => ({
       files: MANIFEST,
       script: `${command} install matrix-parent --registry=${url}/npm/ --no-audit --no-fund --no-update-notifier --fetch-retries=0
@@ -34,7 +35,12 @@ function pnpm(id: string, name: string, command: string, version: string): Tool 
     from: { npm: `pnpm@${version}` },
     hasOwnRoots: true,
     work: ({ url }) => ({
-      files: { ...MANIFEST, '.npmrc': `registry=${url}/npm/\nfetch-retries=0\nupdate-notifier=false\n` },
+      files: {
+        ...MANIFEST,
+        '.npmrc': `registry=${url}/npm/\nfetch-retries=0\nupdate-notifier=false\n`,
+        // Where pnpm 12 reads it.
+        'pnpm-workspace.yaml': 'packages: []\nfetchRetries: 0\n',
+      },
       script: `export CI=1
 ${command} add matrix-parent --store-dir="$PWD/store"
 cat node_modules/.pnpm/node_modules/matrix-dependency-30/word`,

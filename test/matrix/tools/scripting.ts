@@ -20,7 +20,7 @@ const RUBY: readonly Tool[] = [
     work: ({ url }) => ({ script: `ruby -r open-uri -e 'puts URI.open("${url}/hello").read'` }),
   },
   {
-    id: 'gem',
+    id: 'ruby-gem',
     name: 'gem',
     does: 'installs a gem',
     version: 'gem --version',
@@ -31,7 +31,7 @@ cat gems/gems/matrix-gem-1.0.0/lib/matrix-gem.rb`,
     }),
   },
   {
-    id: 'bundler',
+    id: 'ruby-bundler',
     name: 'bundler',
     does: 'installs a gem',
     version: 'bundle --version',
