@@ -2,15 +2,26 @@
 // and the gateway's audit must say that it came by the way that it should have taken. Each cell has a control: the same
 // script without our environment, which must not get there, or for the bypassed host, must go there by itself.
 
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
-import { createTempDirectory } from '../support/temp-dir.js'
 import type { Origin } from './origin.js'
 import { runScript, type ScriptOutcome } from './run-script.js'
 import { createHome, type Stage } from './stage.js'
 import type { CellKind, Target, Tool } from './tool.js'
+
+/** A cell to be run. */
+export interface Cell {
+  readonly stage: Stage
+  readonly tool: Tool
+  readonly kind: CellKind
+  /** The folder of the client's preparation. */
+  readonly shared: string
+  readonly signal: AbortSignal
+}
 
 /** What became of a cell. */
 export interface CellResult {
@@ -27,31 +38,20 @@ const SCRIPT_TIMEOUT_MS = 60_000
 const AUDIT_TIMEOUT_MS = 5_000
 
 /** Runs a cell. */
-export async function runCell(
-  stage: Stage,
-  tool: Tool,
-  kind: CellKind,
-  shared: string,
-  signal: AbortSignal,
-): Promise<CellResult> {
+export async function runCell(cell: Cell): Promise<CellResult> {
   const began = performance.now()
-  const detail =
-    (await runControl(stage, tool, kind, shared, signal)) ?? (await runReal(stage, tool, kind, shared, signal))
+  const detail = (await runControl(cell)) ?? (await runReal(cell))
+  const { kind } = cell
   const ms = Math.round(performance.now() - began)
   return detail === undefined ? { kind, passed: true, ms } : { kind, passed: false, detail, ms }
 }
 
-/** The client without a proxy. Resolves to what is wrong with that. */
-async function runControl(
-  stage: Stage,
-  tool: Tool,
-  kind: CellKind,
-  shared: string,
-  signal: AbortSignal,
-): Promise<string | undefined> {
+/** The client without the environment. Resolves to what is wrong with that. */
+async function runControl(cell: Cell): Promise<string | undefined> {
+  const { stage, tool, kind } = cell
   const origin = stage.origin(tool)
   const before = origin.connections
-  const outcome = await runWork(stage, tool, stage.target(tool, kind), shared, {}, signal)
+  const outcome = await runWork(cell, stage.target(tool, kind), {})
   const came = origin.connections > before
   if (kind === 'bypassed') {
     return came ? undefined : `control: without the environment it did not go there by itself: ${lastWords(outcome)}`
@@ -61,18 +61,13 @@ async function runControl(
 }
 
 /** The client with the relay's environment. Resolves to what is missing. */
-async function runReal(
-  stage: Stage,
-  tool: Tool,
-  kind: CellKind,
-  shared: string,
-  signal: AbortSignal,
-): Promise<string | undefined> {
+async function runReal(cell: Cell): Promise<string | undefined> {
+  const { stage, tool, kind } = cell
   const origin = stage.origin(tool)
   const target = stage.target(tool, kind)
   const requestsBefore = origin.requests.length
   const recordsBefore = stage.audit(target.host).length
-  const outcome = await runWork(stage, tool, target, shared, stage.exported(tool), signal)
+  const outcome = await runWork(cell, target, stage.exported(tool))
   origin.closeConnections()
   if (!hasSucceeded(outcome, origin)) return lastWords(outcome)
   const requests = origin.requests.slice(requestsBefore)
@@ -97,23 +92,21 @@ async function judgeAudit(stage: Stage, { kind, host }: Target, before: number):
   return modes().includes(mode) ? undefined : `the audit has ${modes().join() || 'nothing'} instead of ${mode}`
 }
 
+/** Runs the client's script in folders of its own, which go with it. */
 async function runWork(
-  stage: Stage,
-  tool: Tool,
+  { tool, shared, signal }: Cell,
   target: Target,
-  shared: string,
-  env: Readonly<Record<string, string>>,
-  signal: AbortSignal,
+  exported: Readonly<Record<string, string>>,
 ): Promise<ScriptOutcome> {
-  const top = createTempDirectory(stage.scope, `matrix-${tool.id}`)
-  const folder = join(top, 'work')
-  mkdirSync(folder)
-  return runScript(tool.work(target, shared), {
-    folder,
-    env: { ...createHome(top), ...env },
-    timeoutMs: SCRIPT_TIMEOUT_MS,
-    signal,
-  })
+  const top = mkdtempSync(join(tmpdir(), `ccr-matrix-${tool.id}-`))
+  try {
+    const folder = join(top, 'work')
+    mkdirSync(folder)
+    const env = { ...createHome(top), ...exported }
+    return await runScript(tool.work(target, shared), { folder, env, timeoutMs: SCRIPT_TIMEOUT_MS, signal })
+  } finally {
+    await rm(top, { recursive: true, force: true, maxRetries: 3 })
+  }
 }
 
 function hasSucceeded({ exitCode, stdout }: ScriptOutcome, { word }: Origin): boolean {

@@ -5,7 +5,7 @@ import { SharedScope } from '../support/temp-dir.js'
 import { installNpmTools } from './npm-tools.js'
 import { runPool } from './pool.js'
 import { formatTable, updateFile } from './results.js'
-import { findTool, type InstalledTool, type MissingTool, runTool, type ToolResult } from './run-tool.js'
+import { findTools, runTool, type ToolResult } from './run-tool.js'
 import { startStage } from './stage.js'
 import { describeSource, type Tool } from './tool.js'
 import { TOOLS } from './tools/all.js'
@@ -33,6 +33,7 @@ const { values, positionals: words } = parseArgs({
 })
 const chosen = TOOLS.filter(({ id }) => words.length === 0 || words.some((word) => id.includes(word)))
 
+if (values.install && !values.help) installNpmTools()
 if (values.help) process.stdout.write(USAGE)
 else if (values.list)
   for (const tool of chosen) process.stdout.write(`${tool.id.padEnd(22)} ${describeSource(tool.from)}\n`)
@@ -40,7 +41,6 @@ else process.exitCode = await runMatrix(chosen)
 
 /** Resolves to the exit code. */
 async function runMatrix(tools: readonly Tool[]): Promise<number> {
-  if (values.install) installNpmTools()
   const scope = new SharedScope()
   const stop = new AbortController()
   process.once('SIGINT', () => stop.abort(new Error('interrupted')))
@@ -58,13 +58,7 @@ async function runMatrix(tools: readonly Tool[]): Promise<number> {
 async function runIn(scope: SharedScope, tools: readonly Tool[], signal: AbortSignal): Promise<number> {
   const began = performance.now()
   const jobs = Number(values.jobs)
-  const installed: InstalledTool[] = []
-  const missing: MissingTool[] = []
-  await runPool(tools, jobs, async (tool) => {
-    const found = await findTool(scope, tool, signal)
-    if ('missing' in found) missing.push(found)
-    else installed.push(found)
-  })
+  const { installed, missing } = await findTools(scope, tools, jobs, signal)
   const stage = await startStage(
     scope,
     installed.map(({ tool }) => tool),
@@ -76,9 +70,7 @@ async function runIn(scope: SharedScope, tools: readonly Tool[], signal: AbortSi
     })
     results.push(result)
   })
-  const position = ({ tool }: { readonly tool: Tool }): number => tools.indexOf(tool)
-  results.sort((left, right) => position(left) - position(right))
-  missing.sort((left, right) => position(left) - position(right))
+  results.sort((left, right) => tools.indexOf(left.tool) - tools.indexOf(right.tool))
   const red = results.filter(({ problems }) => problems.length > 0)
   const seconds = Math.round((performance.now() - began) / 1000)
   process.stdout.write(`\n${formatTable(results, missing)}\n\n`)

@@ -2,10 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
+import { CHILD_VARIABLES } from '#src/system/children/variables.js'
 import { SharedScope } from '../support/temp-dir.js'
-import { runPool } from './pool.js'
-import { findTool, type InstalledTool, type MissingTool, runTool } from './run-tool.js'
+import { findTools, runTool } from './run-tool.js'
 import { type Stage, startStage } from './stage.js'
+import type { Tool } from './tool.js'
 import { TOOLS } from './tools/all.js'
 
 /** Clients at a time: most of them wait most of the time. */
@@ -13,17 +14,14 @@ const WIDTH = 3
 
 const setup = new SharedScope()
 const stop = new AbortController()
-const found = new Map<string, InstalledTool | MissingTool>()
-await runPool(TOOLS, WIDTH, async (tool) => {
-  found.set(tool.id, await findTool(setup, tool, stop.signal))
-})
+const { installed, missing } = await findTools(setup, TOOLS, WIDTH, stop.signal)
 
 describe('through relay and gateway', { concurrency: WIDTH, timeout: 600_000 }, () => {
   let stage: Stage
   before(async () => {
     stage = await startStage(
       setup,
-      TOOLS.filter(({ id }) => 'version' in (found.get(id) ?? {})),
+      installed.map(({ tool }) => tool),
     )
   })
   after(async () => {
@@ -31,16 +29,26 @@ describe('through relay and gateway', { concurrency: WIDTH, timeout: 600_000 }, 
     await setup.end()
   })
 
-  for (const tool of TOOLS) {
-    const { name, does, impossible } = tool
-    const title = impossible === undefined ? `${name} gets through: ${does}` : `${name} does not: ${impossible.reason}`
-    const client = found.get(tool.id)
-    if (client === undefined || 'missing' in client) it(title, { skip: client?.missing ?? 'not looked for' }, () => {})
-    else {
-      it(title, async () => {
-        const { problems } = await runTool(stage, client, stop.signal)
-        assert.deepEqual(problems, [])
-      })
-    }
+  for (const found of installed) {
+    it(titleOf(found.tool), async () => {
+      const { problems } = await runTool(stage, found, stop.signal)
+      assert.deepEqual(problems, [])
+    })
   }
+  for (const { tool, missing: reason } of missing) it(titleOf(tool), { skip: reason }, () => {})
 })
+
+describe('the variables for children', () => {
+  it('name clients of the matrix as what shows them, or the documentation alone', () => {
+    const words = CHILD_VARIABLES.flatMap(({ proof }) => proof).filter((word) => word !== 'documentation')
+    assert.ok(words.length > 0)
+    assert.deepEqual(
+      words.filter((word) => !TOOLS.some(({ id }) => id.startsWith(word))),
+      [],
+    )
+  })
+})
+
+function titleOf({ name, does, impossible }: Tool): string {
+  return impossible === undefined ? `${name} gets through: ${does}` : `${name} does not: ${impossible.reason}`
+}

@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { createTempDirectory, type Scope } from '../support/temp-dir.js'
 import { type CellResult, runCell } from './cell.js'
+import { runPool } from './pool.js'
 import { runScript } from './run-script.js'
 import { createHome, type Stage } from './stage.js'
 import { CELL_KINDS, type CellKind, describeSource, type Tool } from './tool.js'
@@ -34,14 +35,34 @@ const VERSION_TIMEOUT_MS = 30_000
 /** Compilers build something. */
 const PREPARE_TIMEOUT_MS = 180_000
 
-/** Looks for a client. */
-export async function findTool(scope: Scope, tool: Tool, signal: AbortSignal): Promise<InstalledTool | MissingTool> {
+/** Looks for clients, `width` at a time; both lists are in the order given. */
+export async function findTools(
+  scope: Scope,
+  tools: readonly Tool[],
+  width: number,
+  signal: AbortSignal,
+): Promise<{ installed: InstalledTool[]; missing: MissingTool[] }> {
+  // Many are clients of one program.
+  const scripts = [...new Set(tools.map(({ version }) => version))]
+  const versions = new Map<string, string | undefined>()
+  await runPool(scripts, width, async (script) => {
+    versions.set(script, await askVersion(scope, script, signal))
+  })
+  const installed: InstalledTool[] = []
+  const missing: MissingTool[] = []
+  for (const tool of tools) {
+    const version = versions.get(tool.version)
+    if (version !== undefined) installed.push({ tool, version })
+    else missing.push({ tool, missing: `not installed; ${describeSource(tool.from)}` })
+  }
+  return { installed, missing }
+}
+
+async function askVersion(scope: Scope, script: string, signal: AbortSignal): Promise<string | undefined> {
   const folder = createTempDirectory(scope, 'version')
   const env = createHome(folder)
-  const outcome = await runScript({ script: tool.version }, { folder, env, timeoutMs: VERSION_TIMEOUT_MS, signal })
-  const version = /[0-9]+(?:\.[0-9]+)+/.exec(outcome.stdout + outcome.stderr)?.[0]
-  if (outcome.exitCode === 0 && version !== undefined) return { tool, version }
-  return { tool, missing: `not installed; ${describeSource(tool.from)}` }
+  const outcome = await runScript({ script }, { folder, env, timeoutMs: VERSION_TIMEOUT_MS, signal })
+  return outcome.exitCode === 0 ? /[0-9]+(?:\.[0-9]+)+/.exec(outcome.stdout + outcome.stderr)?.[0] : undefined
 }
 
 /** Runs every cell of a client. */
@@ -54,7 +75,7 @@ export async function runTool(
   const shared = await prepare(stage.scope, tool, signal)
   const cells: CellResult[] = []
   for (const kind of CELL_KINDS) {
-    const result = await runCell(stage, tool, kind, shared, signal)
+    const result = await runCell({ stage, tool, kind, shared, signal })
     onCell(result)
     cells.push(result)
   }

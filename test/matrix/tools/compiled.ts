@@ -30,7 +30,7 @@ export const COMPILED_TOOLS: readonly Tool[] = [
     from: { debian: 'golang-go' },
     prepare: {
       files: { 'client.go': GO_CLIENT },
-      script: 'GOCACHE="$PWD/cache" GOFLAGS=-mod=mod GO111MODULE=off CGO_ENABLED=0 go build -o client client.go',
+      script: 'GOCACHE="$PWD/cache" GO111MODULE=off go build -o client client.go',
     },
     work: ({ url }, shared) => ({ script: `'${shared}/client' ${url}/hello` }),
   },

@@ -38,8 +38,8 @@ function pnpm(id: string, name: string, command: string, version: string): Tool 
       files: {
         ...MANIFEST,
         '.npmrc': `registry=${url}/npm/\nfetch-retries=0\nupdate-notifier=false\n`,
-        // Where pnpm 12 reads it.
-        'pnpm-workspace.yaml': 'packages: []\nfetchRetries: 0\n',
+        // It reads no more than the registry from an .npmrc.
+        ...(version === '12' ? { 'pnpm-workspace.yaml': 'fetchRetries: 0\n' } : {}),
       },
       script: `export CI=1
 ${command} add matrix-parent --store-dir="$PWD/store"
