@@ -47,7 +47,7 @@ describe('a process with the environment of its own relay', { timeout: 120_000 }
       assert.equal(status, 200)
       assert.equal(await accepted(child), 1, 'a tunnel was opened that no client asked for')
       // The control: this environment does send what the runtime itself fetches to the relay.
-      await ask(child, `fetch ${system.gateway.url}/healthz`)
+      await ask(child, `fetch ${system.environment.CCR_UPSTREAM_PROXY_URL}/healthz`)
       assert.ok((await accepted(child)) > 1, 'the runtime does not take the environment')
     })
   }
@@ -55,8 +55,8 @@ describe('a process with the environment of its own relay', { timeout: 120_000 }
 
 /** What a relay exports, for a second one on a port that is known beforehand. */
 async function createOwnEnvironment(scope: Scope) {
-  // Not 127.0.0.1: that is in NO_PROXY, and nothing would go through a proxy anyhow.
-  const system: System = await startSystem(scope, { gatewayAddress: '127.0.0.2' })
+  // An address of this machine that counts as loopback nowhere: what is in 127.0.0.0/8 goes through no proxy anyhow.
+  const system: System = await startSystem(scope, { gatewayHost: '0.0.0.0' })
   const { exported, port: otherPort } = await startRelaySession(scope, system)
   const port = await findFreePort()
   const env = Object.fromEntries(

@@ -31,8 +31,8 @@ export interface SystemOptions {
   readonly hosts?: Readonly<Record<string, unknown>>
   /** Gets every audit record when it is written. */
   readonly onAudit?: (record: AuditRecord) => void
-  /** Address that the gateway listens on; 127.0.0.1 without it. */
-  readonly gatewayAddress?: string
+  /** What the gateway is called in its URL instead of 127.0.0.1. */
+  readonly gatewayHost?: string
 }
 
 /** A running system. */
@@ -62,11 +62,11 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
   scope.after(() => origin.close())
   const interceptionCa = await createTestCa('interception root')
   const gatewayCa = await createTestCa('gateway root')
-  const gatewayAddress = options.gatewayAddress ?? '127.0.0.1'
-  const own = await gatewayCa.serverCertificate(gatewayAddress)
+  const gatewayHost = options.gatewayHost ?? '127.0.0.1'
+  const own = await gatewayCa.serverCertificate(gatewayHost)
   const origins = { [RULED_HOST]: origin.address, [PLAIN_HOST]: origin.address, ...options.origins }
   const config = {
-    listen: `${gatewayAddress}:0`,
+    listen: '127.0.0.1:0',
     tls: { certificate: put('tls.pem', own.cert), key: put('tls.key', own.key, 0o600) },
     ca: { certificate: put('ca.pem', interceptionCa.rootPem), key: put('ca.key', interceptionCa.rootKeyPem, 0o600) },
     sessions: [{ id: SESSION_ID, tokenSha256: hashToken(TOKEN) }],
@@ -88,7 +88,7 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
   const environment = {
     CLAUDE_CODE_REMOTE: '1',
     CCR_UPSTREAM_PROXY_ENABLED: '1',
-    CCR_UPSTREAM_PROXY_URL: gateway.url,
+    CCR_UPSTREAM_PROXY_URL: gateway.url.replace('127.0.0.1', gatewayHost),
     CCR_UPSTREAM_PROXY_GATEWAY_CA: put('gateway-root.pem', gatewayCa.rootPem),
     CCR_SYSTEM_CA_BUNDLE: put('system-bundle.pem', publicCa.rootPem),
     CLAUDE_CODE_REMOTE_SESSION_ID: SESSION_ID,
