@@ -91,26 +91,31 @@ ${matrixSection(JSON.parse(readFileSync(MATRIX_FILE, 'utf8')))}`
 const CELLS = { works: 'yes', fails: '**no**', impossible: 'no' }
 
 function matrixSection({ system, clients }) {
-  const rows = clients.map(({ name, does, version, cells, notes }) =>
+  const rows = clients.map(({ name, does, version, cells, hasOwnRoots, note }) =>
     row([
-      name,
+      hasOwnRoots ? `${name} ¹` : name,
       version,
       does,
       ...[cells.intercepted, cells.passedThrough, cells.bypassed].map((cell) => CELLS[cell]),
-      notes.join('; '),
+      note,
     ]),
   )
   return `## What clients do with it
 
-Real clients on ${system}, each with nothing but this environment, against three hosts: one that the gateway intercepts,
-one that it passes through whose root is in the system bundle only, and one in \`NO_PROXY\`, named there as a network.
-Drawn from \`doc/client-matrix.json\`, which \`npm run matrix -- --json doc/client-matrix.json\` writes; each cell was also
-run without the environment, where the client must not get there, or must go to the third host by itself. A bold **no** is
-a client that should get through and did not.
+Real clients, each with nothing but this environment, against three hosts: one that the gateway intercepts, one that it
+passes through whose root is in the system bundle only, and one in \`NO_PROXY\`, named there as a network. A cell says yes
+when the client got what it wanted, the host saw it come, and the gateway's audit says that it came by the right way. Each
+cell was also run without the environment: the client must not get there, or must go to the third host by itself. A bold
+**no** is a client that should get through and did not.
+
+System: ${system}. Drawn from \`doc/client-matrix.json\`, which \`npm run matrix -- --json doc/client-matrix.json\` writes.
 
 ${row(['client', 'version', 'does', 'intercepted', 'passed through', 'bypassed', 'why not, and what it needs'])}
 ${row(Array(7).fill('---'))}
 ${rows.join('\n')}
+
+¹ It has public roots of its own and does not look at the system's. A root that only the system has must be named to it: by
+the container in \`NODE_EXTRA_CA_CERTS\`, to which the relay adds its own, or in the browser's policy.
 `
 }
 

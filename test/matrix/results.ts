@@ -11,8 +11,10 @@ export interface ResultRow {
   readonly does: string
   readonly version: string
   readonly cells: Readonly<Record<CellKind, 'works' | 'fails' | 'impossible'>>
+  /** It does not look at the system's roots. */
+  readonly hasOwnRoots: boolean
   /** What a client that does not get through needs, and why. */
-  readonly notes: readonly string[]
+  readonly note: string
 }
 
 /** The columns of the table. */
@@ -51,7 +53,7 @@ export function updateFile(file: string, order: readonly Tool[], results: readon
 }
 
 function createRow({ tool, version, cells, problems }: ToolResult): ResultRow {
-  const { id, name, does, impossible, cannot, wantsAddress } = tool
+  const { id, name, does, hasOwnRoots = false, impossible, cannot, wantsAddress } = tool
   const outcome = (kind: CellKind): 'works' | 'fails' | 'impossible' => {
     if (cells.some((cell) => cell.kind === kind && cell.passed)) return 'works'
     return impossibleReason(tool, kind) === undefined ? 'fails' : 'impossible'
@@ -69,7 +71,8 @@ function createRow({ tool, version, cells, problems }: ToolResult): ResultRow {
     does,
     version,
     cells: Object.fromEntries(byKind) as ResultRow['cells'],
-    notes: [...new Set(notes)],
+    hasOwnRoots,
+    note: notes.join('; '),
   }
 }
 

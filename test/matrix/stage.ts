@@ -60,7 +60,7 @@ export async function startStage(scope: Scope, tools: readonly Tool[]): Promise<
   const addresses = tools.flatMap((tool) => (tool.wantsAddress === undefined ? [] : originOf(tool).listenAddress))
   const container = { CCR_UPSTREAM_PROXY_NO_PROXY: [BYPASSED_NETWORK, ...addresses].join(',') }
   const relay = await startRelaySession(scope, system, container)
-  // A root that a client has compiled in cannot be made for a test; it is named to it instead.
+  // A root that a client has compiled in cannot be made for a test: the container names it to those that know no others.
   const rootFile = join(createTempDirectory(scope, 'roots'), 'public-root.pem')
   writeFileSync(rootFile, system.publicRootPem)
   const rootsRelay = await startRelaySession(scope, system, { ...container, NODE_EXTRA_CA_CERTS: rootFile })

@@ -16,7 +16,6 @@ function npm(id: string, name: string, command: string, from: Tool['from']): Too
     does: DOES,
     version: `${command} --version`,
     from,
-    hasOwnRoots: true,
     wantsAddress: 'a registry that is named by its address: it cannot verify an address through a proxy',
     work: ({ url }) => ({
       files: MANIFEST,
@@ -33,7 +32,6 @@ function pnpm(id: string, name: string, command: string, version: string): Tool 
     does: DOES,
     version: `${command} --version`,
     from: { npm: `pnpm@${version}` },
-    hasOwnRoots: true,
     work: ({ url }) => ({
       files: {
         ...MANIFEST,
@@ -60,7 +58,6 @@ export const NODE_PACKAGE_TOOLS: readonly Tool[] = [
     does: DOES,
     version: `${NODE} ${npmTool('yarn1/bin/yarn.js')} --version`,
     from: { npm: 'yarn@1' },
-    hasOwnRoots: true,
     work: ({ url }) => ({
       files: { ...MANIFEST, '.yarnrc': `registry "${url}/npm/"\n` },
       script: `${NODE} ${npmTool('yarn1/bin/yarn.js')} add matrix-parent --non-interactive --network-timeout 10000\n${SHOW}`,
@@ -88,7 +85,6 @@ export const NODE_PACKAGE_TOOLS: readonly Tool[] = [
     does: DOES,
     version: `${BUN} --version`,
     from: { bundled: 'npm ci, with optional dependencies' },
-    hasOwnRoots: true,
     work: ({ url }) => ({
       files: { ...MANIFEST, 'bunfig.toml': `[install]\nregistry = "${url}/npm/"\n` },
       script: `${BUN} add matrix-parent\n${SHOW}`,

@@ -113,7 +113,6 @@ const BUN_AND_DENO: readonly Tool[] = [
     does: 'GET',
     version: `${BUN} --version`,
     from: { bundled: 'npm ci, with optional dependencies' },
-    hasOwnRoots: true,
     work: ({ url }) => ({ script: `${BUN} -e 'console.log(await (await fetch("${url}/hello")).text())'` }),
   },
   {
@@ -122,7 +121,6 @@ const BUN_AND_DENO: readonly Tool[] = [
     does: 'GET',
     version: `${BUN} --version`,
     from: { bundled: 'npm ci, with optional dependencies' },
-    hasOwnRoots: true,
     work: ({ url }) => ({
       script: `${BUN} -e 'require("node:https").get("${url}/hello", (response) => response.pipe(process.stdout))'`,
     }),
@@ -133,7 +131,6 @@ const BUN_AND_DENO: readonly Tool[] = [
     does: 'a message',
     version: `${BUN} --version`,
     from: { bundled: 'npm ci, with optional dependencies' },
-    hasOwnRoots: true,
     work: ({ url }) => ({
       files: {
         'client.mjs': `const socket = new WebSocket('${url.replace('https', 'wss')}/ws')
@@ -150,7 +147,6 @@ socket.onerror = ({ message }) => { console.error(message); process.exit(1) }`,
     does: 'GET',
     version: `${DENO} --version`,
     from: { npm: '@deno/linux-x64-glibc' },
-    hasOwnRoots: true,
     work: ({ url }) => ({
       script: `export DENO_NO_UPDATE_CHECK=1
 ${DENO} eval 'console.log(await (await fetch("${url}/hello")).text())'`,
@@ -177,7 +173,6 @@ get('${url}/hello', (response) => response.pipe(process.stdout))`,
     does: 'a message',
     version: `${DENO} --version`,
     from: { npm: '@deno/linux-x64-glibc' },
-    hasOwnRoots: true,
     work: ({ url }) => ({
       files: {
         'client.mjs': `const socket = new WebSocket('${url.replace('https', 'wss')}/ws')
@@ -194,7 +189,6 @@ socket.onerror = ({ message }) => { console.error(message); Deno.exit(1) }`,
     does: 'a package of npm with 30 dependencies',
     version: `${DENO} --version`,
     from: { npm: '@deno/linux-x64-glibc' },
-    hasOwnRoots: true,
     work: ({ url }) => ({
       files: { 'package.json': '{"dependencies":{"matrix-parent":"1.0.0"}}' },
       script: `export DENO_NO_UPDATE_CHECK=1 NPM_CONFIG_REGISTRY=${url}/npm/
