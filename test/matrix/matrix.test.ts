@@ -12,11 +12,14 @@ import { TOOLS } from './tools/all.js'
 /** Clients at a time: most of them wait most of the time. */
 const WIDTH = 3
 
+/** Each client has an address of its own in 127.0.77.0/24, which only Linux listens on without being told to. */
+const notHere = process.platform !== 'linux' && 'the addresses of the origins are there on Linux only'
+
 const setup = new SharedScope()
 const stop = new AbortController()
-const { installed, missing } = await findTools(setup, TOOLS, WIDTH, stop.signal)
+const { installed, missing } = await findTools(setup, notHere ? [] : TOOLS, WIDTH, stop.signal)
 
-describe('through relay and gateway', { concurrency: WIDTH, timeout: 600_000 }, () => {
+describe('through relay and gateway', { concurrency: WIDTH, timeout: 600_000, skip: notHere }, () => {
   let stage: Stage
   before(async () => {
     stage = await startStage(

