@@ -10,7 +10,7 @@ import { type AuditRecord, type AuditSink, functionSink, openAudit } from './aud
 import { CertificateAuthority } from './certificate-authority.js'
 import { ChunkStream } from './chunk-stream.js'
 import type { GatewayConfig } from './config.js'
-import { LeafContexts } from './intercept.js'
+import { DEFAULT_INTERCEPT_LIMITS, type InterceptLimits, LeafContexts } from './intercept.js'
 import { encodeRefusal, Refusal, refusalBody, refusalHeaders } from './refusal.js'
 import { type Session, Sessions } from './sessions.js'
 import { serveTunnel, type TunnelContext } from './tunnel.js'
@@ -30,6 +30,8 @@ export interface GatewayOptions {
   readonly dialTimeoutMs?: number
   /** Milliseconds from the end of a request to the head of its answer. Default 120,000: models think long. */
   readonly responseHeadTimeoutMs?: number
+  /** Milliseconds that an intercepted client has for its TLS handshake and for a request head. Default 60,000 each. */
+  readonly interceptLimits?: InterceptLimits
   /** Tunnels at once; one more is answered 503. Default 10,000, some 100 KiB each. */
   readonly maxTunnels?: number
 }
@@ -149,6 +151,7 @@ class Front implements Gateway {
       audit: (record) => this.#writeAudit(record),
       connectHeadTimeoutMs: options.connectHeadTimeoutMs ?? 10_000,
       responseHeadTimeoutMs: options.responseHeadTimeoutMs ?? 120_000,
+      interceptLimits: options.interceptLimits ?? DEFAULT_INTERCEPT_LIMITS,
     }
     this.#webSockets = createWebSocketServer()
     this.#server = parts.server

@@ -46,6 +46,7 @@ export const REFUSALS = {
   // Inside the intercepted TLS.
   misdirected: kind(421, 'Misdirected Request', BAD_REQUEST, false, 'open a tunnel of its own for each host'),
   'method-not-allowed': kind(405, 'Method Not Allowed', BAD_REQUEST, false, 'use another method'),
+  'upgrade-denied': kind(501, 'Not Implemented', DENIED, false, 'ask for an upgrade to WebSocket, or for none'),
   // The way to the origin.
   'dns-failed': kind(502, 'Bad Gateway', 'dns_error', true, 'check the host name'),
   'connection-refused': kind(502, 'Bad Gateway', 'connection_refused', true, 'check that the origin is up'),

@@ -8,10 +8,11 @@ import type { AuditErrorCode, AuditRecord } from './audit.js'
 import type { CertificateAuthority } from './certificate-authority.js'
 import type { ChunkStream } from './chunk-stream.js'
 import { findHostRules, type HostRules, type RuledHost } from './inject.js'
-import { interceptTunnel, type LeafContexts } from './intercept.js'
+import { type InterceptLimits, interceptTunnel, type LeafContexts } from './intercept.js'
+import { TunnelOrigin } from './origin.js'
 import { encodeRefusal, Refusal } from './refusal.js'
 import { isBasicOf, type Session } from './sessions.js'
-import { type Dialer, TunnelAgent, upstreamRefusal } from './upstream.js'
+import { type Dialer, upstreamRefusal } from './upstream.js'
 
 /** What all tunnels of a gateway share. */
 export interface TunnelContext {
@@ -23,6 +24,7 @@ export interface TunnelContext {
   readonly audit: (record: AuditRecord) => void
   readonly connectHeadTimeoutMs: number
   readonly responseHeadTimeoutMs: number
+  readonly interceptLimits: InterceptLimits
 }
 
 /** After the client has left: how long what it had already sent may take on its way to the origin. */
@@ -102,15 +104,19 @@ class Tunnel {
   async #intercept({ authority }: ConnectHead, host: RuledHost): Promise<void> {
     const leaf = await this.#context.authority.leafFor(authority.host)
     this.#establish()
-    const outcome = await interceptTunnel(this.#stream, this.#context.leafContexts.of(leaf), {
+    const tunnel = {
       id: this.#id,
       sessionId: this.#session.id,
       authority,
       host,
-      agent: new TunnelAgent(() => this.#context.dialer.dialTls(authority, this.#gone.signal)),
+      origin: new TunnelOrigin(authority, (protocols) => {
+        return this.#context.dialer.dialTls(authority, protocols, this.#gone.signal)
+      }),
       responseHeadTimeoutMs: this.#context.responseHeadTimeoutMs,
       audit: this.#context.audit,
-    })
+    }
+    const secureContext = this.#context.leafContexts.of(leaf)
+    const outcome = await interceptTunnel(this.#stream, secureContext, tunnel, this.#context.interceptLimits)
     if (outcome !== undefined) this.#auditRefused(outcome, 0)
   }
 
