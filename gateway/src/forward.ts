@@ -10,9 +10,16 @@
 import type { Duplex } from 'node:stream'
 import type { Authority } from 'ccr-upstream-proxy/protocol'
 import type { AuditErrorCode, InterceptAuditRecord } from './audit.js'
-import { headersAfter401, headersOf, type InjectedHeader } from './credentials.js'
+import { applyRule, applyRuleAfter401, type RuledFields } from './credentials.js'
 import type { Downstream } from './downstream.js'
-import { downstreamFields, type MatchedRequest, matchRequest, type RuledHost, upstreamRequest } from './inject.js'
+import {
+  downstreamFields,
+  type MatchedRequest,
+  matchRequest,
+  type RuledHost,
+  type UpstreamRequest,
+  upstreamRequest,
+} from './inject.js'
 import type { TunnelOrigin } from './origin.js'
 import { Redactor } from './redact.js'
 import type { Refusal } from './refusal.js'
@@ -38,7 +45,7 @@ export class Exchange {
   readonly #tunnel: InterceptedTunnel
   readonly #time = new Date()
   #matched: MatchedRequest | undefined
-  #injected: readonly InjectedHeader[] = []
+  #ruled: RuledFields | undefined
   #redactor = new Redactor([])
   #upstream: UpstreamExchange | undefined
   #requestBytes = 0
@@ -78,28 +85,27 @@ export class Exchange {
   }
 
   async #forward(matched: MatchedRequest): Promise<void> {
-    this.#inject(await headersOf(matched.rule))
-    let response = await this.#ask(matched)
-    if (response.status === 401 && !hasBody(upstreamRequest(matched, []))) {
-      const renewed = await headersAfter401(matched.rule, this.#injected)
-      if (renewed !== undefined) {
-        this.#upstream?.destroy()
-        this.#inject(renewed)
-        response = await this.#ask(matched)
-      }
-    }
+    const ruled = await applyRule(matched.fields, matched.rule)
+    let response = await this.#ask(matched, ruled)
+    if (response.status === 401) response = (await this.#askAfter401(matched, ruled)) ?? response
     if (response.upgraded === undefined) await this.#answer(response)
     else await this.#switch(response, response.upgraded)
   }
 
-  #inject(injected: readonly InjectedHeader[]): void {
-    this.#injected = injected
-    this.#redactor = new Redactor(injected)
+  /** A credential may have ended since it was read. A body was streamed away, and cannot be sent again. */
+  async #askAfter401(matched: MatchedRequest, used: RuledFields): Promise<UpstreamResponse | undefined> {
+    if (hasBody(matched.head)) return undefined
+    const renewed = await applyRuleAfter401(matched.fields, matched.rule, used)
+    if (renewed === undefined) return undefined
+    this.#upstream?.destroy()
+    return this.#ask(matched, renewed)
   }
 
   /** Sends the request; once more when a kept connection was closed under it and that is safe. */
-  async #ask(matched: MatchedRequest): Promise<UpstreamResponse> {
-    const request = upstreamRequest(matched, this.#injected)
+  async #ask(matched: MatchedRequest, ruled: RuledFields): Promise<UpstreamResponse> {
+    this.#ruled = ruled
+    this.#redactor = new Redactor(ruled.secrets)
+    const request = upstreamRequest(matched, ruled)
     const first = await this.#send(request)
     try {
       return await first.response
@@ -111,7 +117,7 @@ export class Exchange {
     }
   }
 
-  async #send(request: ReturnType<typeof upstreamRequest>): Promise<UpstreamExchange> {
+  async #send(request: UpstreamRequest): Promise<UpstreamExchange> {
     const exchange = await this.#tunnel.origin.send(request, {
       downstream: this.#downstream,
       responseHeadTimeoutMs: this.#tunnel.responseHeadTimeoutMs,
@@ -203,7 +209,7 @@ export class Exchange {
       requestBytes: this.#requestBytes,
       responseBytes: this.#responseBytes,
       ms: Date.now() - this.#time.getTime(),
-      injected: this.#injected.map(({ name }) => name.toLowerCase()),
+      injected: this.#ruled?.injected ?? [],
       ...(rule !== undefined && { rule }),
       ...(this.#error !== undefined && { error: this.#error }),
     })

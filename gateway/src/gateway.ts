@@ -143,8 +143,7 @@ class Front implements Gateway {
     this.#sessions = new Sessions(config.sessions)
     this.caCertificatePem = parts.authority.certificatePem
     this.#context = {
-      default: config.default,
-      hosts: config.hosts,
+      policy: { default: config.default, allow: [], deny: [], pinned: [], hosts: config.hosts },
       authority: parts.authority,
       leafContexts: new LeafContexts(),
       dialer: parts.dialer,

@@ -2,13 +2,14 @@
 //
 // Rules:
 // - Hosts: the exact name wins, then the longest `*.suffix`; of a host's rules the first that matches.
-// - Hop-by-hop fields go first (RFC 9110, section 7.6.1), also the ones that Connection names; then the client's own
-//   copies of what is injected, `_` read as `-` because CGI-like origins do; then each is set once.
+// - Hop-by-hop fields go first (RFC 9110, section 7.6.1), also the ones that Connection names; then the rule does its
+//   part (credentials.ts).
 
 import { type Authority, parseAuthority } from 'ccr-upstream-proxy/protocol'
-import type { InjectedHeader } from './credentials.js'
+import type { RuledFields } from './credentials.js'
 import { endToEndFields, listOf, looseName, type RawFields, trailerFields } from './fields.js'
 import { Refusal } from './refusal.js'
+import type { Secret } from './secret.js'
 
 export { isReservedField } from './fields.js'
 
@@ -20,8 +21,8 @@ export interface Rule {
     /** Methods in upper case. */
     readonly method?: readonly string[]
   }
-  /** Header fields to set, in order. */
-  readonly headers: readonly InjectedHeader[]
+  /** Header fields to set, in order: the name as the config spells it. */
+  readonly headers: readonly { readonly name: string; readonly value: Secret }[]
 }
 
 /** Rules by host pattern: `api.example.com`, `*.example.com`, an address. */
@@ -42,7 +43,8 @@ export function findHostRules(hosts: HostRules, authority: Authority): RuledHost
   return undefined
 }
 
-function* patternsFor({ kind, host }: Authority): Generator<string> {
+/** The patterns that `authority` falls under, the narrowest first. */
+export function* patternsFor({ kind, host }: Authority): Generator<string> {
   yield host
   if (kind !== 'name') return
   for (let dot = host.indexOf('.'); dot !== -1; dot = host.indexOf('.', dot + 1)) yield `*${host.slice(dot)}`
@@ -68,6 +70,8 @@ export interface RequestHead {
 /** A request that may be sent, and the rule that it falls under. */
 export interface MatchedRequest {
   readonly head: RequestHead
+  /** The end-to-end fields, before the rule; without Host and framing, which are the protocol's. */
+  readonly fields: readonly string[]
   readonly rule: Rule | undefined
   /** `pattern[index]` of the rule. */
   readonly ruleName: string | undefined
@@ -78,10 +82,10 @@ export interface UpstreamRequest {
   readonly method: string
   /** Origin-form: path and query. */
   readonly target: string
-  /** Without Host and framing, which are the protocol's. */
+  /** After the rule; without Host and framing. */
   readonly fields: readonly string[]
-  /** Set after `fields`. */
-  readonly injected: readonly InjectedHeader[]
+  /** Names of the fields that a secret went into, lower case. */
+  readonly injected: readonly string[]
   readonly bodyLength: BodyLength
   /** The client takes trailers, and says so (gRPC does). */
   readonly wantsTrailers: boolean
@@ -97,40 +101,35 @@ export function matchRequest(head: RequestHead, authority: Authority, host: Rule
   assertTarget(head.method, head.target)
   assertSameHost(head.hosts, authority)
   const index = findRule(host.rules, head.method, head.target)
-  return { head, rule: host.rules[index], ruleName: index === -1 ? undefined : `${host.pattern}[${index}]` }
+  return {
+    head,
+    fields: endToEndFields(head.fields, (field) => !OWN_FIELDS.has(field)),
+    rule: host.rules[index],
+    ruleName: index === -1 ? undefined : `${host.pattern}[${index}]`,
+  }
 }
 
+/** Written anew by http1/ and http2/. */
+const OWN_FIELDS: ReadonlySet<string> = new Set(['host', 'content-length', 'trailer'])
+
 /** Writes a request anew for the origin. */
-export function upstreamRequest({ head }: MatchedRequest, injected: readonly InjectedHeader[]): UpstreamRequest {
-  const { method, target, fields, bodyLength, upgrade } = head
-  const removed = replacedBy(injected)
-  const isKept = (field: string) => {
-    return field !== 'host' && field !== 'content-length' && field !== 'trailer' && !removed.has(looseName(field))
-  }
+export function upstreamRequest({ head }: MatchedRequest, { fields, injected }: RuledFields): UpstreamRequest {
+  const { method, target, bodyLength, upgrade } = head
   return {
     method,
     target,
-    fields: endToEndFields(fields, isKept),
+    fields,
     injected,
     bodyLength,
-    wantsTrailers: listOf(fields, 'te').includes('trailers'),
+    wantsTrailers: listOf(head.fields, 'te').includes('trailers'),
     ...(upgrade !== undefined && { upgrade }),
   }
 }
 
 /** The trailers of a request's body for the origin: nothing there that could stand in for what was injected. */
-export function upstreamTrailers(fields: RawFields, injected: readonly InjectedHeader[]): string[] {
-  const removed = replacedBy(injected)
-  return trailerFields(fields, (field) => !removed.has(looseName(field)))
-}
-
-function replacedBy(injected: readonly InjectedHeader[]): ReadonlySet<string> {
-  return new Set(injected.map(({ name }) => looseName(name)))
-}
-
-/** What is sent last: the values of the rule. The one place where they are taken out of their wrapping. */
-export function injectedFields(injected: readonly InjectedHeader[]): string[] {
-  return injected.flatMap(({ name, value }) => [name, value.reveal()])
+export function upstreamTrailers(fields: RawFields, injected: readonly string[]): string[] {
+  const names = new Set(injected.map(looseName))
+  return trailerFields(fields, (field) => !names.has(looseName(field)))
 }
 
 /** The fields of the origin's answer for the client: all but the hop-by-hop ones. */

@@ -2,19 +2,18 @@
 // Base64. Bodies are not looked at: they come compressed, in pieces and in any encoding, and a promise about them
 // could not be kept.
 
-import type { InjectedHeader } from './credentials.js'
 import { fieldPairs, type RawFields } from './fields.js'
 
 const REPLACEMENT = '[redacted]'
 /** Shorter texts are no credential, and would be found everywhere. */
 const MIN_SECRET_LENGTH = 6
 
-/** Finds the values of one request's injected headers. */
+/** Finds the values that went into one request. */
 export class Redactor {
   readonly #pattern: RegExp | undefined
 
-  constructor(injected: readonly InjectedHeader[]) {
-    const secrets = new Set(injected.flatMap(({ value }) => secretsIn(value.reveal())))
+  constructor(values: readonly string[]) {
+    const secrets = new Set(values.flatMap(secretsIn))
     const alternatives = [...secrets].sort((a, b) => b.length - a.length).flatMap(spellingsOf)
     this.#pattern = alternatives.length === 0 ? undefined : new RegExp(alternatives.join('|'), 'g')
   }

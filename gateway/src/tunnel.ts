@@ -7,7 +7,8 @@ import { type ConnectHead, ConnectHeadParser } from 'ccr-upstream-proxy/protocol
 import type { AuditErrorCode, AuditRecord } from './audit.js'
 import type { CertificateAuthority } from './certificate-authority.js'
 import type { ChunkStream } from './chunk-stream.js'
-import { findHostRules, type HostRules, type RuledHost } from './inject.js'
+import { decideHost, type HostPolicy } from './host-policy.js'
+import type { RuledHost } from './inject.js'
 import { type InterceptLimits, interceptTunnel, type LeafContexts } from './intercept.js'
 import { TunnelOrigin } from './origin.js'
 import { encodeRefusal, Refusal } from './refusal.js'
@@ -16,8 +17,7 @@ import { type Dialer, upstreamRefusal } from './upstream.js'
 
 /** What all tunnels of a gateway share. */
 export interface TunnelContext {
-  readonly default: 'allow' | 'deny'
-  readonly hosts: HostRules
+  readonly policy: HostPolicy
   readonly authority: CertificateAuthority
   readonly leafContexts: LeafContexts
   readonly dialer: Dialer
@@ -66,13 +66,11 @@ class Tunnel {
     if (!isBasicOf(this.#session, head.proxyAuthorization)) {
       throw new Refusal('credential-mismatch', 'Proxy-Authorization is not of the session that opened the WebSocket')
     }
-    const host = findHostRules(this.#context.hosts, head.authority)
-    if (host === undefined && this.#context.default === 'deny') {
-      throw new Refusal('policy-denied', 'no rule is for this host, and the policy denies the rest')
-    }
+    const verdict = decideHost(this.#context.policy, head.authority)
+    if (verdict.kind === 'deny') throw new Refusal('policy-denied', verdict.reason)
     this.#context.dialer.assertAllowed(head.authority)
-    if (host === undefined) await this.#splice(head)
-    else await this.#intercept(head, host)
+    if (verdict.kind === 'splice') await this.#splice(head)
+    else await this.#intercept(head, verdict.host)
   }
 
   /** Ends the tunnel with an answer. Only before the 200. */

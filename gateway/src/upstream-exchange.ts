@@ -3,7 +3,7 @@
 import type { Duplex, Readable, Writable } from 'node:stream'
 import type { Downstream } from './downstream.js'
 import type { RawFields } from './fields.js'
-import { type UpstreamRequest, upstreamTrailers } from './inject.js'
+import { type BodyLength, type UpstreamRequest, upstreamTrailers } from './inject.js'
 import { Refusal } from './refusal.js'
 
 /** 32 KiB, twice node's default and what common origins take at most, in either direction. */
@@ -45,7 +45,7 @@ export interface SendOptions {
 }
 
 /** Whether a body is to come. */
-export function hasBody({ bodyLength }: UpstreamRequest): boolean {
+export function hasBody({ bodyLength }: { readonly bodyLength: BodyLength }): boolean {
   return bodyLength !== 'none' && bodyLength !== 0
 }
 

@@ -6,7 +6,7 @@ import { type Agent, request as httpsRequest } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
 import { listOf, type RawFields, valuesOf } from '../fields.js'
-import { injectedFields, type UpstreamRequest } from '../inject.js'
+import type { UpstreamRequest } from '../inject.js'
 import { Refusal } from '../refusal.js'
 import {
   hasBody,
@@ -61,7 +61,6 @@ function encodeFields(request: UpstreamRequest, authority: Authority): string[] 
     ...request.fields,
     ...framingFields(request),
     ...(request.upgrade === undefined ? [] : ['Connection', 'Upgrade', 'Upgrade', request.upgrade]),
-    ...injectedFields(request.injected),
   ]
 }
 

@@ -19,7 +19,6 @@ export const SESSION_OPTIONS = {
   maxSessionInvalidFrames: 100,
   maxSessionRejectedStreams: 100,
   maxOutstandingPings: 10,
-  maxOutstandingSettings: 10,
   settings: {
     enablePush: false,
     enableConnectProtocol: false,

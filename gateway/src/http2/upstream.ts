@@ -11,7 +11,7 @@ import type { TLSSocket } from 'node:tls'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
 import type { RawFields } from '../fields.js'
 import { hostField } from '../http1/upstream.js'
-import { injectedFields, type UpstreamRequest } from '../inject.js'
+import type { UpstreamRequest } from '../inject.js'
 import { Refusal } from '../refusal.js'
 import {
   hasBody,
@@ -65,9 +65,8 @@ function openStream(request: UpstreamRequest, authority: Authority, session: Cli
       ...fields,
       ...(typeof bodyLength === 'number' ? ['content-length', String(bodyLength)] : []),
       ...(wantsTrailers ? ['te', 'trailers'] : []),
-      ...injectedFields(injected),
     ],
-    injected.map(({ name }) => name),
+    injected,
   )
   try {
     return session.request(headers, { endStream: !hasBody(request), waitForTrailers: hasBody(request) })
