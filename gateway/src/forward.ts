@@ -158,6 +158,8 @@ export class Exchange {
   /** Streams the body; false when it was cut, on either side. */
   #passOn({ body, isBodyWhole }: UpstreamResponse): Promise<boolean> {
     return new Promise((resolve) => {
+      // An empty one may have ended before anybody looked.
+      if (body.readableEnded) resolve(isBodyWhole())
       body.once('end', () => resolve(isBodyWhole()))
       body.once('close', () => resolve(false))
       body.on('error', () => resolve(false))

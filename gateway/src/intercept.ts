@@ -72,6 +72,8 @@ export function interceptTunnel(
     secured.once('secure', () => {
       clearTimeout(timer)
       outcome = undefined
+      // What tls.Server does next; node:http2 waits for it.
+      ;(secured as { secureConnecting?: boolean }).secureConnecting = false
       serve(secured, tunnel, exchanges, limits)
     })
     stream.once('close', () => {

@@ -2,6 +2,7 @@
 // a tunnel can go ends in one audit line, or in one for each request.
 
 import { randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import type { Socket } from 'node:net'
 import { type ConnectHead, ConnectHeadParser } from 'ccr-upstream-proxy/protocol'
 import type { AuditErrorCode, AuditRecord } from './audit.js'
@@ -56,6 +57,8 @@ class Tunnel {
     this.#stream = stream
     this.#session = session
     this.#context = context
+    // One for each dial, as many as there are streams of HTTP/2.
+    setMaxListeners(0, this.#gone.signal)
     stream.once('close', () => this.#gone.abort('the client is gone'))
   }
 

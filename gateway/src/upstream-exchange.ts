@@ -57,14 +57,19 @@ export function uploadBody(
   request: UpstreamRequest,
   writable: Writable,
   { downstream, onBodyBytes }: SendOptions,
-  end: (trailers: string[]) => void,
+  { end, abort }: { readonly end: (trailers: string[]) => void; readonly abort: () => void },
 ): void {
   const { body } = downstream
   const onData = (bytes: Buffer) => onBodyBytes(bytes.length)
   const onEnd = () => {
     // A reset ends an HTTP/2 stream too; the origin must not take that for the end of the body.
     if (downstream.isBodyWhole) end(upstreamTrailers(downstream.trailers, request.injected))
-    else writable.destroy()
+    else abort()
+  }
+  // An empty one may have ended before anybody looked.
+  if (body.readableEnded) {
+    onEnd()
+    return
   }
   body.on('data', onData).once('end', onEnd)
   body.pipe(writable, { end: false })

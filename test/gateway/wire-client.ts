@@ -176,10 +176,16 @@ export async function readAll(stream: Duplex): Promise<Buffer> {
 }
 
 /** TLS through a tunnel, verified against `ca`. */
-export function startTls(stream: Duplex, ca: string, servername: string | undefined): Promise<TLSSocket> {
+export function startTls(
+  stream: Duplex,
+  ca: string,
+  servername: string | undefined,
+  protocols?: string[],
+): Promise<TLSSocket> {
   const secured = connectTls({
     socket: stream,
     ca,
+    ...(protocols !== undefined && { ALPNProtocols: protocols }),
     ...(servername === undefined ? { host: '127.0.0.1' } : { servername }),
   })
   return new Promise((resolve, reject) => {

@@ -49,10 +49,11 @@ export function sendHttp1(
 function sendBody(upstream: ClientRequest, request: UpstreamRequest, options: SendOptions): void {
   // The head goes ahead: the first bytes of a body may wait for what the origin answers to it.
   upstream.flushHeaders()
-  uploadBody(request, upstream, options, (trailers) => {
+  const end = (trailers: string[]) => {
     if (trailers.length > 0 && request.bodyLength === 'unknown') upstream.addTrailers(pairsOf(trailers))
     upstream.end()
-  })
+  }
+  uploadBody(request, upstream, options, { end, abort: () => upstream.destroy() })
 }
 
 function encodeFields(request: UpstreamRequest, authority: Authority): string[] {

@@ -32,7 +32,10 @@ export class Http2Downstream implements Downstream {
     ;(stream as NodeJS.EventEmitter).on('trailers', (_headers, _flags, raw: RawFields) => {
       this.#requestTrailers = raw
     })
-    stream.on('wantTrailers', () => stream.sendTrailers(toHeaders(this.#responseTrailers)))
+    // Node ends what is reset, too; without the trailers that end is not sent, and the reset is what the client sees.
+    stream.on('wantTrailers', () => {
+      if (this.#isEnded) stream.sendTrailers(toHeaders(this.#responseTrailers))
+    })
     this.closed = new Promise((resolve) => {
       stream.once('close', () => resolve(this.#isEnded && stream.rstCode === NGHTTP2_NO_ERROR))
     })

@@ -31,5 +31,6 @@ export const SESSION_OPTIONS = {
 
 /** RFC 9113, section 6.9.2: the connection's window is not a setting. */
 export function widenConnectionWindow(session: Http2Session): void {
-  session.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
+  // Before this the session has no handle, on either side.
+  session.once('connect', () => session.setLocalWindowSize(CONNECTION_WINDOW_BYTES))
 }

@@ -34,7 +34,7 @@ export function openHttp2Session(socket: TLSSocket, authority: Authority): Clien
   })
   // Every request hears of it; alone it must not end the process.
   session.on('error', () => {})
-  session.once('connect', () => widenConnectionWindow(session))
+  widenConnectionWindow(session)
   return session
 }
 
@@ -77,12 +77,16 @@ function openStream(request: UpstreamRequest, authority: Authority, session: Cli
 }
 
 function sendBody(stream: ClientHttp2Stream, request: UpstreamRequest, options: SendOptions): void {
-  let trailers: string[] = []
-  stream.once('wantTrailers', () => stream.sendTrailers(toHeaders(trailers)))
-  uploadBody(request, stream, options, (received) => {
+  let trailers: string[] | undefined
+  // Node ends what is reset, too; without the trailers that end is not sent, and a cut upload stays one.
+  stream.once('wantTrailers', () => {
+    if (trailers !== undefined) stream.sendTrailers(toHeaders(trailers))
+  })
+  const end = (received: string[]) => {
     trailers = received
     stream.end()
-  })
+  }
+  uploadBody(request, stream, options, { end, abort: () => stream.close(NGHTTP2_CANCEL) })
 }
 
 function awaitResponse(
