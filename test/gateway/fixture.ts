@@ -32,6 +32,8 @@ export interface FixtureOptions {
   readonly upstream?: Record<string, unknown>
   /** What the origin speaks; `h2` is startHttp2Origin, with paths of its own. Default HTTP/1.1. */
   readonly origin?: 'h2' | 'http/1.1'
+  /** The root of the origin's certificate, for tests with more than one origin. Default: a new one. */
+  readonly originCa?: TestCa
   /** Sessions besides the one of CREDENTIALS. */
   readonly sessions?: readonly Credentials[]
   /** Whether the gateway trusts the origin's root. Default true. */
@@ -56,7 +58,7 @@ const RULED: Record<string, unknown> = {
 
 /** Starts both; they are closed when the test ends. */
 export async function startFixture(context: TestContext, options: FixtureOptions = {}): Promise<Fixture> {
-  const originCa = await createTestCa('origin root')
+  const originCa = options.originCa ?? (await createTestCa('origin root'))
   const names = ['api.example.com', 'other.example.com', 'plain.example.com', 'localhost', '127.0.0.1']
   const start = options.origin === 'h2' ? startHttp2Origin : startHttpsOrigin
   const origin = await start(await originCa.serverCertificate(...names))

@@ -158,7 +158,7 @@ test('a request after the origin closed its connection gets a new one', async (c
   session.close()
 })
 
-test('an HTTP/1.1 client gets HTTP/1.1 to the origin, also where that speaks both', async (context) => {
+test('a client that does not offer HTTP/2 is served HTTP/1.1', async (context) => {
   const fixture = await startFixture(context)
   const { socket } = await openIntercepted(fixture)
   assert.equal(socket.alpnProtocol, false)
