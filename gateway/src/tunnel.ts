@@ -31,6 +31,9 @@ export interface TunnelContext {
 /** After the client has left: how long what it had already sent may take on its way to the origin. */
 const LINGER_MS = 10_000
 
+/** What an X-Request-Id is logged as: an id of any common kind, and nothing that a log would have to escape. */
+const REQUEST_ID = /^[A-Za-z0-9._~:/+=-]{1,128}$/
+
 /** Serves one tunnel to its end. Never rejects. */
 export async function serveTunnel(stream: ChunkStream, session: Session, context: TunnelContext): Promise<void> {
   // Errors are seen where the stream is read and written; alone they must not end the process.
@@ -91,7 +94,7 @@ class Tunnel {
     const upstream = await this.#context.dialer.dial(head.authority, this.#gone.signal)
     this.#establish()
     const error = await splice(this.#stream, upstream)
-    this.#context.audit({
+    this.#audit({
       ...this.#auditStart(),
       mode: 'tunnel',
       host: head.authority.host,
@@ -114,7 +117,7 @@ class Tunnel {
         return this.#context.dialer.dialTls(authority, protocols, this.#gone.signal)
       }),
       responseHeadTimeoutMs: this.#context.responseHeadTimeoutMs,
-      audit: this.#context.audit,
+      audit: (record: AuditRecord) => this.#audit(record),
     }
     const secureContext = this.#context.leafContexts.of(leaf)
     const outcome = await interceptTunnel(this.#stream, secureContext, tunnel, this.#context.interceptLimits)
@@ -127,13 +130,19 @@ class Tunnel {
 
   #auditRefused(code: AuditErrorCode, status: number): void {
     const authority = this.#head?.authority
-    this.#context.audit({
+    this.#audit({
       ...this.#auditStart(),
       mode: 'refused',
       ...(authority && { host: authority.host, port: authority.port }),
       code,
       status,
     })
+  }
+
+  /** Joins the record with the relay's own id of the tunnel. */
+  #audit(record: AuditRecord): void {
+    const { requestId = '' } = this.#head ?? {}
+    this.#context.audit({ ...record, ...(REQUEST_ID.test(requestId) && { requestId }) })
   }
 
   #auditStart() {
