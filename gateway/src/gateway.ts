@@ -63,13 +63,13 @@ const CLOSE_TIMEOUT_MS = 10_000
 export async function startGateway(config: GatewayConfig, options: GatewayOptions = {}): Promise<Gateway> {
   const parts = await prepare(config, options)
   const audit = await startStep('audit', () => {
-    return options.audit === undefined ? openAudit(config.audit) : functionSink(options.audit)
+    return options.audit === undefined ? openAudit(config.audit, warnerOf(options)) : functionSink(options.audit)
   })
   const front = new Front(config, options, parts, audit)
   try {
     await startStep('listen', () => front.listen())
   } catch (error) {
-    audit.close()
+    await audit.close()
     throw error
   }
   return front
@@ -138,7 +138,7 @@ class Front implements Gateway {
   constructor(config: GatewayConfig, options: GatewayOptions, parts: GatewayParts, audit: AuditSink) {
     this.#config = config
     this.#audit = audit
-    this.#warn = options.warn ?? ((message) => process.emitWarning(message))
+    this.#warn = warnerOf(options)
     this.#maxTunnels = options.maxTunnels ?? 10_000
     this.#sessions = new Sessions(config.sessions)
     this.caCertificatePem = parts.authority.certificatePem
@@ -147,7 +147,7 @@ class Front implements Gateway {
       authority: parts.authority,
       leafContexts: new LeafContexts(),
       dialer: parts.dialer,
-      audit: (record) => this.#writeAudit(record),
+      audit: (record) => this.#audit.write(record),
       connectHeadTimeoutMs: options.connectHeadTimeoutMs ?? 10_000,
       responseHeadTimeoutMs: options.responseHeadTimeoutMs ?? 120_000,
       interceptLimits: options.interceptLimits ?? DEFAULT_INTERCEPT_LIMITS,
@@ -199,7 +199,7 @@ class Front implements Gateway {
     for (const socket of this.#webSockets.clients) socket.terminate()
     this.#server.closeAllConnections()
     await Promise.all([stopped, ...this.#tunnels])
-    this.#audit.close()
+    await this.#audit.close()
   }
 
   /** Waits until the last tunnel has ended, `graceMs` at most. */
@@ -213,15 +213,6 @@ class Front implements Gateway {
       this.#graceIsOver.signal.addEventListener('abort', done, { once: true })
       void Promise.all(this.#tunnels).then(done)
     })
-  }
-
-  /** An audit that cannot be written does not stop the traffic, but is said each time. */
-  #writeAudit(record: AuditRecord): void {
-    try {
-      this.#audit.write(record)
-    } catch (error) {
-      this.#warn(`an audit line was lost: ${(error as NodeJS.ErrnoException).code ?? 'error'}`)
-    }
   }
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
@@ -269,6 +260,10 @@ class Front implements Gateway {
     })
     this.#tunnels.add(tunnel)
   }
+}
+
+function warnerOf({ warn }: GatewayOptions): (message: string) => void {
+  return warn ?? ((message) => process.emitWarning(message))
 }
 
 function createFront(config: GatewayConfig): Server {

@@ -1,12 +1,13 @@
 // Public names of the gateway.
 
-export type {
-  AuditErrorCode,
-  AuditRecord,
-  AuditTarget,
-  InterceptAuditRecord,
-  RefusedAuditRecord,
-  TunnelAuditRecord,
+export {
+  AUDIT_END_CODES,
+  type AuditErrorCode,
+  type AuditRecord,
+  type AuditTarget,
+  type InterceptAuditRecord,
+  type RefusedAuditRecord,
+  type TunnelAuditRecord,
 } from './audit.js'
 export {
   type CertificateAndKey,
@@ -28,6 +29,7 @@ export { type ConfigPath, type ConfigProblem, GatewayConfigError } from './confi
 export type { ListenAddress } from './config-schema.js'
 export { checkGatewayConfig, type Gateway, type GatewayOptions, GatewayStartError, startGateway } from './gateway.js'
 export type { HostRules, Rule } from './inject.js'
+export { LineWriter } from './line-writer.js'
 export { REFUSALS, type RefusalCode } from './refusal.js'
 export { Secret } from './secret.js'
 export { hashToken, type SessionConfig } from './sessions.js'
