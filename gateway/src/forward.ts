@@ -35,6 +35,11 @@ export interface InterceptedTunnel {
   readonly origin: TunnelOrigin
   readonly responseHeadTimeoutMs: number
   readonly audit: (record: InterceptAuditRecord) => void
+  /**
+   * Takes a request off what the session may make.
+   * @throws {Refusal}
+   */
+  readonly admitRequest: () => void
 }
 
 /** Methods that may be sent again when a kept connection turns out to be closed (RFC 9110, section 9.2.2). */
@@ -64,6 +69,7 @@ export class Exchange {
     try {
       // Not behind an await: what is refused is answered before the parser reads on.
       const head = this.#downstream.readHead()
+      this.#tunnel.admitRequest()
       this.#matched = matchRequest(head, this.#tunnel.authority, this.#tunnel.host)
       await this.#forward(this.#matched)
     } catch (error) {
@@ -85,7 +91,7 @@ export class Exchange {
   }
 
   async #forward(matched: MatchedRequest): Promise<void> {
-    const ruled = await applyRule(matched.fields, matched.rule)
+    const ruled = applyRule(matched.fields, matched.rule)
     let response = await this.#ask(matched, ruled)
     if (response.status === 401) response = (await this.#askAfter401(matched, ruled)) ?? response
     if (response.upgraded === undefined) await this.#answer(response)

@@ -5,11 +5,10 @@
 // - Hop-by-hop fields go first (RFC 9110, section 7.6.1), also the ones that Connection names; then the rule does its
 //   part (credentials.ts).
 
-import { type Authority, parseAuthority } from 'ccr-upstream-proxy/protocol'
-import type { RuledFields } from './credentials.js'
-import { endToEndFields, listOf, looseName, type RawFields, trailerFields } from './fields.js'
+import { type Authority, formatAuthority, parseAuthority } from 'ccr-upstream-proxy/protocol'
+import { assertPlaceholders, type RuledFields, type Transforms } from './credentials.js'
+import { endToEndFields, listOf, looseName, type RawFields, trailerFields, valuesOf } from './fields.js'
 import { Refusal } from './refusal.js'
-import type { Secret } from './secret.js'
 
 export { isReservedField } from './fields.js'
 
@@ -20,9 +19,10 @@ export interface Rule {
     readonly path?: string
     /** Methods in upper case. */
     readonly method?: readonly string[]
+    /** Schemes of the client's own Authorization, lower case; `none` is for requests without one. */
+    readonly scheme?: readonly string[]
   }
-  /** Header fields to set, in order: the name as the config spells it. */
-  readonly headers: readonly { readonly name: string; readonly value: Secret }[]
+  readonly transforms: Transforms
 }
 
 /** Rules by host pattern: `api.example.com`, `*.example.com`, an address. */
@@ -43,11 +43,16 @@ export function findHostRules(hosts: HostRules, authority: Authority): RuledHost
   return undefined
 }
 
-/** The patterns that `authority` falls under, the narrowest first. */
-export function* patternsFor({ kind, host }: Authority): Generator<string> {
+/** The patterns that `authority` falls under, the narrowest first; of two with one host, the one for this port only. */
+export function* patternsFor(authority: Authority): Generator<string> {
+  const { kind, host, port } = authority
+  yield formatAuthority(authority)
   yield host
   if (kind !== 'name') return
-  for (let dot = host.indexOf('.'); dot !== -1; dot = host.indexOf('.', dot + 1)) yield `*${host.slice(dot)}`
+  for (let dot = host.indexOf('.'); dot !== -1; dot = host.indexOf('.', dot + 1)) {
+    yield `*${host.slice(dot)}:${port}`
+    yield `*${host.slice(dot)}`
+  }
 }
 
 /** How long a request's body is. */
@@ -100,11 +105,14 @@ export function matchRequest(head: RequestHead, authority: Authority, host: Rule
   assertMethod(head.method)
   assertTarget(head.method, head.target)
   assertSameHost(head.hosts, authority)
-  const index = findRule(host.rules, head.method, head.target)
+  const index = findRule(host.rules, head)
+  const rule = host.rules[index]
+  const fields = endToEndFields(head.fields, (field) => !OWN_FIELDS.has(field))
+  assertPlaceholders(fields, rule, host)
   return {
     head,
-    fields: endToEndFields(head.fields, (field) => !OWN_FIELDS.has(field)),
-    rule: host.rules[index],
+    fields,
+    rule,
     ruleName: index === -1 ? undefined : `${host.pattern}[${index}]`,
   }
 }
@@ -164,13 +172,26 @@ function assertSameHost(hosts: readonly string[], authority: Authority): void {
   }
 }
 
-function findRule(rules: readonly Rule[], method: string, target: string): number {
+function findRule(rules: readonly Rule[], { method, target, fields }: RequestHead): number {
   const [path] = target.split(/[?#]/, 1) as [string]
   // Origins resolve dot segments, in several spellings: with them a path could leave the prefix that a rule is for.
   if (rules.some(({ match }) => match.path !== undefined) && hasDotSegment(path)) {
     throw new Refusal('bad-request', 'the path has dot segments, and the rules of this host are by path')
   }
-  return rules.findIndex(({ match }) => matchesPath(match.path, path) && (match.method?.includes(method) ?? true))
+  const scheme = authenticationScheme(fields)
+  return rules.findIndex(({ match }) => {
+    return (
+      matchesPath(match.path, path) &&
+      (match.method?.includes(method) ?? true) &&
+      (match.scheme?.includes(scheme) ?? true)
+    )
+  })
+}
+
+/** RFC 9110, section 11.4: the first word of Authorization. */
+function authenticationScheme(fields: RawFields): string {
+  const [value] = valuesOf(fields, 'authorization')
+  return value?.trim().split(/[ \t]/, 1)[0]?.toLowerCase() || 'none'
 }
 
 function matchesPath(prefix: string | undefined, path: string): boolean {

@@ -13,7 +13,7 @@ import type { RuledHost } from './inject.js'
 import { type InterceptLimits, interceptTunnel, type LeafContexts } from './intercept.js'
 import { TunnelOrigin } from './origin.js'
 import { encodeRefusal, Refusal } from './refusal.js'
-import { isBasicOf, type Session } from './sessions.js'
+import { isBasicOf, type Session, SessionEndedError } from './sessions.js'
 import { type Dialer, upstreamRefusal } from './upstream.js'
 
 /** What all tunnels of a gateway share. */
@@ -21,7 +21,7 @@ export interface TunnelContext {
   readonly policy: HostPolicy
   readonly authority: CertificateAuthority
   readonly leafContexts: LeafContexts
-  readonly dialer: Dialer
+  readonly dialer: Pick<Dialer, 'assertAllowed' | 'dial' | 'dialTls'>
   readonly audit: (record: AuditRecord) => void
   readonly connectHeadTimeoutMs: number
   readonly responseHeadTimeoutMs: number
@@ -91,6 +91,7 @@ class Tunnel {
   }
 
   async #splice(head: ConnectHead): Promise<void> {
+    this.#admitRequest()
     const upstream = await this.#context.dialer.dial(head.authority, this.#gone.signal)
     this.#establish()
     const error = await splice(this.#stream, upstream)
@@ -118,10 +119,15 @@ class Tunnel {
       }),
       responseHeadTimeoutMs: this.#context.responseHeadTimeoutMs,
       audit: (record: AuditRecord) => this.#audit(record),
+      admitRequest: () => this.#admitRequest(),
     }
     const secureContext = this.#context.leafContexts.of(leaf)
     const outcome = await interceptTunnel(this.#stream, secureContext, tunnel, this.#context.interceptLimits)
     if (outcome !== undefined) this.#auditRefused(outcome, 0)
+  }
+
+  #admitRequest(): void {
+    this.#session.usage.takeRequest(this.#session.policy.limits)
   }
 
   #establish(): void {
@@ -139,10 +145,15 @@ class Tunnel {
     })
   }
 
-  /** Joins the record with the relay's own id of the tunnel. */
+  /** Joins the record with the relay's own id of the tunnel, and tells a session's end from a client's. */
   #audit(record: AuditRecord): void {
     const { requestId = '' } = this.#head ?? {}
-    this.#context.audit({ ...record, ...(REQUEST_ID.test(requestId) && { requestId }) })
+    const isCutOff = this.#stream.errored instanceof SessionEndedError && 'error' in record
+    this.#context.audit({
+      ...record,
+      ...(REQUEST_ID.test(requestId) && { requestId }),
+      ...(isCutOff && { error: 'session-ended' }),
+    })
   }
 
   #auditStart() {
