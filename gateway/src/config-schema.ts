@@ -69,7 +69,10 @@ const secret = z
   .strictObject({
     env: text.optional(),
     file: text.optional(),
-    command: z.array(text, { error: 'must be a list: a program and its arguments' }).min(1).optional(),
+    command: z
+      .array(z.string('must be text'), { error: 'must be a list: a program and its arguments' })
+      .min(1, 'must have a program')
+      .optional(),
     ttlSeconds: seconds.optional(),
     timeoutSeconds: seconds.optional(),
   })
