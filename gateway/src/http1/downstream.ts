@@ -23,6 +23,7 @@ export class Http1Downstream implements Downstream {
   readonly #upgrade: UpgradeSocket | undefined
   readonly #abortTunnel: () => void
   #bytesSent = 0
+  #isSwitched = false
   #switched: ((isWhole: boolean) => void) | undefined
 
   /** @param abortTunnel ends the connection in a way that no client takes for a clean end */
@@ -93,6 +94,7 @@ export class Http1Downstream implements Downstream {
   }
 
   get status(): number {
+    if (this.#isSwitched) return 101
     return this.#response.headersSent ? this.#response.statusCode : 0
   }
 
@@ -150,6 +152,7 @@ export class Http1Downstream implements Downstream {
 
   switchProtocols(fields: RawFields): Duplex {
     const { socket, rest } = this.#upgrade as UpgradeSocket
+    this.#isSwitched = true
     this.#response.detachSocket(socket as IncomingMessage['socket'])
     // One write: some clients take a 101 that comes in pieces for a broken one.
     const kept = [...endToEndFields(fields, isAny), 'Connection', 'Upgrade', 'Upgrade', 'websocket']

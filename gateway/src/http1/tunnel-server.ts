@@ -57,6 +57,8 @@ function responseOver(request: IncomingMessage, socket: Duplex): ServerResponse 
   socket.on('error', () => {})
   response.once('finish', () => {
     response.detachSocket(socket as TLSSocket)
+    // What node's server does at the end of each answer.
+    response.emit('close')
     ;(socket as TLSSocket).destroySoon()
   })
   return response
