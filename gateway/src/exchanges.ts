@@ -2,7 +2,7 @@
 
 import type { Downstream } from './downstream.js'
 import { Exchange, type InterceptedTunnel } from './forward.js'
-import type { Refusal } from './refusal.js'
+import type { Refusal, RefusalCode } from './refusal.js'
 
 export class Exchanges {
   /** Ends the tunnel in a way that no client takes for a clean end. */
@@ -11,6 +11,7 @@ export class Exchanges {
   /** In the order in which they came. */
   readonly #active = new Set<Exchange>()
   #onIdle: (() => void) | undefined
+  #unparsed: RefusalCode | undefined
 
   constructor(tunnel: InterceptedTunnel, abortTunnel: () => void) {
     this.#tunnel = tunnel
@@ -28,6 +29,15 @@ export class Exchanges {
       this.#active.delete(exchange)
       if (this.#active.size === 0) this.#onIdle?.()
     })
+  }
+
+  /** Why a request was refused that no parser could read, and that is in the audit for nothing else. */
+  get unparsed(): RefusalCode | undefined {
+    return this.#unparsed
+  }
+
+  noteUnparsed(code: RefusalCode): void {
+    this.#unparsed = code
   }
 
   /** Refuses the request that came last; false when its answer has begun. */

@@ -14,6 +14,7 @@ import { serveHttp1 } from './http1/tunnel-server.js'
 import { MAX_CONCURRENT_STREAMS } from './http2/settings.js'
 import { serveHttp2 } from './http2/tunnel-server.js'
 import type { HttpProtocol } from './origin.js'
+import type { RefusalCode } from './refusal.js'
 
 const PROTOCOLS: readonly HttpProtocol[] = ['h2', 'http/1.1']
 
@@ -28,8 +29,8 @@ export interface InterceptLimits {
 /** The slowest real handshake is a client that looks at the tunnel's 200 first; a minute is beyond all of them. */
 export const DEFAULT_INTERCEPT_LIMITS: InterceptLimits = { handshakeTimeoutMs: 60_000, requestHeadTimeoutMs: 60_000 }
 
-/** How an intercepted tunnel ended before its first request; undefined when there was one, or the client just left. */
-export type InterceptOutcome = Extract<AuditErrorCode, 'client-tls-failed' | 'sni-mismatch'> | undefined
+/** What is to be said of a tunnel besides its requests: no handshake, or bytes that were none. */
+export type InterceptOutcome = Extract<AuditErrorCode, 'client-tls-failed' | 'sni-mismatch'> | RefusalCode | undefined
 
 /** The TLS settings for each leaf, made once: that costs more than the handshake itself. */
 export class LeafContexts {
@@ -80,7 +81,7 @@ export function interceptTunnel(
       clearTimeout(timer)
       secured.destroy()
       tunnel.origin.close()
-      exchanges.whenIdle(() => resolve(outcome))
+      exchanges.whenIdle(() => resolve(outcome ?? exchanges.unparsed))
     })
   })
 }

@@ -82,6 +82,10 @@ export const REFUSALS = {
 
 export type RefusalCode = keyof typeof REFUSALS
 
+export function isRefusalCode(code: string): code is RefusalCode {
+  return Object.hasOwn(REFUSALS, code)
+}
+
 /** A refusal on its way to the client. `message` is our own text, in plain ASCII. */
 export class Refusal extends Error {
   override readonly name = 'Refusal'

@@ -12,7 +12,7 @@ import { decideHost, type HostPolicy } from './host-policy.js'
 import type { RuledHost } from './inject.js'
 import { type InterceptLimits, interceptTunnel, type LeafContexts } from './intercept.js'
 import { TunnelOrigin } from './origin.js'
-import { encodeRefusal, Refusal } from './refusal.js'
+import { encodeRefusal, isRefusalCode, REFUSALS, Refusal } from './refusal.js'
 import { isBasicOf, type Session, SessionEndedError } from './sessions.js'
 import { type Dialer, upstreamRefusal } from './upstream.js'
 
@@ -123,7 +123,7 @@ class Tunnel {
     }
     const secureContext = this.#context.leafContexts.of(leaf)
     const outcome = await interceptTunnel(this.#stream, secureContext, tunnel, this.#context.interceptLimits)
-    if (outcome !== undefined) this.#auditRefused(outcome, 0)
+    if (outcome !== undefined) this.#auditRefused(outcome, isRefusalCode(outcome) ? REFUSALS[outcome].status : 0)
   }
 
   #admitRequest(): void {

@@ -95,7 +95,11 @@ async function startStage(context: TestContext) {
     'grpc.default_authority': 'api.example.com',
   })
   context.after(() => client.close())
-  return { fixture, seen, client: client as unknown as grpc.Client & Record<keyof typeof ECHO, (...args: unknown[]) => unknown> }
+  return {
+    fixture,
+    seen,
+    client: client as unknown as grpc.Client & Record<keyof typeof ECHO, (...args: unknown[]) => unknown>,
+  }
 }
 
 test('a unary call has its answer, its trailers and the injected credential', async (context) => {

@@ -7,6 +7,7 @@ import type { Downstream, ResponseHead } from '../downstream.js'
 import { endToEndFields, fieldPairs, listOf, type RawFields, trailerFields, valuesOf } from '../fields.js'
 import type { BodyLength, RequestHead } from '../inject.js'
 import { Refusal, refusalBody, refusalHeaders } from '../refusal.js'
+import type { Http1Connection } from './connection.js'
 import { pairsOf } from './upstream.js'
 
 /** What a request that asks for another protocol has left the parser with. */
@@ -21,28 +22,34 @@ export class Http1Downstream implements Downstream {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #upgrade: UpgradeSocket | undefined
-  readonly #abortTunnel: () => void
+  readonly #connection: Http1Connection
   #bytesSent = 0
   #isSwitched = false
-  #switched: ((isWhole: boolean) => void) | undefined
 
-  /** @param abortTunnel ends the connection in a way that no client takes for a clean end */
-  constructor(request: IncomingMessage, response: ServerResponse, abortTunnel: () => void, upgrade?: UpgradeSocket) {
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    connection: Http1Connection,
+    upgrade?: UpgradeSocket,
+  ) {
     this.#request = request
     this.#response = response
-    this.#abortTunnel = abortTunnel
+    this.#connection = connection
     this.#upgrade = upgrade
     // Both report their errors through the streams that they are part of; alone they must not end the process.
     request.on('error', ignoreError)
     response.on('error', ignoreError)
-    const switched = new Promise<boolean>((resolve) => {
-      this.#switched = resolve
+    this.closed = new Promise<boolean>((resolve) => {
+      const forget = connection.onClose(() => resolve(this.#isSwitched))
+      const settle = (isWhole: boolean) => {
+        forget()
+        resolve(isWhole)
+      }
+      finished(response).then(
+        () => settle(true),
+        () => settle(false),
+      )
     })
-    const answered = finished(response).then(
-      () => true,
-      () => false,
-    )
-    this.closed = Promise.race([switched, answered])
   }
 
   get method(): string {
@@ -99,7 +106,7 @@ export class Http1Downstream implements Downstream {
   }
 
   get isClosed(): boolean {
-    return this.#response.destroyed
+    return this.#response.destroyed || this.#connection.isClosed
   }
 
   get sink(): ServerResponse {
@@ -140,13 +147,15 @@ export class Http1Downstream implements Downstream {
   }
 
   refuse(refusal: Refusal): void {
+    // RFC 9112, section 9.6: after `close` no further request is answered.
+    this.#connection.takeNoMore()
     this.#response.sendDate = false
     this.#response.writeHead(refusal.status, refusal.reason, refusalHeaders(refusal))
     this.#response.end(refusalBody(refusal))
   }
 
   cutOff(): void {
-    this.#abortTunnel()
+    this.#connection.abortTunnel()
     this.#response.destroy()
   }
 
@@ -158,7 +167,6 @@ export class Http1Downstream implements Downstream {
     const kept = [...endToEndFields(fields, isAny), 'Connection', 'Upgrade', 'Upgrade', 'websocket']
     socket.write(encodeHead(101, 'Switching Protocols', kept))
     if (rest.length > 0) socket.unshift(rest)
-    socket.once('close', () => this.#switched?.(true))
     return socket
   }
 }

@@ -6,12 +6,13 @@ import type { TLSSocket } from 'node:tls'
 import type { Exchanges } from '../exchanges.js'
 import { encodeRefusal, Refusal } from '../refusal.js'
 import { MAX_HTTP_HEAD_BYTES } from '../upstream-exchange.js'
-import { Http1Downstream } from './downstream.js'
+import { Http1Connection } from './connection.js'
+import { Http1Downstream, type UpgradeSocket } from './downstream.js'
 import { watchRequestHeads } from './head-deadline.js'
 
 /** Serves HTTP/1.1 on `secured` until it is closed. */
 export function serveHttp1(secured: TLSSocket, exchanges: Exchanges, requestHeadTimeoutMs: number): void {
-  const server = createTunnelServer(exchanges)
+  const server = createTunnelServer(exchanges, new Http1Connection(secured, exchanges.abortTunnel))
   watchRequestHeads(secured, server, requestHeadTimeoutMs, () => {
     if (exchanges.size === 0)
       answerAndClose(secured, new Refusal('head-timeout', 'the request head did not come in time'))
@@ -20,7 +21,7 @@ export function serveHttp1(secured: TLSSocket, exchanges: Exchanges, requestHead
   server.emit('connection', secured)
 }
 
-function createTunnelServer(exchanges: Exchanges): Server {
+function createTunnelServer(exchanges: Exchanges, connection: Http1Connection): Server {
   // No limit on a whole request: uploads take as long as they take. Nor on the pause between two requests.
   const server = createServer({
     maxHeaderSize: MAX_HTTP_HEAD_BYTES,
@@ -31,19 +32,20 @@ function createTunnelServer(exchanges: Exchanges): Server {
   })
   // Node drops fields above this count silently, framing fields included; the head's size is limit enough.
   server.maxHeadersCount = 0
-  const serve = (request: IncomingMessage, response: ServerResponse) => {
-    exchanges.serve(new Http1Downstream(request, response, exchanges.abortTunnel))
+  const serve = (request: IncomingMessage, response: ServerResponse, upgrade?: UpgradeSocket) => {
+    if (connection.isLastTaken) return
+    if (!response.shouldKeepAlive) connection.takeNoMore()
+    exchanges.serve(new Http1Downstream(request, response, connection, upgrade))
   }
-  server.on('request', serve)
+  server.on('request', (request, response) => serve(request, response))
   // With these listeners node leaves the answer to us, and ours is the origin's.
-  server.on('checkContinue', serve)
-  server.on('checkExpectation', serve)
+  server.on('checkContinue', (request, response) => serve(request, response))
+  server.on('checkExpectation', (request, response) => serve(request, response))
   server.on('connect', (_request, socket) =>
-    answerAndClose(socket, new Refusal('method-not-allowed', 'no CONNECT here')),
+    refuseUnparsed(socket, new Refusal('method-not-allowed', 'no CONNECT here'), exchanges),
   )
   server.on('upgrade', (request, socket, rest) => {
-    const response = responseOver(request, socket)
-    exchanges.serve(new Http1Downstream(request, response, exchanges.abortTunnel, { socket, rest }))
+    serve(request, responseOver(request, socket), { socket, rest })
   })
   server.on('clientError', (error, socket) => onClientError(error, socket, exchanges))
   return server
@@ -68,7 +70,7 @@ function responseOver(request: IncomingMessage, socket: Duplex): ServerResponse 
 function onClientError(error: NodeJS.ErrnoException, socket: Duplex, exchanges: Exchanges): void {
   const isParserError = error.code?.startsWith('HPE_') === true
   if (!isParserError || !socket.writable) socket.destroy()
-  else if (exchanges.size === 0) answerAndClose(socket, parserRefusal(error.code))
+  else if (exchanges.size === 0) refuseUnparsed(socket, parserRefusal(error.code), exchanges)
   // The body of a request is broken: its own answer is the place to say so.
   else if (!exchanges.refuseLast(parserRefusal(error.code))) socket.destroy()
 }
@@ -82,7 +84,8 @@ function parserRefusal(code: string | undefined): Refusal {
   return new Refusal('bad-request', 'the request is not valid HTTP/1.1')
 }
 
-function answerAndClose(socket: Duplex, refusal: Refusal): void {
+function refuseUnparsed(socket: Duplex, refusal: Refusal, exchanges: Exchanges): void {
+  exchanges.noteUnparsed(refusal.code)
   socket.on('error', () => {})
   ;(socket as TLSSocket).end(encodeRefusal(refusal), () => socket.destroy())
 }
