@@ -15,7 +15,7 @@ export function serveHttp1(secured: TLSSocket, exchanges: Exchanges, requestHead
   const server = createTunnelServer(exchanges, new Http1Connection(secured, exchanges.abortTunnel))
   watchRequestHeads(secured, server, requestHeadTimeoutMs, () => {
     if (exchanges.size === 0)
-      answerAndClose(secured, new Refusal('head-timeout', 'the request head did not come in time'))
+      refuseUnparsed(secured, new Refusal('head-timeout', 'the request head is late'), exchanges)
     else secured.destroy()
   })
   server.emit('connection', secured)

@@ -10,6 +10,9 @@ import { joinCookies, splitPseudo, toHeaders } from './fields.js'
 
 const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants
 
+/** Dates are the origin's to give; node's types do not have the option. */
+const NO_DATE: object = { sendDate: false }
+
 export class Http2Downstream implements Downstream {
   readonly closed: Promise<boolean>
   readonly #stream: ServerHttp2Stream
@@ -34,7 +37,9 @@ export class Http2Downstream implements Downstream {
     })
     // Node ends what is reset, too; without the trailers that end is not sent, and the reset is what the client sees.
     stream.on('wantTrailers', () => {
-      if (this.#isEnded) stream.sendTrailers(toHeaders(this.#responseTrailers))
+      if (!this.#isEnded) return
+      stream.sendTrailers(toHeaders(this.#responseTrailers))
+      this.#stopUpload()
     })
     this.closed = new Promise((resolve) => {
       stream.once('close', () => resolve(this.#isEnded && stream.rstCode === NGHTTP2_NO_ERROR))
@@ -105,15 +110,16 @@ export class Http2Downstream implements Downstream {
   sendHead({ status, fields, hasBody }: ResponseHead): void {
     this.#status = status
     const headers = toHeaders([':status', String(status), ...fields])
-    this.#stream.respond(headers, { endStream: !hasBody, waitForTrailers: hasBody })
-    if (!hasBody) this.#isEnded = true
+    this.#stream.respond(headers, { ...NO_DATE, endStream: !hasBody, waitForTrailers: hasBody })
+    if (hasBody) return
+    this.#isEnded = true
+    this.#stopUpload()
   }
 
   end(trailers: RawFields): void {
     this.#isEnded = true
     this.#responseTrailers = trailerFields(trailers, isAny)
     this.#stream.end()
-    this.#stopUpload()
   }
 
   refuse(refusal: Refusal): void {
@@ -121,16 +127,15 @@ export class Http2Downstream implements Downstream {
     this.sendHead({ status: refusal.status, reason: '', fields, hasBody: true })
     this.#isEnded = true
     this.#stream.end(refusalBody(refusal))
-    this.#stopUpload()
   }
 
   /** RFC 9113, section 8.1: the answer is whole, and what is left of the request is not wanted. */
   #stopUpload(): void {
     const stream = this.#stream
-    if (stream.readableEnded) return
+    if (this.#isBodyless || stream.readableEnded) return
     stream.resume()
-    // After the end of the answer has been written, which a reset would overtake.
-    stream.once('finish', () => setImmediate(() => stream.close(NGHTTP2_NO_ERROR)))
+    // Not at once: a reset overtakes what is still to be written.
+    setImmediate(() => stream.close(NGHTTP2_NO_ERROR))
   }
 
   cutOff(): void {
