@@ -2,8 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import type { Scope } from './temp-dir.js'
 
 export interface ProgramOptions {
@@ -12,6 +11,8 @@ export interface ProgramOptions {
   readonly cwd: string
   /** The user that it runs as when the test is root. */
   readonly uid?: number
+  /** Besides PATH, HOME and the locale. */
+  readonly env?: Readonly<Record<string, string>>
   readonly stopSignal?: NodeJS.Signals
 }
 
@@ -26,13 +27,13 @@ export interface Program {
 export async function startProgram(
   scope: Scope,
   command: readonly [string, ...string[]],
-  { ready, cwd, uid, stopSignal = 'SIGTERM' }: ProgramOptions,
+  { ready, cwd, uid, env, stopSignal = 'SIGTERM' }: ProgramOptions,
 ): Promise<Program> {
   const [program, ...args] = command
   const isRoot = process.getuid?.() === 0
   const child = spawn(program, args, {
     cwd,
-    env: { PATH: `${process.env.PATH}:/usr/sbin`, HOME: cwd, LC_ALL: 'C.UTF-8', PYTHONUNBUFFERED: '1' },
+    env: { PATH: `${process.env.PATH}:/usr/sbin`, HOME: cwd, LC_ALL: 'C.UTF-8', PYTHONUNBUFFERED: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(uid !== undefined && isRoot && { uid, gid: uid }),
   })
@@ -63,4 +64,15 @@ export async function freePort(): Promise<number> {
   const { port } = server.address() as AddressInfo
   await new Promise((resolve) => server.close(resolve))
   return port
+}
+
+/** Resolves when something listens on the port, for programs that do not say when they do. */
+export async function untilListening({ child, output }: Program, port: number): Promise<void> {
+  const isOpen = () =>
+    new Promise<boolean>((resolve) => {
+      const socket = connect(port, '127.0.0.1')
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+      socket.once('connect', () => socket.destroy())
+    })
+  while (!(await isOpen())) if (child.exitCode !== null) throw new Error(`it ended: ${output()}`)
 }
