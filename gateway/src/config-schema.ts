@@ -247,3 +247,31 @@ export function parseForwardProxy(value: string): ListenAddress | undefined {
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host === '[::1]' || /^127\.[0-9.]+$/.test(host)
 }
+
+/** Every key that the file may have: `sessions[].id`, `hosts.*[].match.path`; of alternatives the fullest. */
+export function configKeys(): string[] {
+  const { forward: _alternatives, ...properties } = shapeOf(configSchema).properties ?? {}
+  return keysIn({ properties: { ...properties, forward: shapeOf(forward) } }, '')
+}
+
+function shapeOf(schema: z.ZodType): JsonShape {
+  return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonShape
+}
+
+interface JsonShape {
+  readonly properties?: Readonly<Record<string, JsonShape>>
+  readonly additionalProperties?: JsonShape | boolean
+  readonly items?: JsonShape
+  readonly anyOf?: readonly JsonShape[]
+}
+
+/** Header values and maps of plain values are one key. */
+function keysIn(shape: JsonShape, path: string): string[] {
+  const { properties, additionalProperties, items, anyOf } = shape
+  if (properties !== undefined)
+    return Object.entries(properties).flatMap(([key, inner]) => keysIn(inner, path === '' ? key : `${path}.${key}`))
+  const inner = items ?? (typeof additionalProperties === 'object' ? additionalProperties : undefined)
+  if (inner === undefined || anyOf !== undefined) return [path]
+  const deeper = keysIn(inner, `${path}${items === undefined ? '.*' : '[]'}`)
+  return deeper.every((key) => !key.slice(path.length).includes('.', 2)) ? [path] : deeper
+}

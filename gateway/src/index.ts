@@ -26,7 +26,7 @@ export {
   type UpstreamConfig,
 } from './config.js'
 export { type ConfigPath, type ConfigProblem, GatewayConfigError } from './config-problem.js'
-export type { ListenAddress } from './config-schema.js'
+export { configKeys, type ListenAddress } from './config-schema.js'
 export { applyRule, applyRuleAfter401, type RuledFields, type Transform, type Transforms } from './credentials.js'
 export { checkGatewayConfig, type Gateway, type GatewayOptions, startGateway } from './gateway.js'
 export type { HostRules, Rule } from './inject.js'

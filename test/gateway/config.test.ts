@@ -150,6 +150,44 @@ const WRONG: [string, string][] = [
     `${BASE}hosts:\n  a.example:\n    - match: { path: v1 }\n`,
     'gateway.yaml:6: hosts."a.example"[0].match.path: must begin with /',
   ],
+  [
+    `${BASE}jwt: [{ issuer: i, audience: a, jwks: "http://keys.example/" }]\n`,
+    'gateway.yaml:4: jwt[0].jwks: must be an https://',
+  ],
+  [
+    `${BASE}jwt: [{ issuer: i, audience: a, jwks: key.txt }]\n`,
+    'gateway.yaml:4: jwt[0].jwks: must be a JSON Web Key Set',
+  ],
+  [
+    `${BASE}jwt: [{ issuer: i, audience: a, jwks: key.txt, algorithms: [HS256] }]\n`,
+    'gateway.yaml:4: jwt[0].algorithms[0]: must be one of EdDSA',
+  ],
+  [
+    BASE.replace('id: session', 'id: s, policy: none'),
+    'gateway.yaml:3: sessions[0].policy: must be a name under policies',
+  ],
+  [BASE.replace('id: session', 'id: s, expires: soon'), 'gateway.yaml:3: sessions[0].expires: must be a time such as'],
+  ['ca: { certificate: ca.pem, key: ca.key }\n', 'gateway.yaml:1: sessions: must have at least one session'],
+  [BASE.replace(', key: ca.key', ''), 'gateway.yaml:1: ca.key: is missing'],
+  [`${BASE}forward: ftp://a\n`, 'gateway.yaml:4: forward.proxy: must be http://host:port'],
+  [
+    `${BASE}forward: http://a:1\nhosts: { a.example: [] }\n`,
+    'gateway.yaml:4: forward: leaves the requests to that proxy',
+  ],
+  [`${BASE}secrets:\n  a: { env: NONE }\n`, 'gateway.yaml:5: secrets.a: the environment variable NONE is not set'],
+  [`${BASE}secrets:\n  a: { command: [x] }\n`, 'gateway.yaml:5: secrets.a.ttlSeconds: ttlSeconds belongs to a command'],
+  [`${BASE}secrets:\n  a: {}\n`, 'gateway.yaml:5: secrets.a: must have exactly one of env, file, command'],
+  [`${BASE}limits: { tunnels: 0 }\n`, 'gateway.yaml:4: limits.tunnels: must be at least 1'],
+  [`${BASE}admin: { listen: x }\n`, 'gateway.yaml:4: admin.listen: must be host:port'],
+  [`${BASE}deny: ["a b"]\n`, 'gateway.yaml:4: deny[0]: must be a host name'],
+  [
+    `${BASE}hosts:\n  a.example:\n    - transform: [{ placeholders: { short: x } }]\n`,
+    'hosts."a.example"[0].transform[0].placeholders.short: must be 8 to 256',
+  ],
+  [
+    `${BASE}hosts:\n  a.example:\n    - transform: [{ headers: { x: { barer: x } } }]\n`,
+    'hosts."a.example"[0].transform[0].headers.x: must be text, { bearer }',
+  ],
   [`${BASE}hosts:\n  a.example:\n    - mtach: {}\n`, 'gateway.yaml:6: hosts."a.example"[0].mtach: is not a known key'],
 ]
 
@@ -235,5 +273,5 @@ test('the example config is good', () => {
   const env = { EXAMPLE_API_KEY: 'x', EXAMPLE_GIT_TOKEN: 'y' }
   const text = readFileSync(file, 'utf8')
   const config = parseGatewayConfig(text, { file: 'config.example.yaml', env, baseDir: folder })
-  assert.deepEqual([...config.hosts.keys()], ['api.example.com', '*.git.example.com'])
+  assert.deepEqual([...config.hosts.keys()], ['api.example.com', '*.git.example.com', 'models.example.com:443'])
 })
