@@ -1,6 +1,7 @@
 // Two gateways behind HAProxy, by deploy/haproxy.cfg: one is killed under load, and only the tunnels on it break.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -122,6 +123,8 @@ test('a gateway killed under load breaks its own tunnels only, and new ones go t
   assert.ok(onFirst > 0 && onSecond > 0, `${onFirst} and ${onSecond} tunnels`)
 
   first.program.child.kill('SIGKILL')
+  // A connection that the dying process had still accepted is lost with it; one after its end finds the other gateway.
+  await once(first.program.child, 'exit')
   const later = await Promise.all(Array.from({ length: 5 }, () => openLoad(tunnelUrl, ca)))
   // Once round every tunnel that is left: each has to answer again after the kill.
   const before = loads.map(({ requests }) => requests)
