@@ -6,6 +6,7 @@ import type { Downstream, ResponseHead } from '../downstream.js'
 import { endToEndFields, type RawFields, trailerFields, valuesOf } from '../fields.js'
 import type { BodyLength, RequestHead } from '../inject.js'
 import { Refusal, refusalBody, refusalHeaders } from '../refusal.js'
+import { MAX_HTTP_HEAD_BYTES } from '../upstream-exchange.js'
 import { joinCookies, splitPseudo, toHeaders } from './fields.js'
 
 const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants
@@ -61,6 +62,9 @@ export class Http2Downstream implements Downstream {
     }
     // RFC 9113, section 8.3.1, lets Host stand in; what has two places to say it is asked to use the right one.
     if (authority === undefined) throw new Refusal('bad-request', 'the request has no :authority')
+    if (sizeOf(this.#fields) > MAX_HTTP_HEAD_BYTES) {
+      throw new Refusal('head-too-large', `the request head has more than ${MAX_HTTP_HEAD_BYTES} bytes`)
+    }
     return {
       method: this.method,
       target: this.target,
@@ -145,6 +149,11 @@ export class Http2Downstream implements Downstream {
   switchProtocols(): Duplex {
     throw new Error('HTTP/2 has no upgrade')
   }
+}
+
+/** RFC 9113, section 6.5.2. Node announces the limit and does not keep it. */
+function sizeOf(fields: RawFields): number {
+  return fields.reduce((sum, text) => sum + text.length, (fields.length / 2) * 32)
 }
 
 function isAny(): boolean {

@@ -14,7 +14,8 @@ export function guardAgainstFloods(session: ServerHttp2Session): void {
   const resets = new RateCounter(MAX_RESETS)
   const controlFrames = new RateCounter(MAX_CONTROL_FRAMES)
   const end = () => {
-    if (!session.destroyed) session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM)
+    // Without an error node takes the code for none.
+    if (!session.destroyed) session.destroy(new Error('flood'), constants.NGHTTP2_ENHANCE_YOUR_CALM)
   }
   session.on('stream', (stream) => {
     stream.once('aborted', () => {
