@@ -11,8 +11,10 @@ import { connect as connectTcp, type LookupFunction, type Socket } from 'node:ne
 import * as tls from 'node:tls'
 import {
   type ConnectionOptions,
+  checkServerIdentity,
   connect as connectTls,
   createSecureContext,
+  type PeerCertificate,
   rootCertificates,
   type SecureContext,
   type TLSSocket,
@@ -178,6 +180,7 @@ function startTls(
     socket,
     ...options,
     rejectUnauthorized: true,
+    checkServerIdentity: checkAlternativeNames,
     // An address is verified as such, and is no server name (RFC 6066, section 3).
     ...(authority.kind === 'name' ? { servername: authority.host } : { host: authority.host }),
   })
@@ -189,6 +192,12 @@ function startTls(
     const refusal = upstreamRefusal(error)
     return refusal.code === 'internal' ? new Refusal('tls-failed', 'the TLS handshake with the origin failed') : refusal
   })
+}
+
+/** RFC 9525, section 2: the name stands in subjectAltName. Node would take a common name where there is none. */
+function checkAlternativeNames(host: string, certificate: PeerCertificate): Error | undefined {
+  const subject = { ...certificate.subject, CN: '' }
+  return checkServerIdentity(host, { ...certificate, subject })
 }
 
 /** Resolves with `socket` at `event`; on an error or an abort destroys it. */

@@ -25,6 +25,8 @@ export const CREDENTIALS: Credentials = { session: 'session-1', token: 'tok-3n-0
 /** What a test may set: lines of the config's `hosts`, and more top-level lines. */
 export interface FixtureOptions {
   readonly default?: 'allow' | 'deny'
+  /** The config's `allow`, `deny` and `pinned`. */
+  readonly policy?: Record<string, readonly string[]>
   /** The value of `hosts`, as JSON. */
   readonly hosts?: Record<string, unknown>
   /** `host:port` → where; `ORIGIN` is the origin's address. */
@@ -95,6 +97,7 @@ async function writeConfig(
   const redirects = options.connectTo ?? { 'api.example.com:443': 'ORIGIN', 'plain.example.com:443': 'ORIGIN' }
   const config = {
     default: options.default ?? 'allow',
+    ...options.policy,
     listen: '127.0.0.1:0',
     ca: { certificate: 'ca.pem', key: 'ca.key' },
     sessions: [CREDENTIALS, ...(options.sessions ?? [])].map(({ session, token }) => {
