@@ -61,6 +61,7 @@ const MALFORMED: readonly (readonly [title: string, answer: string])[] = [
     'a 101 that was not asked for',
     'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
   ],
+  ['a 101 that does not say to what', 'HTTP/1.1 101 Switching Protocols\r\n\r\n'],
   ['a head without end', `${OK}${'A: b\r\n'.repeat(20_000)}`],
   ['a flood of interim answers', `${'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(1_000)}${OK}Content-Length: 0\r\n\r\n`],
   ['no HTTP', 'SSH-2.0-OpenSSH_9.6\r\n'],
@@ -106,6 +107,19 @@ test('200 with Upgrade, and answers to HTTP/2 clients, are without the fields of
   assert.equal(text, 'ok')
   assert.equal(headers['x-kept'], '1')
   assert.equal(headers['x-gone'] ?? headers.upgrade ?? headers.connection, undefined)
+  session.close()
+})
+
+test('a field that may stand there once and came twice does not break the answer to an HTTP/2 client', async (context) => {
+  const { fixture, askWith } = await startStage(context)
+  const twice = 'X-Content-Type-Options: nosniff\r\nX-Content-Type-Options: nosniff\r\nETag: "a"\r\nETag: "b"\r\n'
+  await askWith(`${OK}${twice}Vary: a\r\nVary: b\r\nContent-Length: 2\r\n\r\nok`)
+  const { session } = await openHttp2(fixture)
+  const { status, headers } = await ask(session, {})
+  assert.equal(status, 200)
+  assert.equal(headers['x-content-type-options'], 'nosniff')
+  assert.equal(headers.etag, '"a"')
+  assert.equal(headers.vary, 'a, b')
   session.close()
 })
 

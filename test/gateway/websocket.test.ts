@@ -70,8 +70,8 @@ test("the origin's close code reaches the client", async (context) => {
 })
 
 test('a WebSocket stays open while nothing is said, past every limit for requests', async (context) => {
-  const limits = { handshakeTimeoutMs: 200, requestHeadTimeoutMs: 100 }
-  const stage = await startStage(context, { gateway: { responseHeadTimeoutMs: 100, interceptLimits: limits } })
+  const limits = { handshakeTimeoutMs: 2_000, requestHeadTimeoutMs: 1_000 }
+  const stage = await startStage(context, { gateway: { responseHeadTimeoutMs: 1_000, interceptLimits: limits } })
   const { webSocket, next } = await openWebSocket(stage, '/')
   assert.equal(await next(), 'welcome')
   // Past the idle limit of pooled connections too, which is the longest.

@@ -134,7 +134,7 @@ function awaitResponse(
 function readResponse(request: UpstreamRequest, response: IncomingMessage, upgraded?: Duplex): UpstreamResponse {
   const { statusCode: status = 0, statusMessage: reason = '', rawHeaders: fields } = response
   if (upgraded !== undefined) assertUpgradeAskedFor(request, fields)
-  else assertFraming(fields)
+  else assertFinal(status, fields)
   return {
     status,
     reason,
@@ -151,6 +151,12 @@ function assertUpgradeAskedFor(request: UpstreamRequest, fields: RawFields): voi
   const [protocol, ...others] = listOf(fields, 'upgrade')
   if (request.upgrade !== undefined && protocol === request.upgrade && others.length === 0) return
   throw new Refusal('response-invalid', 'the origin switched to a protocol that was not asked for')
+}
+
+function assertFinal(status: number, fields: RawFields): void {
+  // A 101 without the fields of one is no upgrade to node's parser, and no answer to anybody.
+  if (status < 200) throw new Refusal('response-invalid', 'the origin switched protocols without saying to which')
+  assertFraming(fields)
 }
 
 /** RFC 9112, section 6.3: an answer whose length can be read in two ways is not passed on in either. */

@@ -7,7 +7,7 @@ import { endToEndFields, type RawFields, trailerFields, valuesOf } from '../fiel
 import type { BodyLength, RequestHead } from '../inject.js'
 import { Refusal, refusalBody, refusalHeaders } from '../refusal.js'
 import { MAX_HTTP_HEAD_BYTES } from '../upstream-exchange.js'
-import { joinCookies, splitPseudo, toHeaders } from './fields.js'
+import { joinCookies, splitPseudo, toHeaders, withoutRepetitions } from './fields.js'
 
 const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants
 
@@ -108,12 +108,14 @@ export class Http2Downstream implements Downstream {
 
   sendInterim(status: number, fields: RawFields): void {
     if (this.isClosed || this.#stream.headersSent) return
-    this.#stream.additionalHeaders(toHeaders([':status', String(status), ...endToEndFields(fields, isAny)]))
+    this.#stream.additionalHeaders(
+      toHeaders([':status', String(status), ...withoutRepetitions(endToEndFields(fields, isAny))]),
+    )
   }
 
   sendHead({ status, fields, hasBody }: ResponseHead): void {
     this.#status = status
-    const headers = toHeaders([':status', String(status), ...fields])
+    const headers = toHeaders([':status', String(status), ...withoutRepetitions(fields)])
     this.#stream.respond(headers, { ...NO_DATE, endStream: !hasBody, waitForTrailers: hasBody })
     if (hasBody) return
     this.#isEnded = true
@@ -122,7 +124,7 @@ export class Http2Downstream implements Downstream {
 
   end(trailers: RawFields): void {
     this.#isEnded = true
-    this.#responseTrailers = trailerFields(trailers, isAny)
+    this.#responseTrailers = withoutRepetitions(trailerFields(trailers, isAny))
     this.#stream.end()
   }
 

@@ -28,6 +28,49 @@ export function toHeaders(fields: RawFields, sensitive: readonly string[] = []):
   return headers
 }
 
+/** Without the repetitions of a field that may stand there once: node sends none of those. The first one counts. */
+export function withoutRepetitions(fields: RawFields): string[] {
+  const seen = new Set<string>()
+  const kept: string[] = []
+  for (const [name, value] of fieldPairs(fields)) {
+    const field = name.toLowerCase()
+    if (SINGLE.has(field) && seen.has(field)) continue
+    seen.add(field)
+    kept.push(name, value)
+  }
+  return kept
+}
+
+/** The fields of answers that node:http2 takes once only. */
+const SINGLE: ReadonlySet<string> = new Set([
+  'access-control-allow-credentials',
+  'access-control-max-age',
+  'access-control-request-method',
+  'age',
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'content-location',
+  'content-md5',
+  'content-range',
+  'content-type',
+  'date',
+  'dnt',
+  'etag',
+  'expires',
+  'from',
+  'last-modified',
+  'location',
+  'max-forwards',
+  'range',
+  'referer',
+  'retry-after',
+  'tk',
+  'upgrade-insecure-requests',
+  'user-agent',
+  'x-content-type-options',
+])
+
 /** The crumbs of a cookie as HTTP/1.1 has them, in one field (RFC 9113, section 8.2.3). */
 export function joinCookies(fields: RawFields): string[] {
   const crumbs: string[] = []

@@ -38,8 +38,19 @@ export function openHttp2Session(socket: TLSSocket, authority: Authority): Clien
   return session
 }
 
-/** Sessions that have carried a request. */
-const used = new WeakSet<ClientHttp2Session>()
+/** How long a session may lie unused: what stands between may forget it, and does not say so. */
+const IDLE_SESSION_MS = 60_000
+
+/** Requests under way, of the sessions that have carried any. */
+const openRequests = new WeakMap<ClientHttp2Session, number>()
+
+function countRequest(session: ClientHttp2Session, change: 1 | -1): void {
+  const open = (openRequests.get(session) ?? 0) + change
+  openRequests.set(session, open)
+  // While one is open, silence is its own affair: event streams have long pauses.
+  if (open > 0) session.setTimeout(0)
+  else session.setTimeout(IDLE_SESSION_MS, () => session.close())
+}
 
 /** Sends `request` as a stream of `session`. */
 export function sendHttp2(
@@ -48,9 +59,10 @@ export function sendHttp2(
   session: ClientHttp2Session,
   options: SendOptions,
 ): UpstreamExchange {
-  const isReused = used.has(session)
-  used.add(session)
+  const isReused = openRequests.has(session)
   const stream = openStream(request, authority, session)
+  countRequest(session, 1)
+  stream.once('close', () => countRequest(session, -1))
   const response = awaitResponse(stream, request, options)
   if (hasBody(request)) sendBody(stream, request, options)
   return { response, isReused, destroy: () => stream.close(NGHTTP2_CANCEL) }
