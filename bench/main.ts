@@ -6,8 +6,9 @@ import { arch, cpus, platform } from 'node:os'
 import { parseArgs } from 'node:util'
 import { type Benchmark, type Goal, isReached, type Results, type Row } from './benchmark.js'
 import { encoder } from './encoder.js'
+import { gateway } from './gateway.js'
 
-const benchmarks: Readonly<Record<string, Benchmark>> = { encoder }
+const benchmarks: Readonly<Record<string, Benchmark>> = { encoder, gateway }
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,

@@ -1,7 +1,8 @@
 // The audit: one JSON line per intercepted request, per spliced tunnel and per refused CONNECT. Names of injected
-// headers are in it, values never; of a path the query is left out, because queries carry credentials.
+// headers are in it, values never; of a path the query is left out, because queries carry credentials. The published
+// shape is audit.schema.json.
 
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { type LineTarget, LineWriter } from './line-writer.js'
 import type { RefusalCode } from './refusal.js'
 
 interface AuditCommon {
@@ -10,6 +11,8 @@ interface AuditCommon {
   readonly session: string
   /** A random id; all requests of one tunnel share it. */
   readonly tunnel: string
+  /** The relay's id of the tunnel, from X-Request-Id in the CONNECT head. */
+  readonly requestId?: string
   /** Duration in milliseconds. */
   readonly ms: number
 }
@@ -55,58 +58,54 @@ export interface RefusedAuditRecord extends AuditCommon {
 
 export type AuditRecord = InterceptAuditRecord | TunnelAuditRecord | RefusedAuditRecord
 
+/** Ends that no answer could say. */
+export const AUDIT_END_CODES = [
+  'client-closed',
+  'client-tls-failed',
+  'sni-mismatch',
+  'upstream-aborted',
+  'session-ended',
+] as const
+
 /** Why something ended early: a refusal that was answered, or an end that no answer could say. */
-export type AuditErrorCode =
-  | RefusalCode
-  | 'client-closed'
-  | 'client-tls-failed'
-  | 'sni-mismatch'
-  | 'upstream-aborted'
-  | 'gateway-closed'
+export type AuditErrorCode = RefusalCode | (typeof AUDIT_END_CODES)[number]
 
 /** Where records go. */
 export interface AuditSink {
   write(record: AuditRecord): void
-  close(): void
+  /** Records that were not written. */
+  readonly lost: number
+  /** For a rotation that moved the file away. */
+  reopen(): Promise<void>
+  /** Writes what is waiting. */
+  close(): Promise<void>
 }
 
 /** The target of the audit as the config has it. */
 export type AuditTarget = 'stdout' | 'stderr' | { readonly file: string }
 
 /**
- * Opens the audit. Lines are written before the call returns: an audit that lags behind the traffic loses its end in a
- * crash, and would need a buffer with a limit and a rule for what to drop.
+ * Opens the audit. `warn` is told when lines are being lost, and when that is over.
  * @throws the file system's error when the file cannot be opened
  */
-export function openAudit(target: AuditTarget): AuditSink {
-  if (target === 'stdout') return descriptorSink(1, () => {})
-  if (target === 'stderr') return descriptorSink(2, () => {})
-  const descriptor = openSync(target.file, 'a', 0o600)
-  return descriptorSink(descriptor, () => closeSync(descriptor))
+export function openAudit(target: AuditTarget, warn: (message: string) => void): AuditSink {
+  const writer = new LineWriter(lineTarget(target), warn)
+  return {
+    write: (record) => writer.write(`${JSON.stringify(record)}\n`),
+    get lost() {
+      return writer.lost
+    },
+    reopen: () => writer.reopen(),
+    close: () => writer.close(),
+  }
 }
 
 /** A sink that hands records to a function, for programs that embed the gateway. */
 export function functionSink(take: (record: AuditRecord) => void): AuditSink {
-  return { write: take, close: () => {} }
+  return { write: take, lost: 0, reopen: async () => {}, close: async () => {} }
 }
 
-function descriptorSink(descriptor: number, close: () => void): AuditSink {
-  return { write: (record) => writeLine(descriptor, `${JSON.stringify(record)}\n`), close }
-}
-
-function writeLine(descriptor: number, line: string): void {
-  const bytes = Buffer.from(line)
-  let at = 0
-  while (at < bytes.length) at += writeSome(descriptor, bytes, at)
-}
-
-function writeSome(descriptor: number, bytes: Buffer, at: number): number {
-  try {
-    return writeSync(descriptor, bytes, at)
-  } catch (error) {
-    // A pipe whose reader is behind and that someone made non-blocking: wait for it, as a blocking one would.
-    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
-    return 0
-  }
+function lineTarget(target: AuditTarget): LineTarget {
+  if (target === 'stdout') return { descriptor: 1 }
+  return target === 'stderr' ? { descriptor: 2 } : target
 }

@@ -15,6 +15,7 @@ import type { RawData, WebSocket } from 'ws'
 export const CLOSE_NORMAL = 1000
 export const CLOSE_UNSUPPORTED_DATA = 1003
 export const CLOSE_INVALID_PAYLOAD = 1007
+export const CLOSE_POLICY_VIOLATION = 1008
 export const CLOSE_INTERNAL_ERROR = 1011
 
 /** Codes after which what was received is whole: normal, going away, none given. */
@@ -25,7 +26,7 @@ const HIGH_WATER_MARK_BYTES = 65_536
 
 /** The wire failed, or is to be closed with this code. */
 export class ChunkStreamError extends Error {
-  override readonly name = 'ChunkStreamError'
+  override readonly name: string = 'ChunkStreamError'
   readonly closeCode: number
 
   constructor(message: string, closeCode: number) {

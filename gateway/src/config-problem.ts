@@ -2,6 +2,7 @@
 // file is never quoted, because a secret may stand in it.
 
 import { isMap, isSeq, type LineCounter, type Document as YamlDocument } from 'yaml'
+import { SecretError } from './secret-source.js'
 
 /** Where in the config: map keys and list indices from the top. */
 export type ConfigPath = readonly (string | number)[]
@@ -65,4 +66,24 @@ function offsetOf(document: YamlDocument, path: ConfigPath): number | undefined 
 function startOf(node: unknown): number | undefined {
   const range = (node as { range?: readonly number[] | null } | null | undefined)?.range
   return range?.[0]
+}
+
+/** Collects problems, so that all of them are said at once. */
+export class ConfigProblems {
+  readonly list: ConfigProblem[] = []
+
+  report(path: ConfigPath, message: string): void {
+    this.list.push({ path, message })
+  }
+
+  /** The value of `read`; when a secret or a file cannot be had, a problem at `path` and undefined. */
+  attempt<T>(path: ConfigPath, read: () => T): T | undefined {
+    try {
+      return read()
+    } catch (error) {
+      if (!(error instanceof SecretError)) throw error
+      this.report(path, error.message)
+      return undefined
+    }
+  }
 }

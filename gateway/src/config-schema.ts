@@ -1,10 +1,11 @@
 // The shape of the config file, and what is allowed in each place. Strict: a key that is not known is an error, for a
 // misspelt `allowPorts` must not be silently the default. Files and secrets are not read here.
 
-import { parseAuthority } from 'ccr-upstream-proxy/protocol'
+import { formatAuthority, parseAuthority } from 'ccr-upstream-proxy/protocol'
 import { z } from 'zod'
 import { parsePrefix } from './address-policy.js'
 import { isReservedField } from './inject.js'
+import { TOKEN_ALGORITHMS } from './token-verifier.js'
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 
@@ -19,27 +20,83 @@ const listen = text
 
 const certificatePair = z.strictObject({ certificate: text, key: text })
 
+const sessionId = text.regex(/^[!-9;-~]{1,128}$/, 'must be 1 to 128 visible ASCII characters without a colon')
+
 const session = z
   .strictObject({
-    id: text.regex(/^[!-9;-~]{1,128}$/, 'must be 1 to 128 visible ASCII characters without a colon'),
+    id: sessionId,
     tokenSha256: text
       .regex(/^[0-9A-Fa-f]{64}$/, 'must be 64 hex digits (see: ccr-upstream-gateway token)')
       .transform((value) => value.toLowerCase())
       .optional(),
     tokenFile: text.optional(),
     tokenEnv: text.optional(),
+    expires: z.iso
+      .datetime({ offset: true, error: 'must be a time such as "2027-01-31T12:00:00Z"' })
+      .transform((value) => Date.parse(value))
+      .optional(),
+    policy: text.optional(),
   })
   .refine(
     ({ tokenSha256, tokenFile, tokenEnv }) => [tokenSha256, tokenFile, tokenEnv].filter(Boolean).length === 1,
     'must have exactly one of tokenSha256, tokenFile, tokenEnv',
   )
 
+const jwt = z.strictObject({
+  issuer: text,
+  audience: text,
+  jwks: text.refine((value) => parseKeySetSource(value) !== undefined, 'must be an https:// URL or a file'),
+  algorithms: z
+    .array(z.enum(TOKEN_ALGORITHMS, { error: `must be one of ${TOKEN_ALGORITHMS.join(', ')}` }))
+    .min(1, 'must have at least one algorithm')
+    .default([...TOKEN_ALGORITHMS]),
+  sessionClaim: text.default('sub'),
+  policyClaim: text.optional(),
+  policy: text.optional(),
+  revoked: z.array(sessionId).default([]),
+})
+
+const count = z.int('must be a whole number').min(1, 'must be at least 1')
+
+const limits = z.strictObject({ tunnels: count.optional(), requestsPerMinute: count.optional() })
+
+const seconds = z
+  .number('must be a number of seconds')
+  .min(1, 'must be at least 1 second')
+  .max(86_400 * 20)
+
+const secret = z
+  .strictObject({
+    env: text.optional(),
+    file: text.optional(),
+    command: z
+      .array(z.string('must be text'), { error: 'must be a list: a program and its arguments' })
+      .min(1, 'must have a program')
+      .optional(),
+    ttlSeconds: seconds.optional(),
+    timeoutSeconds: seconds.optional(),
+  })
+  .refine(
+    ({ env, file, command }) => [env, file, command].filter(Boolean).length === 1,
+    'must have exactly one of env, file, command',
+  )
+  .refine(({ command, ttlSeconds }) => (command === undefined) === (ttlSeconds === undefined), {
+    error: 'ttlSeconds belongs to a command, and a command needs it',
+    path: ['ttlSeconds'],
+  })
+
 const method = text.regex(TOKEN, 'must be an HTTP method').transform((value) => value.toUpperCase())
+
+const scheme = text.regex(TOKEN, 'must be an authentication scheme or none').transform((value) => value.toLowerCase())
 
 const match = z.strictObject({
   path: path.refine((value) => !/[?#]/.test(value), 'must have no query').optional(),
   method: z
     .union([method, z.array(method).min(1)], { error: 'must be an HTTP method or a list of them' })
+    .transform((value) => (typeof value === 'string' ? [value] : value))
+    .optional(),
+  scheme: z
+    .union([scheme, z.array(scheme).min(1)], { error: 'must be an authentication scheme, none, or a list of them' })
     .transform((value) => (typeof value === 'string' ? [value] : value))
     .optional(),
 })
@@ -48,7 +105,27 @@ const headerName = text
   .regex(TOKEN, 'must be a header name')
   .refine((name) => !isReservedField(name), "is the gateway's own and cannot be set by a rule")
 
-const transform = z.strictObject({ headers: z.record(headerName, text, { error: 'must be a map of header names' }) })
+const headerValue = z.union(
+  [
+    text,
+    z.strictObject({ bearer: text }),
+    z.strictObject({ basic: z.strictObject({ user: text, password: text }) }),
+    z.strictObject({ raw: text }),
+  ],
+  { error: 'must be text, { bearer }, { basic: { user, password } } or { raw }' },
+)
+
+const headerValues = z.record(headerName, headerValue, { error: 'must be a map of header names' })
+
+/** Long enough that no client sends it by chance. */
+const placeholder = text.regex(/^[!-~]{8,256}$/, 'must be 8 to 256 visible ASCII characters')
+
+const transform = z.strictObject({
+  headers: headerValues.default({}),
+  replace: headerValues.default({}),
+  remove: z.array(headerName, { error: 'must be a list of header names' }).default([]),
+  placeholders: z.record(placeholder, text, { error: 'must map placeholders to values' }).default({}),
+})
 
 const rule = z.strictObject({
   match: match.default({}),
@@ -57,8 +134,32 @@ const rule = z.strictObject({
 
 const hostPattern = text.refine(
   (value) => canonicalHostPattern(value) !== undefined,
-  'must be a host name, *.name or an address',
+  'must be a host name, *.name or an address, :port may follow',
 )
+
+const hostPatterns = z.array(hostPattern, { error: 'must be a list of hosts' })
+
+const hosts = z.record(hostPattern, z.array(rule, { error: 'must be a list of rules' }), {
+  error: 'must map hosts to rules',
+})
+
+const defaultVerdict = z.enum(['allow', 'deny'], { error: 'must be allow or deny' })
+
+const policy = z.strictObject({
+  default: defaultVerdict.optional(),
+  allow: hostPatterns.default([]),
+  deny: hostPatterns.default([]),
+  pinned: hostPatterns.default([]),
+  limits: limits.default({}),
+  hosts: hosts.default({}),
+})
+
+const forward = z.strictObject({
+  proxy: text.refine((value) => parseForwardProxy(value) !== undefined, 'must be http://host:port'),
+  sessionHeader: headerName.default('X-Ccr-Session'),
+  user: text.regex(/^[^:]+$/, 'must have no colon').optional(),
+  password: text.optional(),
+})
 
 const upstream = z.strictObject({
   caFiles: z.array(text).default([]),
@@ -79,17 +180,27 @@ const paths = z.strictObject({
 
 /** The whole file. */
 export const configSchema = z.strictObject({
-  default: z.enum(['allow', 'deny'], { error: 'must be allow or deny' }).default('allow'),
+  default: defaultVerdict.default('allow'),
+  allow: hostPatterns.default([]),
+  deny: hostPatterns.default([]),
+  pinned: hostPatterns.default([]),
   listen: listen.default({ host: '127.0.0.1', port: 8443 }),
   paths: paths.prefault({}),
+  admin: z.strictObject({ listen: listen.default({ host: '127.0.0.1', port: 9464 }) }).optional(),
   tls: certificatePair.optional(),
-  ca: certificatePair,
-  sessions: z.array(session, { error: 'must be a list' }).min(1, 'must have at least one session'),
+  ca: z.strictObject({ certificate: text, key: text.optional() }),
+  sessions: z.array(session, { error: 'must be a list' }).default([]),
+  jwt: z.array(jwt, { error: 'must be a list' }).default([]),
+  limits: limits.default({}),
+  policies: z.record(text, policy, { error: 'must map names to policies' }).default({}),
   audit: text.default('stdout'),
   upstream: upstream.prefault({}),
-  hosts: z
-    .record(hostPattern, z.array(rule, { error: 'must be a list of rules' }), { error: 'must map hosts to rules' })
-    .default({}),
+  forward: z
+    .union([text.transform((proxy) => ({ proxy })), z.unknown()])
+    .pipe(forward)
+    .optional(),
+  secrets: z.record(text, secret, { error: 'must map names to secrets' }).default({}),
+  hosts: hosts.default({}),
 })
 
 export type ConfigFile = z.infer<typeof configSchema>
@@ -107,10 +218,60 @@ function parseListen(value: string): ListenAddress | undefined {
   return host === undefined || !(port <= 65_535) ? undefined : { host, port }
 }
 
-/** Lower case, no trailing dot; a `*` only as the whole first label. */
+/** Lower case, no trailing dot; a `*` only as the whole first label; a port only when it was given. */
 export function canonicalHostPattern(value: string): string | undefined {
   const isWildcard = value.startsWith('*.')
-  const parsed = parseAuthority(`${isWildcard ? value.slice(2) : value}:443`)
+  const bare = isWildcard ? value.slice(2) : value
+  const withPort = parseAuthority(bare)
+  const parsed = withPort ?? parseAuthority(`${bare}:443`) ?? parseAuthority(`[${bare}]:443`)
   if (parsed === undefined || (isWildcard && parsed.kind !== 'name')) return undefined
-  return isWildcard ? `*.${parsed.host}` : parsed.host
+  const host = withPort === undefined ? parsed.host : formatAuthority(parsed)
+  return isWildcard ? `*.${host}` : host
+}
+
+/** Where an issuer's keys are: `https:` anywhere, `http:` on loopback only, or a file. */
+export function parseKeySetSource(value: string): { readonly url: URL } | { readonly file: string } | undefined {
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(value)) return { file: value }
+  const url = URL.canParse(value) ? new URL(value) : undefined
+  const isSafe = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname))
+  return url !== undefined && isSafe ? { url } : undefined
+}
+
+/** The proxy that tunnels are handed to: nothing but its host and port. */
+export function parseForwardProxy(value: string): ListenAddress | undefined {
+  const [, authority] = /^http:\/\/([^/?#@]+)\/?$/.exec(value) ?? []
+  return authority === undefined ? undefined : parseAuthority(authority)
+}
+
+/** Whether only this machine can reach a listener on `host`. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127\.[0-9.]+$/.test(host)
+}
+
+/** Every key that the file may have: `sessions[].id`, `hosts.*[].match.path`; of alternatives the fullest. */
+export function configKeys(): string[] {
+  const { forward: _alternatives, ...properties } = shapeOf(configSchema).properties ?? {}
+  return keysIn({ properties: { ...properties, forward: shapeOf(forward) } }, '')
+}
+
+function shapeOf(schema: z.ZodType): JsonShape {
+  return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonShape
+}
+
+interface JsonShape {
+  readonly properties?: Readonly<Record<string, JsonShape>>
+  readonly additionalProperties?: JsonShape | boolean
+  readonly items?: JsonShape
+  readonly anyOf?: readonly JsonShape[]
+}
+
+/** Header values and maps of plain values are one key. */
+function keysIn(shape: JsonShape, path: string): string[] {
+  const { properties, additionalProperties, items, anyOf } = shape
+  if (properties !== undefined)
+    return Object.entries(properties).flatMap(([key, inner]) => keysIn(inner, path === '' ? key : `${path}.${key}`))
+  const inner = items ?? (typeof additionalProperties === 'object' ? additionalProperties : undefined)
+  if (inner === undefined || anyOf !== undefined) return [path]
+  const deeper = keysIn(inner, `${path}${items === undefined ? '.*' : '[]'}`)
+  return deeper.every((key) => !key.slice(path.length).includes('.', 2)) ? [path] : deeper
 }

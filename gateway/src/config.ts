@@ -7,11 +7,23 @@ import { type Authority, formatAuthority, parseAuthority } from 'ccr-upstream-pr
 import { LineCounter, parseDocument } from 'yaml'
 import type { z } from 'zod'
 import type { AuditTarget } from './audit.js'
-import { type ConfigPath, type ConfigProblem, GatewayConfigError, lineOf } from './config-problem.js'
-import { type ConfigFile, canonicalHostPattern, configSchema, type ListenAddress } from './config-schema.js'
-import type { HostRules, Rule } from './inject.js'
-import { fillTemplate, fromEnvironment, readSecretFile, Secret, type SecretSources, TemplateError } from './secret.js'
+import { type Policies, resolvePolicies } from './config-policy.js'
+import { type ConfigPath, type ConfigProblem, ConfigProblems, GatewayConfigError, lineOf } from './config-problem.js'
+import {
+  type ConfigFile,
+  configSchema,
+  isLoopback,
+  type ListenAddress,
+  parseForwardProxy,
+  parseKeySetSource,
+} from './config-schema.js'
+import type { ForwardConfig } from './forward-proxy.js'
+import type { Policy } from './policy.js'
+import { Secret } from './secret.js'
+import { readSecretFile } from './secret-source.js'
+import { fromEnvironment, type NamedSecret, SecretStore } from './secret-store.js'
 import { hashToken, type SessionConfig } from './sessions.js'
+import { parseKeySet, type TokenVerifierConfig } from './token-verifier.js'
 
 /** A PEM certificate (chain) and its key. */
 export interface CertificateConfig {
@@ -19,20 +31,24 @@ export interface CertificateConfig {
   readonly privateKeyPem: Secret
 }
 
-/** A config that is complete: defaults filled in, files read, secrets resolved. */
-export interface GatewayConfig {
-  /** What happens to hosts without a rule: `allow` splices them untouched, `deny` answers 403. */
-  readonly default: 'allow' | 'deny'
+/** A config that is complete: defaults filled in, files read. The top level is the policy of sessions without their own. */
+export interface GatewayConfig extends Policy {
   readonly listen: ListenAddress
   readonly paths: { readonly tunnel: string; readonly caCertificate: string; readonly health: string }
+  /** Where metrics and probes are; undefined is nowhere. */
+  readonly admin: { readonly listen: ListenAddress } | undefined
   /** The gateway's own TLS; undefined only on loopback. */
   readonly tls: CertificateConfig | undefined
-  /** The interception CA. */
-  readonly ca: CertificateConfig
+  /** The interception CA. With `forward` it is that proxy's, and its key is not here. */
+  readonly ca: Pick<CertificateConfig, 'certificatePem'> & { readonly privateKeyPem: Secret | undefined }
   readonly sessions: readonly SessionConfig[]
+  readonly jwt: readonly TokenVerifierConfig[]
   readonly audit: AuditTarget
   readonly upstream: UpstreamConfig
-  readonly hosts: HostRules
+  readonly forward: ForwardConfig | undefined
+  readonly secrets: SecretStore
+  /** Where in the file a key stands, `gateway.yaml:12`. */
+  readonly locate: (path: ConfigPath) => string
 }
 
 /** Where the gateway may dial, and whom it trusts there. */
@@ -49,7 +65,7 @@ export interface UpstreamConfig {
 export interface ConfigOrigin {
   /** Name of the file, for messages. */
   readonly file: string
-  /** The environment that `${env:NAME}` and `tokenEnv` are looked up in. */
+  /** The environment that secrets are looked up in, and that their commands get. */
   readonly env: Readonly<Record<string, string | undefined>>
   /** What relative paths are relative to. */
   readonly baseDir: string
@@ -57,6 +73,8 @@ export interface ConfigOrigin {
 
 /** All the public roots together are a quarter of this. */
 const MAX_PEM_BYTES = 1_048_576
+/** A cloud's credential helper answers in one or two. */
+const DEFAULT_COMMAND_SECONDS = 10
 
 /**
  * Loads a config file.
@@ -95,9 +113,10 @@ export function parseGatewayConfig(text: string, origin: ConfigOrigin): GatewayC
   const result = configSchema.safeParse(document.toJS() ?? {})
   if (!result.success)
     return fail(result.error.issues.flatMap((issue) => schemaProblems(issue, (path) => document.hasIn(path))))
-  const resolver = new Resolver(origin)
-  const config = resolver.resolve(result.data)
-  return resolver.problems.length > 0 ? fail(resolver.problems) : config
+  const problems = new ConfigProblems()
+  const locate = (path: ConfigPath) => `${origin.file}:${lineOf(document, lines, path)}`
+  const config = { ...new Resolver(origin, result.data, problems).resolve(), locate }
+  return problems.list.length > 0 ? fail(problems.list) : config
 }
 
 function yamlMessage(code: string): string {
@@ -115,49 +134,78 @@ function schemaProblems(issue: z.core.$ZodIssue, isPresent: (path: ConfigPath) =
   return [{ path, message: issue.message }]
 }
 
-/** Reads what the config names; collects problems instead of stopping at the first. */
+/** Reads what the config names. */
 class Resolver {
-  readonly problems: ConfigProblem[] = []
-  readonly #sources: SecretSources
+  readonly #origin: ConfigOrigin
+  readonly #file: ConfigFile
+  readonly #problems: ConfigProblems
+  readonly #secrets: SecretStore
 
-  constructor({ env, baseDir }: ConfigOrigin) {
-    this.#sources = { env, resolvePath: (path) => resolve(baseDir, path) }
+  constructor(origin: ConfigOrigin, file: ConfigFile, problems: ConfigProblems) {
+    this.#origin = origin
+    this.#file = file
+    this.#problems = problems
+    this.#secrets = new SecretStore({
+      env: origin.env,
+      resolvePath: (path) => this.#path(path),
+      named: namedSecrets(file),
+    })
   }
 
-  resolve(file: ConfigFile): GatewayConfig {
-    if (file.tls === undefined && !isLoopback(file.listen.host)) {
-      this.#report(['listen'], 'without tls the gateway listens on loopback only: the session token would be in clear')
+  resolve(): Omit<GatewayConfig, 'locate'> {
+    const file = this.#file
+    this.#assertWhole()
+    for (const name of Object.keys(file.secrets)) {
+      this.#problems.attempt(['secrets', name], () => this.#secrets.declare(name))
     }
+    const policies = resolvePolicies(file, this.#secrets, this.#problems)
     return {
-      default: file.default,
+      ...policies.base,
       listen: file.listen,
       paths: file.paths,
+      admin: file.admin,
       tls: file.tls && this.#certificate(['tls'], file.tls),
-      ca: this.#certificate(['ca'], file.ca),
-      sessions: this.#sessions(file.sessions),
+      ca: this.#ca(file.ca),
+      sessions: this.#sessions(policies),
+      jwt: file.jwt.map((jwt, index) => this.#jwt(['jwt', index], jwt, policies)),
       audit: this.#audit(file.audit),
       upstream: this.#upstream(file.upstream),
-      hosts: this.#hosts(file.hosts),
+      forward: file.forward && this.#forward(file.forward),
+      secrets: this.#secrets,
     }
   }
 
-  #report(path: ConfigPath, message: string): void {
-    this.problems.push({ path, message })
+  /** What one key demands of another. */
+  #assertWhole(): void {
+    const { tls, listen, ca, forward, sessions, jwt, hosts, policies } = this.#file
+    const report = (path: ConfigPath, message: string) => this.#problems.report(path, message)
+    if (tls === undefined && !isLoopback(listen.host)) {
+      report(['listen'], 'without tls the gateway listens on loopback only: the session token would be in clear')
+    }
+    if (sessions.length + jwt.length === 0)
+      report(['sessions'], 'must have at least one session, unless jwt has an issuer')
+    if (forward === undefined) {
+      if (ca.key === undefined) report(['ca', 'key'], 'is missing')
+      return
+    }
+    const ruled = [
+      ['hosts', hosts],
+      ...Object.entries(policies).map(([name, policy]) => [`policies.${name}`, policy.hosts]),
+    ]
+    if (ruled.some(([, rules]) => Object.keys(rules as object).length > 0)) {
+      report(['forward'], 'leaves the requests to that proxy: rules in hosts would do nothing')
+    }
+    if ((forward.user === undefined) !== (forward.password === undefined)) {
+      report(['forward'], 'must have user and password, or neither')
+    }
   }
 
-  /** The value of `read`, or a problem at `path` and an empty text. */
-  #attempt(path: ConfigPath, read: () => string): string {
-    try {
-      return read()
-    } catch (error) {
-      if (!(error instanceof TemplateError)) throw error
-      this.#report(path, error.message)
-      return ''
-    }
+  #path(name: string): string {
+    return resolve(this.#origin.baseDir, name)
   }
 
   #readPem(path: ConfigPath, name: string): string {
-    return this.#attempt(path, () => `${readSecretFile(this.#sources.resolvePath(name), MAX_PEM_BYTES)}\n`)
+    return this.#problems.attempt(path, () => `${readSecretFile(this.#path(name), MAX_PEM_BYTES)}\n`) ?? ''
   }
 
   #certificate(path: ConfigPath, pair: { certificate: string; key: string }): CertificateConfig {
@@ -167,30 +215,84 @@ class Resolver {
     }
   }
 
-  #sessions(sessions: ConfigFile['sessions']): SessionConfig[] {
+  #ca({ certificate, key }: ConfigFile['ca']): GatewayConfig['ca'] {
+    return {
+      certificatePem: this.#readPem(['ca', 'certificate'], certificate),
+      privateKeyPem: key === undefined ? undefined : new Secret(this.#readPem(['ca', 'key'], key)),
+    }
+  }
+
+  #sessions(policies: Policies): SessionConfig[] {
     const seen = new Set<string>()
-    return sessions.map((session, index) => {
-      const tokenSha256 = this.#tokenHash(['sessions', index], session)
-      if (seen.has(tokenSha256)) this.#report(['sessions', index], 'has the token of another session')
+    return this.#file.sessions.map((session, index) => {
+      const path = ['sessions', index]
+      const tokenSha256 = this.#tokenHash(path, session)
+      if (seen.has(tokenSha256)) this.#problems.report(path, 'has the token of another session')
       seen.add(tokenSha256)
-      return { id: session.id, tokenSha256 }
+      const policy = this.#policy([...path, 'policy'], session.policy, policies)
+      return {
+        id: session.id,
+        tokenSha256,
+        ...(session.expires !== undefined && { expiresAtMs: session.expires }),
+        ...(policy !== undefined && { policy }),
+      }
     })
+  }
+
+  #policy(path: ConfigPath, name: string | undefined, { named }: Policies): Policy | undefined {
+    if (name !== undefined && !named.has(name)) this.#problems.report(path, 'must be a name under policies')
+    return name === undefined ? undefined : named.get(name)
   }
 
   #tokenHash(path: ConfigPath, session: ConfigFile['sessions'][number]): string {
     const { tokenSha256, tokenFile, tokenEnv } = session
     if (tokenSha256 !== undefined) return tokenSha256
     const key = [...path, tokenFile === undefined ? 'tokenEnv' : 'tokenFile']
-    const token = this.#attempt(key, () => {
-      if (tokenFile !== undefined) return readSecretFile(this.#sources.resolvePath(tokenFile))
-      return fromEnvironment(tokenEnv as string, this.#sources)
+    const token = this.#problems.attempt(key, () => {
+      if (tokenFile !== undefined) return readSecretFile(this.#path(tokenFile))
+      return fromEnvironment(tokenEnv as string, this.#origin.env)
     })
-    if (/[^!-~]/.test(token)) this.#report(key, 'must hold one token of visible ASCII characters')
-    return hashToken(token)
+    if (token !== undefined && /[^!-~]/.test(token)) {
+      this.#problems.report(key, 'must hold one token of visible ASCII characters')
+    }
+    return hashToken(token ?? '')
+  }
+
+  #jwt(path: ConfigPath, jwt: ConfigFile['jwt'][number], policies: Policies): TokenVerifierConfig {
+    const source = parseKeySetSource(jwt.jwks) as TokenVerifierConfig['jwks']
+    const jwks = 'file' in source ? { file: this.#path(source.file) } : source
+    if ('file' in jwks) this.#assertKeySet([...path, 'jwks'], jwks.file)
+    return {
+      ...jwt,
+      jwks,
+      policyClaim: jwt.policyClaim,
+      policies: policies.named,
+      policy: this.#policy([...path, 'policy'], jwt.policy, policies),
+    }
+  }
+
+  #assertKeySet(path: ConfigPath, file: string): void {
+    const text = this.#problems.attempt(path, () => readSecretFile(file, MAX_PEM_BYTES))
+    if (text === undefined) return
+    try {
+      parseKeySet(text)
+    } catch {
+      this.#problems.report(path, 'must be a JSON Web Key Set with public keys only')
+    }
+  }
+
+  #forward({ proxy, sessionHeader, user, password }: NonNullable<ConfigFile['forward']>): ForwardConfig {
+    const value = (name: 'user' | 'password', template: string) =>
+      this.#problems.attempt(['forward', name], () => this.#secrets.fill(template).value) ?? new Secret('')
+    const credential =
+      user === undefined || password === undefined
+        ? undefined
+        : { user: value('user', user), password: value('password', password) }
+    return { proxy: parseForwardProxy(proxy) as ListenAddress, sessionHeader, credential }
   }
 
   #audit(audit: string): AuditTarget {
-    return audit === 'stdout' || audit === 'stderr' ? audit : { file: this.#sources.resolvePath(audit) }
+    return audit === 'stdout' || audit === 'stderr' ? audit : { file: this.#path(audit) }
   }
 
   #upstream(upstream: ConfigFile['upstream']): UpstreamConfig {
@@ -208,54 +310,20 @@ class Resolver {
   #caFile(path: ConfigPath, name: string): string {
     const certificates = this.#readPem(path, name)
     if (certificates !== '' && !certificates.includes('-----BEGIN CERTIFICATE-----')) {
-      this.#report(path, 'must be a PEM file with certificates')
+      this.#problems.report(path, 'must be a PEM file with certificates')
     }
     return certificates
   }
-
-  #hosts(hosts: ConfigFile['hosts']): HostRules {
-    const byPattern = new Map<string, readonly Rule[]>()
-    for (const [host, rules] of Object.entries(hosts)) {
-      const pattern = canonicalHostPattern(host) as string
-      if (byPattern.has(pattern)) this.#report(['hosts', host], 'is here twice, in two spellings')
-      byPattern.set(
-        pattern,
-        rules.map((rule, index) => this.#rule(['hosts', host, index], rule)),
-      )
-    }
-    return byPattern
-  }
-
-  #rule(path: ConfigPath, { match, transform }: ConfigFile['hosts'][string][number]): Rule {
-    const headers = transform.flatMap((step, index) => {
-      const at = [...path, 'transform', index, 'headers']
-      return Object.entries(step.headers).map(([name, template]) => {
-        return { path: [...at, name], name, value: this.#headerValue([...at, name], template) }
-      })
-    })
-    const seen = new Set<string>()
-    for (const header of headers) {
-      const field = header.name.toLowerCase().replaceAll('_', '-')
-      if (seen.has(field)) this.#report(header.path, 'is set twice by this rule')
-      seen.add(field)
-    }
-    return {
-      match: { ...(match.path && { path: match.path }), ...(match.method && { method: match.method }) },
-      headers: headers.map(({ name, value }) => ({ name, value })),
-    }
-  }
-
-  /** RFC 9110, section 5.5, without its obsolete bytes: visible ASCII, blanks and tabs only inside. */
-  #headerValue(path: ConfigPath, template: string): Secret {
-    const value = this.#attempt(path, () => fillTemplate(template, this.#sources))
-    if (value !== '' && !/^[!-~](?:[\t -~]*[!-~])?$/.test(value)) {
-      this.#report(path, 'gives a value that no header may have: visible ASCII in one line, no blanks around it')
-    }
-    return new Secret(value)
-  }
 }
 
-/** Whether only this machine can reach a listener on `host`. */
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\./.test(host)
+function namedSecrets({ secrets }: ConfigFile): Record<string, NamedSecret> {
+  const named = Object.entries(secrets).map(
+    ([name, { env, file, command, ttlSeconds, timeoutSeconds }]): [string, NamedSecret] => {
+      if (env !== undefined) return [name, { env }]
+      if (file !== undefined) return [name, { file }]
+      const [ttlMs, timeoutMs] = [(ttlSeconds as number) * 1_000, (timeoutSeconds ?? DEFAULT_COMMAND_SECONDS) * 1_000]
+      return [name, { command: command as string[], ttlMs, timeoutMs }]
+    },
+  )
+  return Object.fromEntries(named)
 }

@@ -1,19 +1,30 @@
-// One request of an intercepted tunnel: planned, sent to the origin, its answer streamed back, audited.
+// One request of an intercepted tunnel: checked, sent to the origin, its answer streamed back, audited. The same for
+// every pair of protocols.
 //
 // Rules:
 // - Bodies are streamed with back-pressure, never collected.
 // - Until the origin's answer began, a failure is an HTTP answer of ours. After that nothing of ours is ever written:
-//   the client's connection is destroyed, so that a truncated body never looks whole.
-// - An answer that the origin gave before it had the whole request is passed on, and the connection then closed.
+//   the answer is cut off, so that a truncated body never looks whole.
+// - An answer that the origin gave before it had the whole request is passed on, and the rest not waited for.
 
-import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
-import { request as httpsRequest } from 'node:https'
-import { finished, pipeline } from 'node:stream/promises'
+import type { Duplex } from 'node:stream'
 import type { Authority } from 'ccr-upstream-proxy/protocol'
 import type { AuditErrorCode, InterceptAuditRecord } from './audit.js'
-import { downstreamFields, hasBody, planRequest, type RuledHost, type UpstreamRequest } from './inject.js'
-import { Refusal, refusalBody, refusalHeaders } from './refusal.js'
-import { type TunnelAgent, upstreamRefusal } from './upstream.js'
+import { applyRule, applyRuleAfter401, type RuledFields } from './credentials.js'
+import type { Downstream } from './downstream.js'
+import {
+  downstreamFields,
+  type MatchedRequest,
+  matchRequest,
+  type RuledHost,
+  type UpstreamRequest,
+  upstreamRequest,
+} from './inject.js'
+import type { TunnelOrigin } from './origin.js'
+import { Redactor } from './redact.js'
+import type { Refusal } from './refusal.js'
+import { upstreamRefusal } from './upstream.js'
+import { hasBody, type UpstreamExchange, type UpstreamResponse } from './upstream-exchange.js'
 
 /** What a request needs to know of its tunnel. */
 export interface InterceptedTunnel {
@@ -21,187 +32,178 @@ export interface InterceptedTunnel {
   readonly sessionId: string
   readonly authority: Authority
   readonly host: RuledHost
-  readonly agent: TunnelAgent
+  readonly origin: TunnelOrigin
   readonly responseHeadTimeoutMs: number
   readonly audit: (record: InterceptAuditRecord) => void
-  /** Ends the tunnel in a way that no client takes for a clean end. */
-  readonly abort: () => void
+  /**
+   * Takes a request off what the session may make.
+   * @throws {Refusal}
+   */
+  readonly admitRequest: () => void
 }
-
-/** 32 KiB, twice node's default and what common origins take at most, in either direction. */
-export const MAX_HTTP_HEAD_BYTES = 32_768
 
 /** Methods that may be sent again when a kept connection turns out to be closed (RFC 9110, section 9.2.2). */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 
-/** Handles one request to its end. Never rejects. */
-export async function forwardRequest(
-  request: IncomingMessage,
-  response: ServerResponse,
-  tunnel: InterceptedTunnel,
-): Promise<void> {
-  const exchange = new Exchange(request, response, tunnel)
-  try {
-    // Not behind an await: what is refused is answered before the parser reads on.
-    const plan = exchange.plan()
-    await exchange.run(plan)
-  } catch (error) {
-    exchange.fail(error)
-  }
-  await finished(response).catch(() => exchange.noteClientGone())
-  exchange.audit()
-}
-
-class Exchange {
-  readonly #request: IncomingMessage
-  readonly #response: ServerResponse
+export class Exchange {
+  readonly #downstream: Downstream
   readonly #tunnel: InterceptedTunnel
   readonly #time = new Date()
-  #plan: UpstreamRequest | undefined
+  #matched: MatchedRequest | undefined
+  #ruled: RuledFields | undefined
+  #redactor = new Redactor([])
+  #upstream: UpstreamExchange | undefined
   #requestBytes = 0
   #responseBytes = 0
+  #isRefused = false
   #error: AuditErrorCode | undefined
 
-  constructor(request: IncomingMessage, response: ServerResponse, tunnel: InterceptedTunnel) {
-    this.#request = request
-    this.#response = response
+  constructor(downstream: Downstream, tunnel: InterceptedTunnel) {
+    this.#downstream = downstream
     this.#tunnel = tunnel
-    // Both report their errors through the streams that they are part of; alone they must not end the process.
-    request.on('error', ignoreError)
-    response.on('error', ignoreError)
+    void downstream.closed.then(() => this.#upstream?.destroy())
   }
 
-  /** @throws {Refusal} */
-  plan(): UpstreamRequest {
-    const { method = '', url = '', rawHeaders } = this.#request
-    const head = { method, target: url, fields: rawHeaders }
-    this.#plan = planRequest(head, this.#tunnel.authority, this.#tunnel.host)
-    return this.#plan
+  /** Handles the request to its end. Never rejects. */
+  async run(): Promise<void> {
+    try {
+      // Not behind an await: what is refused is answered before the parser reads on.
+      const head = this.#downstream.readHead()
+      this.#tunnel.admitRequest()
+      this.#matched = matchRequest(head, this.#tunnel.authority, this.#tunnel.host)
+      await this.#forward(this.#matched)
+    } catch (error) {
+      this.#fail(error)
+    }
+    if (!(await this.#downstream.closed)) this.#error ??= 'client-closed'
+    this.#audit()
   }
 
-  async run(plan: UpstreamRequest): Promise<void> {
-    const upstreamResponse = await this.#ask(plan)
-    await this.#answer(upstreamResponse)
+  /** Answers with a refusal, if it was not refused already; false when another answer has begun. */
+  refuse(refusal: Refusal): boolean {
+    if (this.#isRefused) return true
+    if (this.#downstream.status !== 0 || this.#downstream.isClosed) return false
+    this.#isRefused = true
+    this.#error = refusal.code
+    this.#downstream.refuse(refusal)
+    this.#upstream?.destroy()
+    return true
+  }
+
+  async #forward(matched: MatchedRequest): Promise<void> {
+    const ruled = applyRule(matched.fields, matched.rule)
+    let response = await this.#ask(matched, ruled)
+    if (response.status === 401) response = (await this.#askAfter401(matched, ruled)) ?? response
+    if (response.upgraded === undefined) await this.#answer(response)
+    else await this.#switch(response, response.upgraded)
+  }
+
+  /** A credential may have ended since it was read. A body was streamed away, and cannot be sent again. */
+  async #askAfter401(matched: MatchedRequest, used: RuledFields): Promise<UpstreamResponse | undefined> {
+    if (hasBody(matched.head)) return undefined
+    const renewed = await applyRuleAfter401(matched.fields, matched.rule, used)
+    if (renewed === undefined) return undefined
+    this.#upstream?.destroy()
+    return this.#ask(matched, renewed)
   }
 
   /** Sends the request; once more when a kept connection was closed under it and that is safe. */
-  async #ask(plan: UpstreamRequest): Promise<IncomingMessage> {
-    const first = this.#send(plan)
+  async #ask(matched: MatchedRequest, ruled: RuledFields): Promise<UpstreamResponse> {
+    this.#ruled = ruled
+    this.#redactor = new Redactor(ruled.secrets)
+    const request = upstreamRequest(matched, ruled)
+    const first = await this.#send(request)
     try {
       return await first.response
     } catch (error) {
-      const isStale = first.upstream.reusedSocket && upstreamRefusal(error).code === 'connection-closed'
-      const isSafe = IDEMPOTENT.has(plan.method) && !hasBody(this.#request.rawHeaders)
-      if (!isStale || !isSafe || this.#response.destroyed) throw error
-      return this.#send(plan).response
+      const isStale = first.isReused && upstreamRefusal(error).code === 'connection-closed'
+      const isSafe = IDEMPOTENT.has(request.method) && !hasBody(request)
+      if (!isStale || !isSafe || this.#downstream.isClosed) throw error
+      return (await this.#send(request)).response
     }
   }
 
-  #send(plan: UpstreamRequest): { upstream: ClientRequest; response: Promise<IncomingMessage> } {
-    const { host, port } = this.#tunnel.authority
-    const upstream = httpsRequest({
-      agent: this.#tunnel.agent,
-      host,
-      port,
-      method: plan.method,
-      path: plan.target,
-      headers: plan.fields,
-      maxHeaderSize: MAX_HTTP_HEAD_BYTES,
+  async #send(request: UpstreamRequest): Promise<UpstreamExchange> {
+    const exchange = await this.#tunnel.origin.send(request, {
+      downstream: this.#downstream,
+      responseHeadTimeoutMs: this.#tunnel.responseHeadTimeoutMs,
+      onInterim: (status, fields) => {
+        if (this.#downstream.status === 0) this.#downstream.sendInterim(status, this.#redactor.fields(fields))
+      },
+      onBodyBytes: (count) => {
+        this.#requestBytes += count
+      },
     })
-    const response = this.#awaitResponse(upstream)
-    this.#upload(upstream)
-    return { upstream, response }
+    // Whoever waits for it hears of its failure; alone it must not end the process.
+    exchange.response.catch(() => {})
+    this.#upstream = exchange
+    // Answered or gone while the origin was dialled.
+    if (this.#downstream.isClosed || this.#downstream.status !== 0) exchange.destroy()
+    return exchange
   }
 
-  #awaitResponse(upstream: ClientRequest): Promise<IncomingMessage> {
-    const timeoutMs = this.#tunnel.responseHeadTimeoutMs
-    return new Promise((resolve, reject) => {
-      let timer: NodeJS.Timeout | undefined
-      const onTimeout = () => {
-        upstream.destroy(new Refusal('response-timeout', `the origin did not answer in ${timeoutMs} ms`))
-      }
-      const settle = () => clearTimeout(timer)
-      // The wait begins when the origin has the whole request: a long upload is not a slow answer.
-      upstream.once('finish', () => {
-        timer = setTimeout(onTimeout, timeoutMs)
-      })
-      upstream.once('response', (response) => {
-        settle()
-        resolve(response)
-      })
-      upstream.once('upgrade', () => upstream.destroy(new Refusal('response-invalid', 'the origin switched protocols')))
-      upstream.once('close', settle)
-      upstream.on('error', reject)
+  async #answer(response: UpstreamResponse): Promise<void> {
+    const { status, reason, fields, body } = response
+    if (this.#downstream.isClosed) return
+    this.#downstream.sendHead({
+      status,
+      reason: this.#redactor.text(reason),
+      fields: this.#redactor.fields(downstreamFields(fields)),
+      hasBody: response.hasBody,
     })
-  }
-
-  /**
-   * Streams the request's body. Not by `pipeline`: it destroys the request when the origin fails, and with it the
-   * connection that our answer has to go through.
-   */
-  #upload(upstream: ClientRequest): void {
-    const onData = (bytes: Buffer) => {
-      this.#requestBytes += bytes.length
-    }
-    const onClientGone = () => upstream.destroy()
-    this.#request.on('data', onData)
-    this.#request.pipe(upstream)
-    this.#response.once('close', onClientGone)
-    // An interim answer to `Expect: 100-continue` is the origin's to give; it is passed on as it comes.
-    upstream.on('continue', () => this.#response.writeContinue())
-    upstream.once('close', () => {
-      this.#request.off('data', onData)
-      this.#request.unpipe(upstream)
-      this.#response.off('close', onClientGone)
-    })
-  }
-
-  async #answer(upstreamResponse: IncomingMessage): Promise<void> {
-    const { statusCode = 502, statusMessage = '', rawHeaders } = upstreamResponse
-    // Before pipeline's own listener: it destroys the connection in the way of a clean end.
-    upstreamResponse.on('error', () => this.#onUpstreamAborted())
-    this.#response.sendDate = false
-    this.#response.writeHead(statusCode, statusMessage, downstreamFields(rawHeaders))
-    // A head without a body to it goes at once, for event streams; with one, both go together.
-    setImmediate(() => {
-      if (this.#responseBytes === 0 && !this.#response.writableEnded) this.#response.flushHeaders()
-    })
-    upstreamResponse.on('data', (bytes: Buffer) => {
+    body.on('data', (bytes: Buffer) => {
       this.#responseBytes += bytes.length
     })
-    await pipeline(upstreamResponse, this.#response)
-    if (!this.#request.complete) this.#request.socket.destroySoon()
+    if (await this.#passOn(response)) this.#downstream.end(this.#redactor.fields(response.trailers()))
+    else if (!this.#downstream.isClosed) {
+      this.#error ??= 'upstream-aborted'
+      this.#downstream.cutOff()
+    }
   }
 
-  /** Also called when the client is gone and pipeline gives the origin's answer up. */
-  #onUpstreamAborted(): void {
-    if (this.#response.destroyed) return
-    this.#error ??= 'upstream-aborted'
-    this.#tunnel.abort()
+  /** Streams the body; false when it was cut, on either side. */
+  #passOn({ body, isBodyWhole }: UpstreamResponse): Promise<boolean> {
+    return new Promise((resolve) => {
+      // An empty one may have ended before anybody looked.
+      if (body.readableEnded) resolve(isBodyWhole())
+      body.once('end', () => resolve(isBodyWhole()))
+      body.once('close', () => resolve(false))
+      body.on('error', () => resolve(false))
+      body.pipe(this.#downstream.sink, { end: false })
+    })
   }
 
-  /** Answers with a refusal, or destroys the connection when it is too late for one. */
-  fail(error: unknown): void {
-    if (this.#response.headersSent || this.#response.destroyed) {
-      this.#error ??= 'client-closed'
-      this.#response.destroy()
+  /** From here on it is no HTTP any more: bytes go both ways until either side is done. */
+  async #switch({ fields }: UpstreamResponse, upgraded: Duplex): Promise<void> {
+    if (this.#downstream.isClosed) {
+      upgraded.destroy()
       return
     }
-    const refusal = upstreamRefusal(error)
-    this.#error = refusal.code
-    this.#response.sendDate = false
-    this.#response.writeHead(refusal.status, refusal.reason, refusalHeaders(refusal))
-    this.#response.end(refusalBody(refusal))
+    const client = this.#downstream.switchProtocols(this.#redactor.fields(fields))
+    client.on('data', (bytes: Buffer) => {
+      this.#requestBytes += bytes.length
+    })
+    upgraded.on('data', (bytes: Buffer) => {
+      this.#responseBytes += bytes.length
+    })
+    await join(client, upgraded)
   }
 
-  noteClientGone(): void {
-    this.#error ??= 'client-closed'
+  /** Answers with a refusal, or cuts the answer off when it is too late for one. */
+  #fail(error: unknown): void {
+    if (this.#downstream.isClosed) {
+      this.#error ??= 'client-closed'
+      return
+    }
+    if (this.refuse(upstreamRefusal(error))) return
+    this.#error = 'upstream-aborted'
+    this.#downstream.cutOff()
   }
 
-  audit(): void {
+  #audit(): void {
     const { id, sessionId, authority, audit } = this.#tunnel
-    const { method = '', url = '' } = this.#request
-    const rule = this.#plan?.rule
+    const { method, target, status } = this.#downstream
+    const rule = this.#matched?.ruleName
     audit({
       time: this.#time.toISOString(),
       session: sessionId,
@@ -210,22 +212,42 @@ class Exchange {
       method,
       host: authority.host,
       port: authority.port,
-      path: pathOf(url),
-      status: this.#response.headersSent ? this.#response.statusCode : 0,
+      path: pathOf(target),
+      status,
       requestBytes: this.#requestBytes,
       responseBytes: this.#responseBytes,
       ms: Date.now() - this.#time.getTime(),
-      injected: this.#plan?.injected ?? [],
+      injected: this.#ruled?.injected ?? [],
       ...(rule !== undefined && { rule }),
       ...(this.#error !== undefined && { error: this.#error }),
     })
   }
 }
 
+/** Joins two streams until both are closed. */
+function join(one: Duplex, other: Duplex): Promise<void> {
+  return new Promise((resolve) => {
+    let open = 2
+    const link = (from: Duplex, to: Duplex) => {
+      from.pipe(to)
+      from.on('error', () => {})
+      from.once('close', () => {
+        if (!to.writableEnded) to.end()
+        open--
+        if (open === 0) resolve()
+        else setTimeout(() => to.destroy(), LINGER_MS).unref()
+      })
+    }
+    link(one, other)
+    link(other, one)
+  })
+}
+
+/** After one side has closed: how long what it had sent may take on its way to the other. */
+const LINGER_MS = 10_000
+
 /** Without the query, and without the userinfo that an absolute target could carry. */
 function pathOf(target: string): string {
   if (!target.startsWith('/')) return target === '*' ? '*' : ''
   return target.split(/[?#]/, 1)[0] as string
 }
-
-function ignoreError(): void {}

@@ -2,19 +2,23 @@
 // WebSocket to a tunnel. The only file that knows every part.
 
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createHttpsServer } from 'node:https'
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws'
+import { AdminServer } from './admin.js'
 import { type AuditRecord, type AuditSink, functionSink, openAudit } from './audit.js'
-import { CertificateAuthority } from './certificate-authority.js'
 import { ChunkStream } from './chunk-stream.js'
 import type { GatewayConfig } from './config.js'
-import { LeafContexts } from './intercept.js'
+import type { ListenAddress } from './config-schema.js'
+import { DEFAULT_INTERCEPT_LIMITS, type InterceptLimits } from './intercept.js'
+import { Metrics } from './metrics.js'
 import { encodeRefusal, Refusal, refusalBody, refusalHeaders } from './refusal.js'
-import { type Session, Sessions } from './sessions.js'
-import { serveTunnel, type TunnelContext } from './tunnel.js'
-import { Dialer, type Lookup } from './upstream.js'
+import { Runtime, type RuntimeOptions, type SharedContext, tlsOptions } from './runtime.js'
+import { onExpiry, type Session, SessionEndedError, SessionUsages } from './sessions.js'
+import { GatewayStartError, startStep } from './start-error.js'
+import { serveTunnel } from './tunnel.js'
+import type { Lookup } from './upstream.js'
 
 /** What a program that embeds the gateway can set besides the config. All of it is optional. */
 export interface GatewayOptions {
@@ -30,6 +34,8 @@ export interface GatewayOptions {
   readonly dialTimeoutMs?: number
   /** Milliseconds from the end of a request to the head of its answer. Default 120,000: models think long. */
   readonly responseHeadTimeoutMs?: number
+  /** Milliseconds that an intercepted client has for its TLS handshake and for a request head. Default 60,000 each. */
+  readonly interceptLimits?: InterceptLimits
   /** Tunnels at once; one more is answered 503. Default 10,000, some 100 KiB each. */
   readonly maxTunnels?: number
 }
@@ -39,8 +45,20 @@ export interface Gateway {
   /** The base that relays are given, `http://127.0.0.1:8443`. */
   readonly url: string
   readonly port: number
+  /** The port of metrics and probes, when the config has one. */
+  readonly adminPort: number | undefined
   /** The certificate that clients of intercepted hosts must trust. */
   readonly caCertificatePem: string
+  /**
+   * Takes another config in the place of the one in use, all of it or nothing. New tunnels go by it; open ones go on by
+   * theirs, but those of sessions that are not let in any more end.
+   * @throws {GatewayStartError} and goes on with the config in use
+   */
+  reload(config: GatewayConfig): Promise<void>
+  /** Counts a config that did not get as far as `reload`. */
+  noteFailedReload(): void
+  /** For a rotation that moved the audit's file away. */
+  reopenAudit(): Promise<void>
   /**
    * Stops listening, lets tunnels go on for `graceMs` (default 0), then cuts those that are left. Called again while
    * it waits, without a grace, it waits no longer.
@@ -53,24 +71,29 @@ export interface Gateway {
 const MAX_RECEIVED_MESSAGE_BYTES = 4 * 1_048_576
 /** After our close frame the peer has this long to answer with its own. */
 const CLOSE_TIMEOUT_MS = 10_000
+/** Tunnels of agents are short. */
+const RETRY_AFTER_SECONDS = 5
 
 /**
  * Starts a gateway; resolves when it listens.
- * @throws {GatewayStartError} when a certificate cannot be used, the audit not opened, or the address not bound
+ * @throws {GatewayStartError} when something that the config names cannot be used, or an address not bound
  */
 export async function startGateway(config: GatewayConfig, options: GatewayOptions = {}): Promise<Gateway> {
-  const parts = await prepare(config, options)
-  const audit = await startStep('audit', () => {
-    return options.audit === undefined ? openAudit(config.audit) : functionSink(options.audit)
-  })
-  const front = new Front(config, options, parts, audit)
+  const usages = new SessionUsages()
+  const runtime = await Runtime.start(config, runtimeOptions(options, usages))
+  let front: Front | undefined
   try {
-    await startStep('listen', () => front.listen())
+    const audit = await startStep(config, ['audit'], () => {
+      return options.audit === undefined ? openAudit(config.audit, warnerOf(options)) : functionSink(options.audit)
+    })
+    front = new Front(runtime, options, usages, audit)
+    await front.listen()
+    return front
   } catch (error) {
-    audit.close()
+    await front?.close()
+    runtime.stop()
     throw error
   }
-  return front
 }
 
 /**
@@ -78,82 +101,61 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
  * @throws {GatewayStartError}
  */
 export async function checkGatewayConfig(config: GatewayConfig): Promise<void> {
-  await prepare(config, {})
+  const runtime = await Runtime.start(config, runtimeOptions({}, new SessionUsages()))
+  runtime.stop()
 }
 
-/** A gateway that cannot start. `key` is the part of the config that it is about. */
-export class GatewayStartError extends Error {
-  override readonly name = 'GatewayStartError'
-  readonly key: string
-
-  constructor(key: string, message: string) {
-    super(message)
-    this.key = key
-  }
+function runtimeOptions(options: GatewayOptions, usages: SessionUsages): RuntimeOptions {
+  const { lookup, dialTimeoutMs = 15_000 } = options
+  return { lookup, dialTimeoutMs, usages, report: warnerOf(options) }
 }
 
-interface GatewayParts {
-  readonly authority: CertificateAuthority
-  readonly dialer: Dialer
-  readonly server: Server
-}
-
-async function prepare(config: GatewayConfig, options: GatewayOptions): Promise<GatewayParts> {
-  const { certificatePem, privateKeyPem } = config.ca
-  const authority = await startStep('ca', () => {
-    return CertificateAuthority.load({ certificatePem, privateKeyPem: privateKeyPem.reveal() })
-  })
-  const dialer = await startStep('upstream.caFiles', () => {
-    return new Dialer(config.upstream, { lookup: options.lookup, timeoutMs: options.dialTimeoutMs ?? 15_000 })
-  })
-  return { authority, dialer, server: await startStep('tls', () => createFront(config)) }
-}
-
-/** Neither OpenSSL's messages nor the system's quote what they were given. */
-async function startStep<T>(key: string, step: () => T | Promise<T>): Promise<T> {
-  try {
-    return await step()
-  } catch (error) {
-    throw new GatewayStartError(key, (error as Error).message)
-  }
+/** One tunnel, and how to end it before its time. */
+interface OpenTunnel {
+  readonly session: Session
+  readonly stream: ChunkStream
+  readonly done: Promise<void>
 }
 
 class Front implements Gateway {
-  readonly caCertificatePem: string
-  readonly #config: GatewayConfig
+  readonly #options: GatewayOptions
+  readonly #usages: SessionUsages
   readonly #audit: AuditSink
-  readonly #sessions: Sessions
+  readonly #metrics: Metrics
+  readonly #admin: AdminServer
   readonly #server: Server
   readonly #webSockets: WebSocketServer
-  readonly #context: TunnelContext
+  readonly #shared: SharedContext
   readonly #warn: (message: string) => void
   readonly #maxTunnels: number
-  readonly #tunnels = new Set<Promise<void>>()
-  #closing: Promise<void> | undefined
+  readonly #tunnels = new Set<OpenTunnel>()
   readonly #graceIsOver = new AbortController()
+  /** The whole of the config in use. A reload replaces it in one go. */
+  #runtime: Runtime
+  #reloading: Promise<void> = Promise.resolve()
+  #closing: Promise<void> | undefined
   #port = 0
+  #adminPort: number | undefined
 
-  constructor(config: GatewayConfig, options: GatewayOptions, parts: GatewayParts, audit: AuditSink) {
-    this.#config = config
+  constructor(runtime: Runtime, options: GatewayOptions, usages: SessionUsages, audit: AuditSink) {
+    this.#runtime = runtime
+    this.#options = options
+    this.#usages = usages
     this.#audit = audit
-    this.#warn = options.warn ?? ((message) => process.emitWarning(message))
+    this.#warn = warnerOf(options)
     this.#maxTunnels = options.maxTunnels ?? 10_000
-    this.#sessions = new Sessions(config.sessions)
-    this.caCertificatePem = parts.authority.certificatePem
-    this.#context = {
-      default: config.default,
-      hosts: config.hosts,
-      authority: parts.authority,
-      leafContexts: new LeafContexts(),
-      dialer: parts.dialer,
-      audit: (record) => this.#writeAudit(record),
+    this.#metrics = new Metrics({ openTunnels: () => this.#tunnels.size, lostAuditLines: () => audit.lost })
+    this.#admin = new AdminServer(this.#metrics, () => this.#closing === undefined)
+    this.#shared = {
+      audit: (record) => this.#record(record),
       connectHeadTimeoutMs: options.connectHeadTimeoutMs ?? 10_000,
       responseHeadTimeoutMs: options.responseHeadTimeoutMs ?? 120_000,
+      interceptLimits: options.interceptLimits ?? DEFAULT_INTERCEPT_LIMITS,
     }
     this.#webSockets = createWebSocketServer()
-    this.#server = parts.server
+    this.#server = createFront(runtime.config)
     this.#server.on('request', (request, response) => this.#onRequest(request, response))
-    this.#server.on('upgrade', (request, socket, head) => this.#onUpgrade(request, socket, head))
+    this.#server.on('upgrade', (request, socket, head) => void this.#onUpgrade(request, socket, head))
   }
 
   /** The bound port; still known when the gateway is closed. */
@@ -167,8 +169,26 @@ class Front implements Gateway {
     return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${this.port}`
   }
 
-  listen(): Promise<void> {
-    const { host, port } = this.#config.listen
+  get adminPort(): number | undefined {
+    return this.#adminPort
+  }
+
+  get caCertificatePem(): string {
+    return this.#runtime.config.ca.certificatePem
+  }
+
+  get #config(): GatewayConfig {
+    return this.#runtime.config
+  }
+
+  async listen(): Promise<void> {
+    const { listen, admin } = this.#config
+    await startStep(this.#config, ['listen'], () => this.#listen(listen))
+    if (admin === undefined) return
+    this.#adminPort = await startStep(this.#config, ['admin', 'listen'], () => this.#admin.listen(admin.listen))
+  }
+
+  #listen({ host, port }: ListenAddress): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen({ host, port }, () => {
@@ -178,6 +198,43 @@ class Front implements Gateway {
         resolve()
       })
     })
+  }
+
+  /** One after the other, in the order in which they were asked for. */
+  reload(config: GatewayConfig): Promise<void> {
+    const done = this.#reloading.then(() => this.#reload(config))
+    this.#reloading = done.catch(() => {})
+    return done.then(
+      () => this.#metrics.observeReload('success'),
+      (error: Error) => {
+        this.#metrics.observeReload('failure')
+        throw error
+      },
+    )
+  }
+
+  async #reload(config: GatewayConfig): Promise<void> {
+    assertReloadable(this.#config, config)
+    const next = await Runtime.start(config, runtimeOptions(this.#options, this.#usages))
+    if (this.#closing !== undefined) {
+      next.stop()
+      return
+    }
+    // From here on nothing can fail.
+    this.#runtime.stop()
+    this.#runtime = next
+    if (config.tls !== undefined) (this.#server as HttpsServer).setSecureContext(tlsOptions(config.tls))
+    for (const { session, stream } of this.#tunnels) {
+      if (!next.sessions.admits(session)) stream.destroy(new SessionEndedError())
+    }
+  }
+
+  noteFailedReload(): void {
+    this.#metrics.observeReload('failure')
+  }
+
+  reopenAudit(): Promise<void> {
+    return this.#audit.reopen()
   }
 
   close({ graceMs = 0 }: { readonly graceMs?: number } = {}): Promise<void> {
@@ -196,8 +253,15 @@ class Front implements Gateway {
     if (graceMs > 0) await this.#tunnelsEnd(graceMs)
     for (const socket of this.#webSockets.clients) socket.terminate()
     this.#server.closeAllConnections()
-    await Promise.all([stopped, ...this.#tunnels])
-    this.#audit.close()
+    await Promise.all([stopped, ...this.#tunnelEnds()])
+    this.#runtime.stop()
+    // Last, so that probes and metrics are there until the end.
+    if (this.#adminPort !== undefined) await this.#admin.close()
+    await this.#audit.close()
+  }
+
+  #tunnelEnds(): Promise<void>[] {
+    return Array.from(this.#tunnels, ({ done }) => done)
   }
 
   /** Waits until the last tunnel has ended, `graceMs` at most. */
@@ -209,17 +273,8 @@ class Front implements Gateway {
       }
       const timer = setTimeout(done, graceMs)
       this.#graceIsOver.signal.addEventListener('abort', done, { once: true })
-      void Promise.all(this.#tunnels).then(done)
+      void Promise.all(this.#tunnelEnds()).then(done)
     })
-  }
-
-  /** An audit that cannot be written does not stop the traffic, but is said each time. */
-  #writeAudit(record: AuditRecord): void {
-    try {
-      this.#audit.write(record)
-    } catch (error) {
-      this.#warn(`an audit line was lost: ${(error as NodeJS.ErrnoException).code ?? 'error'}`)
-    }
   }
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
@@ -232,14 +287,22 @@ class Front implements Gateway {
     else refuseResponse(response, new Refusal('not-found', 'nothing is here'))
   }
 
-  #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  async #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', ignoreError)
     try {
-      const session = this.#admit(request)
-      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => this.#onWebSocket(webSocket, session))
+      // A reload while the token is being checked changes nothing for this tunnel.
+      const runtime = this.#runtime
+      const session = await this.#admit(request, runtime)
+      if (socket.destroyed) return
+      const giveBack = session.usage.takeTunnel(session.policy.limits)
+      socket.once('close', giveBack)
+      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) =>
+        this.#onWebSocket(webSocket, session, runtime),
+      )
     } catch (error) {
-      if (!(error instanceof Refusal)) throw error
-      socket.end(encodeRefusal(error), () => socket.destroy())
+      const refusal = error instanceof Refusal ? error : new Refusal('internal', 'the upgrade failed')
+      this.#metrics.observeRefusedUpgrade(refusal.code)
+      socket.end(encodeRefusal(refusal), () => socket.destroy())
     }
   }
 
@@ -247,34 +310,59 @@ class Front implements Gateway {
    * Who this is, and whether it may open a tunnel.
    * @throws {Refusal}
    */
-  #admit(request: IncomingMessage): Session {
-    if (pathOf(request) !== this.#config.paths.tunnel) throw new Refusal('not-found', 'nothing is here')
-    const session = this.#sessions.authenticateBearer(request.headers.authorization)
-    if (session === undefined) throw new Refusal('unauthorized', 'the session token is missing or not known')
+  async #admit(request: IncomingMessage, { config, sessions }: Runtime): Promise<Session> {
+    if (pathOf(request) !== config.paths.tunnel) throw new Refusal('not-found', 'nothing is here')
+    const session = await sessions.authenticateBearer(request.headers.authorization)
     const mediaType = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase()
     if (mediaType !== 'application/proto') {
       throw new Refusal('unsupported-media-type', 'Content-Type is not application/proto')
     }
     if (this.#tunnels.size >= this.#maxTunnels || this.#closing !== undefined) {
-      throw new Refusal('too-many-tunnels', 'the gateway takes no more tunnels now')
+      throw new Refusal('too-many-tunnels', 'the gateway takes no more tunnels now', RETRY_AFTER_SECONDS)
     }
     return session
   }
 
-  #onWebSocket(webSocket: WebSocket, session: Session): void {
-    const tunnel = serveTunnel(new ChunkStream(webSocket), session, this.#context).finally(() => {
+  #onWebSocket(webSocket: WebSocket, session: Session, runtime: Runtime): void {
+    const stream = new ChunkStream(webSocket)
+    const stopWaiting = onExpiry(session, () => stream.destroy(new SessionEndedError()))
+    const done = serveTunnel(stream, session, runtime.contextFor(session, this.#shared)).finally(() => {
+      stopWaiting()
       this.#tunnels.delete(tunnel)
     })
+    const tunnel = { session, stream, done }
     this.#tunnels.add(tunnel)
+  }
+
+  #record(record: AuditRecord): void {
+    this.#metrics.observe(record)
+    try {
+      this.#audit.write(record)
+    } catch {
+      this.#warn('a record was not taken by the function that the audit goes to')
+    }
   }
 }
 
-function createFront(config: GatewayConfig): Server {
+/** What only a restart can change. */
+function assertReloadable(current: GatewayConfig, next: GatewayConfig): void {
+  const fixed = ['listen', 'admin', 'audit'] as const
+  for (const key of fixed) {
+    if (JSON.stringify(current[key]) === JSON.stringify(next[key])) continue
+    throw new GatewayStartError(next, [key], 'cannot be changed by a reload, only by a restart')
+  }
+  if ((current.tls === undefined) === (next.tls === undefined)) return
+  throw new GatewayStartError(next, ['tls'], 'cannot come or go by a reload, only by a restart')
+}
+
+function warnerOf({ warn }: GatewayOptions): (message: string) => void {
+  return warn ?? ((message) => process.emitWarning(message))
+}
+
+function createFront({ tls }: GatewayConfig): Server {
   // A relay sends a short head at once; whoever does not is cut off.
   const limits = { headersTimeout: 10_000, requestTimeout: 10_000, keepAlive: true, keepAliveInitialDelay: 30_000 }
-  if (config.tls === undefined) return createHttpServer(limits)
-  const { certificatePem, privateKeyPem } = config.tls
-  return createHttpsServer({ ...limits, minVersion: 'TLSv1.2', cert: certificatePem, key: privateKeyPem.reveal() })
+  return tls === undefined ? createHttpServer(limits) : createHttpsServer({ ...limits, ...tlsOptions(tls) })
 }
 
 function createWebSocketServer(): WebSocketServer {

@@ -1,18 +1,16 @@
-// Which rule a request falls under, and what its header fields become on the way to the origin and back. Pure.
+// Which rule a request falls under, and what it becomes on the way to the origin. Pure, and the same for HTTP/1.1 and 2.
 //
 // Rules:
 // - Hosts: the exact name wins, then the longest `*.suffix`; of a host's rules the first that matches.
-// - A request is looked at as the list of fields that came, never as an object: a field named `__proto__`, in odd case
-//   or sent twice stays visible.
-// - Hop-by-hop fields go first (RFC 9110, section 7.6.1), also the ones that Connection names; then the client's own
-//   copies of what is injected, `_` read as `-` because CGI-like origins do; then each is set once.
+// - Hop-by-hop fields go first (RFC 9110, section 7.6.1), also the ones that Connection names; then the rule does its
+//   part (credentials.ts).
 
 import { type Authority, formatAuthority, parseAuthority } from 'ccr-upstream-proxy/protocol'
+import { assertPlaceholders, type RuledFields, type Transforms } from './credentials.js'
+import { endToEndFields, listOf, looseName, type RawFields, trailerFields, valuesOf } from './fields.js'
 import { Refusal } from './refusal.js'
-import type { Secret } from './secret.js'
 
-/** Header fields as a flat list: name, value, name, value. */
-export type RawFields = readonly string[]
+export { isReservedField } from './fields.js'
 
 /** One rule of a host. */
 export interface Rule {
@@ -21,9 +19,10 @@ export interface Rule {
     readonly path?: string
     /** Methods in upper case. */
     readonly method?: readonly string[]
+    /** Schemes of the client's own Authorization, lower case; `none` is for requests without one. */
+    readonly scheme?: readonly string[]
   }
-  /** Header fields to set, in order: the name as the config spells it. */
-  readonly headers: readonly { readonly name: string; readonly value: Secret }[]
+  readonly transforms: Transforms
 }
 
 /** Rules by host pattern: `api.example.com`, `*.example.com`, an address. */
@@ -44,96 +43,155 @@ export function findHostRules(hosts: HostRules, authority: Authority): RuledHost
   return undefined
 }
 
-function* patternsFor({ kind, host }: Authority): Generator<string> {
+/** The patterns that `authority` falls under, the narrowest first; of two with one host, the one for this port only. */
+export function* patternsFor(authority: Authority): Generator<string> {
+  const { kind, host, port } = authority
+  yield formatAuthority(authority)
   yield host
   if (kind !== 'name') return
-  for (let dot = host.indexOf('.'); dot !== -1; dot = host.indexOf('.', dot + 1)) yield `*${host.slice(dot)}`
+  for (let dot = host.indexOf('.'); dot !== -1; dot = host.indexOf('.', dot + 1)) {
+    yield `*${host.slice(dot)}:${port}`
+    yield `*${host.slice(dot)}`
+  }
 }
 
-/** What an intercepted client asked for. */
+/** How long a request's body is. */
+export type BodyLength = number | 'none' | 'unknown'
+
+/** What an intercepted client asked for, out of either protocol. */
 export interface RequestHead {
   readonly method: string
   /** The request target as it came. */
   readonly target: string
+  /** Every place in which the request names its host: Host, `:authority`. At least one. */
+  readonly hosts: readonly string[]
+  /** Without the pseudo fields of HTTP/2. */
   readonly fields: RawFields
+  readonly bodyLength: BodyLength
+  /** The client asks to go on in another protocol. */
+  readonly upgrade?: 'websocket'
 }
 
-/** What is asked of the origin. */
+/** A request that may be sent, and the rule that it falls under. */
+export interface MatchedRequest {
+  readonly head: RequestHead
+  /** The end-to-end fields, before the rule; without Host and framing, which are the protocol's. */
+  readonly fields: readonly string[]
+  readonly rule: Rule | undefined
+  /** `pattern[index]` of the rule. */
+  readonly ruleName: string | undefined
+}
+
+/** What is asked of the origin, whichever protocol that speaks. */
 export interface UpstreamRequest {
   readonly method: string
   /** Origin-form: path and query. */
   readonly target: string
-  readonly fields: string[]
-  /** Names of the injected fields, lower case. */
+  /** After the rule; without Host and framing. */
+  readonly fields: readonly string[]
+  /** Names of the fields that a secret went into, lower case. */
   readonly injected: readonly string[]
-  /** `pattern[index]` of the rule that matched. */
-  readonly rule: string | undefined
+  readonly bodyLength: BodyLength
+  /** The client takes trailers, and says so (gRPC does). */
+  readonly wantsTrailers: boolean
+  readonly upgrade?: 'websocket'
 }
 
 /**
- * Checks a request against the tunnel that it came through and writes it anew for the origin.
+ * Checks a request against the tunnel that it came through.
  * @throws {Refusal} when it is for another host, in another form than origin-form, or by a method that would echo
  */
-export function planRequest(head: RequestHead, authority: Authority, host: RuledHost): UpstreamRequest {
-  const { method, target, fields } = head
-  // TRACE answers with the request, injected header included; TRACK is Microsoft's name for it.
-  if (method === 'TRACE' || method === 'TRACK') throw new Refusal('method-not-allowed', `${method} is not forwarded`)
-  assertOriginForm(method, target)
-  assertFraming(fields)
-  assertSameHost(fields, authority)
-  const index = findRule(host.rules, method, target)
-  const headers = host.rules[index]?.headers ?? []
-  const injected = headers.map(({ name }) => name.toLowerCase())
+export function matchRequest(head: RequestHead, authority: Authority, host: RuledHost): MatchedRequest {
+  assertMethod(head.method)
+  assertTarget(head.method, head.target)
+  assertSameHost(head.hosts, authority)
+  const index = findRule(host.rules, head)
+  const rule = host.rules[index]
+  const fields = endToEndFields(head.fields, (field) => !OWN_FIELDS.has(field))
+  assertPlaceholders(fields, rule, host)
   return {
-    method,
-    target,
-    fields: [
-      ...['Host', hostField(authority)],
-      ...upstreamFields(fields, new Set(injected.map(looseName))),
-      ...framingFields(method, fields),
-      ...headers.flatMap(({ name, value }) => [name, value.reveal()]),
-    ],
-    injected,
-    rule: index === -1 ? undefined : `${host.pattern}[${index}]`,
+    head,
+    fields,
+    rule,
+    ruleName: index === -1 ? undefined : `${host.pattern}[${index}]`,
   }
 }
 
-/** RFC 9112, section 3.2: only a proxy gets the absolute form, and inside the tunnel nobody speaks to a proxy. */
-function assertOriginForm(method: string, target: string): void {
-  if (target.startsWith('/') || (method === 'OPTIONS' && target === '*')) return
+/** Written anew by http1/ and http2/. */
+const OWN_FIELDS: ReadonlySet<string> = new Set(['host', 'content-length', 'trailer'])
+
+/** Writes a request anew for the origin. */
+export function upstreamRequest({ head }: MatchedRequest, { fields, injected }: RuledFields): UpstreamRequest {
+  const { method, target, bodyLength, upgrade } = head
+  return {
+    method,
+    target,
+    fields,
+    injected,
+    bodyLength,
+    wantsTrailers: listOf(head.fields, 'te').includes('trailers'),
+    ...(upgrade !== undefined && { upgrade }),
+  }
+}
+
+/** The trailers of a request's body for the origin: nothing there that could stand in for what was injected. */
+export function upstreamTrailers(fields: RawFields, injected: readonly string[]): string[] {
+  const names = new Set(injected.map(looseName))
+  return trailerFields(fields, (field) => !names.has(looseName(field)))
+}
+
+/** The fields of the origin's answer for the client: all but the hop-by-hop ones. */
+export function downstreamFields(fields: RawFields): string[] {
+  return endToEndFields(fields, () => true)
+}
+
+function assertMethod(method: string): void {
+  // TRACE answers with the request, injected header included; TRACK is Microsoft's name for it.
+  if (method === 'TRACE' || method === 'TRACK' || method === 'CONNECT') {
+    throw new Refusal('method-not-allowed', `${method} is not forwarded`)
+  }
+  if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(method)) throw new Refusal('bad-request', 'the method is no token')
+}
+
+/**
+ * RFC 9112, section 3.2: only a proxy gets the absolute form, and inside the tunnel nobody speaks to a proxy. What an
+ * HTTP/2 `:path` could smuggle into a request line is refused with it.
+ */
+function assertTarget(method: string, target: string): void {
+  const isOrigin = target.startsWith('/') && /^[!"$-~]+$/.test(target)
+  if (isOrigin || (method === 'OPTIONS' && target === '*')) return
   throw new Refusal('bad-request', 'the request target is not in origin form')
 }
 
-/** RFC 9112, section 6.1: `chunked` is the one coding that both sides know; node's parser tells of others too late. */
-function assertFraming(fields: RawFields): void {
-  const codings = valuesOf(fields, 'transfer-encoding')
-  if (codings.length === 0 || (codings.length === 1 && codings[0]?.toLowerCase() === 'chunked')) return
-  throw new Refusal('bad-request', 'the transfer coding is not chunked')
-}
-
 /** RFC 9110, section 7.4: a request for another host than the connection's is misdirected. */
-function assertSameHost(fields: RawFields, authority: Authority): void {
-  const hosts = valuesOf(fields, 'host')
-  const [value] = hosts
-  if (value === undefined || hosts.length > 1) throw new Refusal('bad-request', 'not exactly one Host field')
-  const named = parseAuthority(value) ?? parseAuthority(`${value}:443`)
-  const isSame = named !== undefined && named.host === authority.host && named.port === authority.port
-  if (!isSame) throw new Refusal('misdirected', 'the Host field names another host than the CONNECT')
+function assertSameHost(hosts: readonly string[], authority: Authority): void {
+  for (const value of hosts) {
+    const named = parseAuthority(value) ?? parseAuthority(`${value}:443`)
+    const isSame = named !== undefined && named.host === authority.host && named.port === authority.port
+    if (!isSame) throw new Refusal('misdirected', 'the request names another host than the CONNECT')
+  }
 }
 
-/** The Host field for the origin: https's own port is left out, as every client does. */
-function hostField(authority: Authority): string {
-  const text = formatAuthority(authority)
-  return authority.port === 443 ? text.slice(0, -':443'.length) : text
-}
-
-function findRule(rules: readonly Rule[], method: string, target: string): number {
+function findRule(rules: readonly Rule[], { method, target, fields }: RequestHead): number {
   const [path] = target.split(/[?#]/, 1) as [string]
   // Origins resolve dot segments, in several spellings: with them a path could leave the prefix that a rule is for.
   if (rules.some(({ match }) => match.path !== undefined) && hasDotSegment(path)) {
     throw new Refusal('bad-request', 'the path has dot segments, and the rules of this host are by path')
   }
-  return rules.findIndex(({ match }) => matchesPath(match.path, path) && (match.method?.includes(method) ?? true))
+  const scheme = authenticationScheme(fields)
+  return rules.findIndex(({ match }) => {
+    return (
+      matchesPath(match.path, path) &&
+      (match.method?.includes(method) ?? true) &&
+      (match.scheme?.includes(scheme) ?? true)
+    )
+  })
+}
+
+/** RFC 9110, section 11.4: the first word of Authorization. */
+function authenticationScheme(fields: RawFields): string {
+  const [value] = valuesOf(fields, 'authorization')
+  return value?.trim().split(/[ \t]/, 1)[0]?.toLowerCase() || 'none'
 }
 
 function matchesPath(prefix: string | undefined, path: string): boolean {
@@ -146,80 +204,4 @@ function matchesPath(prefix: string | undefined, path: string): boolean {
 function hasDotSegment(path: string): boolean {
   const decoded = path.replace(/%2e/gi, '.').replace(/%2f|%5c|\\/gi, '/')
   return decoded.split('/').some((segment) => /^\.\.?(;.*)?$/.test(segment))
-}
-
-const HOP_BY_HOP: ReadonlySet<string> = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authentication-info',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-])
-
-/** Fields that a rule may not set: they are the gateway's own. */
-export function isReservedField(name: string): boolean {
-  const field = name.toLowerCase()
-  return HOP_BY_HOP.has(field) || field === 'host' || field === 'content-length' || field === 'expect'
-}
-
-function upstreamFields(fields: RawFields, injected: ReadonlySet<string>): string[] {
-  return filterFields(fields, (field) => {
-    return field !== 'host' && field !== 'content-length' && !injected.has(looseName(field))
-  })
-}
-
-/** The body's framing, regenerated from what the parser accepted (RFC 9112, section 6). */
-function framingFields(method: string, fields: RawFields): string[] {
-  if (valuesOf(fields, 'transfer-encoding').length > 0) return ['Transfer-Encoding', 'chunked']
-  const [length] = valuesOf(fields, 'content-length')
-  if (length !== undefined) return ['Content-Length', length]
-  // RFC 9110, section 8.6: a method that usually has content says so when there is none.
-  return method === 'POST' || method === 'PUT' || method === 'PATCH' ? ['Content-Length', '0'] : []
-}
-
-/** Whether a request with these fields has a body (RFC 9112, section 6.3). */
-export function hasBody(fields: RawFields): boolean {
-  if (valuesOf(fields, 'transfer-encoding').length > 0) return true
-  return valuesOf(fields, 'content-length').some((length) => Number(length) !== 0)
-}
-
-/** The fields of the origin's answer for the client: all but the hop-by-hop ones. */
-export function downstreamFields(fields: RawFields): string[] {
-  return filterFields(fields, () => true)
-}
-
-function filterFields(fields: RawFields, keep: (lowerCaseName: string) => boolean): string[] {
-  const named = connectionOptions(fields)
-  const kept: string[] = []
-  for (let at = 0; at < fields.length; at += 2) {
-    const name = fields[at] as string
-    const field = name.toLowerCase()
-    if (!HOP_BY_HOP.has(field) && !named.has(field) && keep(field)) kept.push(name, fields[at + 1] as string)
-  }
-  return kept
-}
-
-/** The fields that Connection declares hop-by-hop. Content-Length is none: framing is not the sender's to drop. */
-function connectionOptions(fields: RawFields): ReadonlySet<string> {
-  const options = valuesOf(fields, 'connection').flatMap((value) => value.split(','))
-  const named = new Set(options.map((option) => option.trim().toLowerCase()))
-  named.delete('content-length')
-  return named
-}
-
-function valuesOf(fields: RawFields, lowerCaseName: string): string[] {
-  const values: string[] = []
-  for (let at = 0; at < fields.length; at += 2) {
-    if ((fields[at] as string).toLowerCase() === lowerCaseName) values.push(fields[at + 1] as string)
-  }
-  return values
-}
-
-function looseName(name: string): string {
-  return name.toLowerCase().replaceAll('_', '-')
 }

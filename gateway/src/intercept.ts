@@ -1,23 +1,36 @@
-// Terminates the client's TLS inside a tunnel with a certificate of our own, and hands each HTTP/1.1 request to
-// forward.ts. Nothing is dialled before a request has passed its checks.
+// Terminates the client's TLS inside a tunnel with a certificate of our own, and hands the decrypted stream to the
+// protocol that the client chose. Nothing is dialled before a request has passed its checks.
 
 import { constants } from 'node:crypto'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import { type Authority, parseAuthority } from 'ccr-upstream-proxy/protocol'
 import type { AuditErrorCode } from './audit.js'
 import type { CertificateAndKey } from './certificate-authority.js'
 import { type ChunkStream, ChunkStreamError, CLOSE_INTERNAL_ERROR } from './chunk-stream.js'
-import { forwardRequest, type InterceptedTunnel, MAX_HTTP_HEAD_BYTES } from './forward.js'
-import { encodeRefusal, Refusal } from './refusal.js'
+import { Exchanges } from './exchanges.js'
+import type { InterceptedTunnel } from './forward.js'
+import { serveHttp1 } from './http1/tunnel-server.js'
+import { MAX_CONCURRENT_STREAMS } from './http2/settings.js'
+import { serveHttp2 } from './http2/tunnel-server.js'
+import type { HttpProtocol } from './origin.js'
+import type { RefusalCode } from './refusal.js'
+
+const PROTOCOLS: readonly HttpProtocol[] = ['h2', 'http/1.1']
+
+/** How long an intercepted client may take. */
+export interface InterceptLimits {
+  /** From the 200 to the end of the TLS handshake. */
+  readonly handshakeTimeoutMs: number
+  /** From the first byte of an HTTP/1.1 request head to its last. */
+  readonly requestHeadTimeoutMs: number
+}
 
 /** The slowest real handshake is a client that looks at the tunnel's 200 first; a minute is beyond all of them. */
-const HANDSHAKE_TIMEOUT_MS = 60_000
+export const DEFAULT_INTERCEPT_LIMITS: InterceptLimits = { handshakeTimeoutMs: 60_000, requestHeadTimeoutMs: 60_000 }
 
-/** How an intercepted tunnel ended before its first request; undefined when there was one, or the client just left. */
-export type InterceptOutcome = Extract<AuditErrorCode, 'client-tls-failed' | 'sni-mismatch'> | undefined
+/** What is to be said of a tunnel besides its requests: no handshake, or bytes that were none. */
+export type InterceptOutcome = Extract<AuditErrorCode, 'client-tls-failed' | 'sni-mismatch'> | RefusalCode | undefined
 
 /** The TLS settings for each leaf, made once: that costs more than the handshake itself. */
 export class LeafContexts {
@@ -42,30 +55,44 @@ export class LeafContexts {
 export function interceptTunnel(
   stream: ChunkStream,
   secureContext: SecureContext,
-  tunnel: Omit<InterceptedTunnel, 'abort'>,
+  tunnel: InterceptedTunnel,
+  limits: InterceptLimits,
 ): Promise<InterceptOutcome> {
   return new Promise((resolve) => {
     let outcome: InterceptOutcome = 'client-tls-failed'
-    const exchanges = new Exchanges({
-      ...tunnel,
-      abort: () => stream.destroy(new ChunkStreamError('the exchange was cut off', CLOSE_INTERNAL_ERROR)),
-    })
+    const abort = () => stream.destroy(new ChunkStreamError('the exchange was cut off', CLOSE_INTERNAL_ERROR))
+    const exchanges = new Exchanges(tunnel, abort)
     const secured = terminateTls(stream, secureContext, (servername) => {
       if (isNamed(tunnel.authority, servername)) return true
       outcome = 'sni-mismatch'
       return false
     })
+    // Not TLSSocket's own timeout: that one begins anew with each byte.
+    const timer = setTimeout(() => stream.destroy(), limits.handshakeTimeoutMs)
     // What tls.Server itself waits for; a TLSSocket has no other sign of a finished handshake.
     secured.once('secure', () => {
+      clearTimeout(timer)
       outcome = undefined
+      // What tls.Server does next; node:http2 waits for it.
+      ;(secured as { secureConnecting?: boolean }).secureConnecting = false
+      serve(secured, tunnel, exchanges, limits)
     })
     stream.once('close', () => {
+      clearTimeout(timer)
       secured.destroy()
-      tunnel.agent.destroy()
-      exchanges.whenIdle(() => resolve(outcome))
+      tunnel.origin.close()
+      exchanges.whenIdle(() => resolve(outcome ?? exchanges.unparsed))
     })
-    createTunnelServer(exchanges).emit('connection', secured)
   })
+}
+
+function serve(secured: TLSSocket, tunnel: InterceptedTunnel, exchanges: Exchanges, limits: InterceptLimits): void {
+  if (secured.alpnProtocol !== 'h2') {
+    serveHttp1(secured, exchanges, limits.requestHeadTimeoutMs)
+    return
+  }
+  tunnel.origin.offerHttp2(MAX_CONCURRENT_STREAMS)
+  serveHttp2(secured, exchanges)
 }
 
 function terminateTls(
@@ -76,8 +103,7 @@ function terminateTls(
   const options = {
     isServer: true,
     secureContext,
-    ALPNProtocols: ['http/1.1'],
-    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    ALPNProtocols: [...PROTOCOLS],
     // No certificate for another name is ever made: the handshake fails instead.
     SNICallback: (servername: string, callback: (error: Error | null) => void) => {
       callback(acceptsName(servername) ? null : new Error('unrecognized name'))
@@ -88,71 +114,7 @@ function terminateTls(
   return secured
 }
 
-function createTunnelServer(exchanges: Exchanges): Server {
-  // No limit on a whole request: uploads take as long as they take. Nor on the pause between two requests.
-  const server = createServer({ maxHeaderSize: MAX_HTTP_HEAD_BYTES, requestTimeout: 0, keepAliveTimeout: 0 })
-  // Node drops fields above this count silently, framing fields included; the head's size is limit enough.
-  server.maxHeadersCount = 0
-  server.on('request', (request, response) => exchanges.serve(request, response))
-  // With this listener node leaves the answer to us, and ours is the origin's.
-  server.on('checkContinue', (request, response) => exchanges.serve(request, response))
-  server.on('connect', (_request, socket) =>
-    answerAndClose(socket, new Refusal('method-not-allowed', 'no CONNECT here')),
-  )
-  server.on('clientError', (error, socket) => exchanges.onClientError(error, socket))
-  return server
-}
-
 /** Whether a server name (RFC 6066, section 3) is the host of the CONNECT. */
 function isNamed(authority: Authority, servername: string): boolean {
   return parseAuthority(`${servername}:1`)?.host === authority.host
-}
-
-/** The requests of one tunnel. */
-class Exchanges {
-  readonly #tunnel: InterceptedTunnel
-  readonly #active = new Set<ServerResponse>()
-  #onIdle: (() => void) | undefined
-
-  constructor(tunnel: InterceptedTunnel) {
-    this.#tunnel = tunnel
-  }
-
-  serve(request: IncomingMessage, response: ServerResponse): void {
-    this.#active.add(response)
-    void forwardRequest(request, response, this.#tunnel).finally(() => {
-      this.#active.delete(response)
-      if (this.#active.size === 0) this.#onIdle?.()
-    })
-  }
-
-  /** Calls back once, when no request is under way. */
-  whenIdle(callback: () => void): void {
-    if (this.#active.size === 0) callback()
-    else this.#onIdle = callback
-  }
-
-  /** What the HTTP parser refuses gets an answer only when none is under way: it would land inside that one. */
-  onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-    const isParserError = error.code?.startsWith('HPE_') === true
-    if (!isParserError || !socket.writable) socket.destroy()
-    else if (this.#active.size === 0) answerAndClose(socket, parserRefusal(error.code))
-    // The request was refused for the same reason already, and that answer is on its way.
-    else if ([...this.#active].every((response) => response.writableEnded)) (socket as TLSSocket).destroySoon()
-    else socket.destroy()
-  }
-}
-
-function parserRefusal(code: string | undefined): Refusal {
-  if (code === 'HPE_HEADER_OVERFLOW') {
-    return new Refusal('head-too-large', `the request head has more than ${MAX_HTTP_HEAD_BYTES} bytes`)
-  }
-  // A method that node's parser does not know, TRACK among them.
-  if (code === 'HPE_INVALID_METHOD') return new Refusal('method-not-allowed', 'the method is not forwarded')
-  return new Refusal('bad-request', 'the request is not valid HTTP/1.1')
-}
-
-function answerAndClose(socket: Duplex, refusal: Refusal): void {
-  socket.on('error', () => {})
-  ;(socket as TLSSocket).end(encodeRefusal(refusal), () => socket.destroy())
 }

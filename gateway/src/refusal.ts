@@ -22,6 +22,15 @@ const BAD_REQUEST = 'http_request_error'
 export const REFUSALS = {
   // Before the WebSocket opens.
   unauthorized: kind(401, 'Unauthorized', DENIED, false, 'send the session token as Authorization: Bearer'),
+  'session-expired': kind(401, 'Unauthorized', DENIED, false, 'the session has ended: ask for a new session token'),
+  'keys-unavailable': kind(503, 'Service Unavailable', 'destination_unavailable', true, 'try again later'),
+  'session-tunnels-exceeded': kind(
+    429,
+    'Too Many Requests',
+    'connection_limit_reached',
+    true,
+    'close tunnels that are not needed, or try again later',
+  ),
   'not-found': kind(404, 'Not Found', BAD_REQUEST, false, 'check the path in the base URL'),
   'upgrade-required': kind(426, 'Upgrade Required', BAD_REQUEST, false, 'open a WebSocket on this path'),
   'unsupported-media-type': kind(415, 'Unsupported Media Type', BAD_REQUEST, false, 'send application/proto'),
@@ -43,9 +52,12 @@ export const REFUSALS = {
     false,
     'ask the operator to list the address in upstream.allowAddresses',
   ),
+  'session-requests-exceeded': kind(429, 'Too Many Requests', DENIED, true, 'try again later'),
   // Inside the intercepted TLS.
   misdirected: kind(421, 'Misdirected Request', BAD_REQUEST, false, 'open a tunnel of its own for each host'),
   'method-not-allowed': kind(405, 'Method Not Allowed', BAD_REQUEST, false, 'use another method'),
+  'upgrade-denied': kind(501, 'Not Implemented', DENIED, false, 'ask for an upgrade to WebSocket, or for none'),
+  'placeholder-unmatched': kind(403, 'Forbidden', DENIED, false, 'no rule for this request fills the placeholder in'),
   // The way to the origin.
   'dns-failed': kind(502, 'Bad Gateway', 'dns_error', true, 'check the host name'),
   'connection-refused': kind(502, 'Bad Gateway', 'connection_refused', true, 'check that the origin is up'),
@@ -62,19 +74,29 @@ export const REFUSALS = {
   'tls-failed': kind(502, 'Bad Gateway', 'tls_protocol_error', false, 'check that the origin speaks TLS 1.2 or later'),
   'response-timeout': kind(504, 'Gateway Timeout', 'http_response_timeout', true, 'try again if that is safe'),
   'response-invalid': kind(502, 'Bad Gateway', 'http_protocol_error', false, 'the origin broke HTTP'),
+  // The proxy that tunnels are handed to.
+  'forward-denied': kind(403, 'Forbidden', DENIED, false, 'the proxy behind the gateway denies this host'),
+  'forward-failed': kind(502, 'Bad Gateway', 'connection_refused', true, 'check the proxy behind the gateway'),
   internal: kind(500, 'Internal Server Error', 'proxy_internal_error', true, 'report this to the operator'),
 } as const satisfies Record<string, RefusalKind>
 
 export type RefusalCode = keyof typeof REFUSALS
 
+export function isRefusalCode(code: string): code is RefusalCode {
+  return Object.hasOwn(REFUSALS, code)
+}
+
 /** A refusal on its way to the client. `message` is our own text, in plain ASCII. */
 export class Refusal extends Error {
   override readonly name = 'Refusal'
   readonly code: RefusalCode
+  /** When another try may help (RFC 9110, section 10.2.3). */
+  readonly retryAfterSeconds: number | undefined
 
-  constructor(code: RefusalCode, message: string) {
+  constructor(code: RefusalCode, message: string, retryAfterSeconds?: number) {
     super(message)
     this.code = code
+    this.retryAfterSeconds = retryAfterSeconds
   }
 
   get status(): number {
@@ -103,6 +125,7 @@ export function refusalHeaders(refusal: Refusal): string[] {
     'close',
     'Proxy-Status',
     proxyStatus(refusal),
+    ...(refusal.retryAfterSeconds === undefined ? [] : ['Retry-After', String(refusal.retryAfterSeconds)]),
     ...challenge(refusal.code),
   ]
 }
@@ -125,6 +148,7 @@ function proxyStatus(refusal: Refusal): string {
 function challenge(code: RefusalCode): string[] {
   switch (code) {
     case 'unauthorized':
+    case 'session-expired':
       return ['WWW-Authenticate', 'Bearer']
     case 'credential-mismatch':
       return ['Proxy-Authenticate', 'Basic realm="ccr-upstream-gateway"']

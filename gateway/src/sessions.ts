@@ -1,7 +1,14 @@
-// Who may open tunnels. Tokens are kept as SHA-256 only, and compared as such in constant time: the comparison's length
-// and duration say nothing about the token.
+// Who may open tunnels. A session proves itself by a token of the config, kept as SHA-256 only and compared as such in
+// constant time, or by a signed one (token-verifier.ts). What it proved itself with upgrades the WebSocket as Bearer and
+// comes again as Basic in the CONNECT head.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { setTimeout as createTimer } from 'node:timers'
+import { ChunkStreamError, CLOSE_POLICY_VIOLATION } from './chunk-stream.js'
+import type { Policy } from './policy.js'
+import { Refusal } from './refusal.js'
+import { SessionUsage } from './session-usage.js'
+import { TokenVerifier, type TokenVerifierConfig } from './token-verifier.js'
 
 /** A session as the config has it. */
 export interface SessionConfig {
@@ -9,12 +16,28 @@ export interface SessionConfig {
   readonly id: string
   /** SHA-256 of the token, 64 lower-case hex digits. */
   readonly tokenSha256: string
+  /** When it ends, in milliseconds since 1970; without it, when it leaves the config. */
+  readonly expiresAtMs?: number
+  /** Without it, the top level of the config. */
+  readonly policy?: Policy
 }
 
 /** A session that proved its token. */
 export interface Session {
   readonly id: string
   readonly tokenHash: Buffer
+  readonly policy: Policy
+  readonly expiresAtMs: number | undefined
+  readonly usage: SessionUsage
+  /** The issuer of its token; undefined for one of the config. */
+  readonly issuer: string | undefined
+}
+
+/** Ends the tunnels of a session that has ended. */
+export class SessionEndedError extends ChunkStreamError {
+  constructor() {
+    super('the session has ended', CLOSE_POLICY_VIOLATION)
+  }
 }
 
 /** The hash under which a token is stored, in hex. */
@@ -22,24 +45,100 @@ export function hashToken(token: string): string {
   return createHash('sha256').update(token).digest('hex')
 }
 
+/** Uses by session, kept through a reload: limits are not reset by it. */
+export class SessionUsages {
+  readonly #usages = new Map<string, SessionUsage>()
+
+  of(issuer: string | undefined, id: string): SessionUsage {
+    const key = `${issuer ?? ''}\n${id}`
+    const known = this.#usages.get(key)
+    if (known !== undefined) return known
+    for (const [other, usage] of this.#usages) if (usage.isIdle) this.#usages.delete(other)
+    const usage = new SessionUsage()
+    this.#usages.set(key, usage)
+    return usage
+  }
+}
+
+/** What `Sessions` takes from the config. */
+export interface SessionsConfig extends Policy {
+  readonly sessions: readonly SessionConfig[]
+  readonly jwt: readonly TokenVerifierConfig[]
+}
+
 /** All sessions of a gateway. */
 export class Sessions {
   readonly #sessions: readonly Session[]
+  readonly #verifiers: readonly TokenVerifier[]
+  readonly #usages: SessionUsages
 
-  constructor(configs: readonly SessionConfig[]) {
-    this.#sessions = configs.map(({ id, tokenSha256 }) => ({ id, tokenHash: Buffer.from(tokenSha256, 'hex') }))
+  constructor(config: SessionsConfig, usages: SessionUsages) {
+    this.#usages = usages
+    this.#verifiers = config.jwt.map((jwt) => new TokenVerifier(jwt, config))
+    this.#sessions = config.sessions.map(({ id, tokenSha256, expiresAtMs, policy = config }) => {
+      const tokenHash = Buffer.from(tokenSha256, 'hex')
+      return { id, tokenHash, policy, expiresAtMs, usage: usages.of(undefined, id), issuer: undefined }
+    })
   }
 
-  /** The session whose token an `Authorization: Bearer` value carries (RFC 6750, section 2.1). */
-  authenticateBearer(value: string | undefined): Session | undefined {
+  /**
+   * The session whose token an `Authorization: Bearer` value carries (RFC 6750, section 2.1).
+   * @throws {Refusal}
+   */
+  async authenticateBearer(value: string | undefined): Promise<Session> {
     const token = credentials(value, 'bearer')
-    if (token === undefined) return undefined
+    if (token === undefined) throw new Refusal('unauthorized', 'the session token is missing')
+    const session = this.#findStored(token) ?? (await this.#verify(token))
+    if (hasExpired(session)) throw new Refusal('session-expired', 'the session has ended')
+    return session
+  }
+
+  #findStored(token: string): Session | undefined {
     const hash = sha256(Buffer.from(token, 'latin1'))
     let found: Session | undefined
     // Every session is compared, so that the time does not tell which one came near.
     for (const session of this.#sessions) if (timingSafeEqual(session.tokenHash, hash)) found = session
     return found
   }
+
+  async #verify(token: string): Promise<Session> {
+    for (const verifier of this.#verifiers) {
+      const verified = await verifier.verify(token)
+      if (verified === undefined) continue
+      const { id, issuer } = verified
+      const tokenHash = sha256(Buffer.from(token, 'latin1'))
+      return { ...verified, tokenHash, usage: this.#usages.of(issuer, id) }
+    }
+    throw new Refusal('unauthorized', 'the session token is not known')
+  }
+
+  /** Whether a session that was let in before a reload would still be. */
+  admits(session: Session): boolean {
+    if (session.issuer !== undefined) return this.#verifiers.some((verifier) => verifier.admits(session))
+    return this.#sessions.some(
+      ({ id, tokenHash }) => id === session.id && timingSafeEqual(tokenHash, session.tokenHash),
+    )
+  }
+}
+
+/** Calls back when the session has ended; the function stops the wait. */
+export function onExpiry({ expiresAtMs }: Session, callback: () => void): () => void {
+  if (expiresAtMs === undefined) return () => {}
+  let timer: NodeJS.Timeout
+  const wait = () => {
+    const leftMs = expiresAtMs - Date.now()
+    if (leftMs <= 0) callback()
+    else timer = createTimer(wait, Math.min(leftMs, MAX_TIMER_MS)).unref()
+  }
+  timer = createTimer(wait, 0).unref()
+  return () => clearTimeout(timer)
+}
+
+/** The longest wait that a timer knows: 2^31 - 1 ms, some 25 days. */
+const MAX_TIMER_MS = 2_147_483_647
+
+function hasExpired({ expiresAtMs }: Session): boolean {
+  return expiresAtMs !== undefined && expiresAtMs <= Date.now()
 }
 
 /** Whether a `Proxy-Authorization: Basic` value (RFC 7617) is of this very session: its id and its token. */

@@ -2,31 +2,37 @@
 // a tunnel can go ends in one audit line, or in one for each request.
 
 import { randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import type { Socket } from 'node:net'
 import { type ConnectHead, ConnectHeadParser } from 'ccr-upstream-proxy/protocol'
 import type { AuditErrorCode, AuditRecord } from './audit.js'
 import type { CertificateAuthority } from './certificate-authority.js'
 import type { ChunkStream } from './chunk-stream.js'
-import { findHostRules, type HostRules, type RuledHost } from './inject.js'
-import { interceptTunnel, type LeafContexts } from './intercept.js'
-import { encodeRefusal, Refusal } from './refusal.js'
-import { isBasicOf, type Session } from './sessions.js'
-import { type Dialer, TunnelAgent, upstreamRefusal } from './upstream.js'
+import { decideHost, type HostPolicy } from './host-policy.js'
+import type { RuledHost } from './inject.js'
+import { type InterceptLimits, interceptTunnel, type LeafContexts } from './intercept.js'
+import { TunnelOrigin } from './origin.js'
+import { encodeRefusal, isRefusalCode, REFUSALS, Refusal } from './refusal.js'
+import { isBasicOf, type Session, SessionEndedError } from './sessions.js'
+import { type Dialer, upstreamRefusal } from './upstream.js'
 
 /** What all tunnels of a gateway share. */
 export interface TunnelContext {
-  readonly default: 'allow' | 'deny'
-  readonly hosts: HostRules
+  readonly policy: HostPolicy
   readonly authority: CertificateAuthority
   readonly leafContexts: LeafContexts
-  readonly dialer: Dialer
+  readonly dialer: Pick<Dialer, 'assertAllowed' | 'dial' | 'dialTls'>
   readonly audit: (record: AuditRecord) => void
   readonly connectHeadTimeoutMs: number
   readonly responseHeadTimeoutMs: number
+  readonly interceptLimits: InterceptLimits
 }
 
 /** After the client has left: how long what it had already sent may take on its way to the origin. */
 const LINGER_MS = 10_000
+
+/** What an X-Request-Id is logged as: an id of any common kind, and nothing that a log would have to escape. */
+const REQUEST_ID = /^[A-Za-z0-9._~:/+=-]{1,128}$/
 
 /** Serves one tunnel to its end. Never rejects. */
 export async function serveTunnel(stream: ChunkStream, session: Session, context: TunnelContext): Promise<void> {
@@ -54,6 +60,8 @@ class Tunnel {
     this.#stream = stream
     this.#session = session
     this.#context = context
+    // One for each dial, as many as there are streams of HTTP/2.
+    setMaxListeners(0, this.#gone.signal)
     stream.once('close', () => this.#gone.abort('the client is gone'))
   }
 
@@ -64,13 +72,11 @@ class Tunnel {
     if (!isBasicOf(this.#session, head.proxyAuthorization)) {
       throw new Refusal('credential-mismatch', 'Proxy-Authorization is not of the session that opened the WebSocket')
     }
-    const host = findHostRules(this.#context.hosts, head.authority)
-    if (host === undefined && this.#context.default === 'deny') {
-      throw new Refusal('policy-denied', 'no rule is for this host, and the policy denies the rest')
-    }
+    const verdict = decideHost(this.#context.policy, head.authority)
+    if (verdict.kind === 'deny') throw new Refusal('policy-denied', verdict.reason)
     this.#context.dialer.assertAllowed(head.authority)
-    if (host === undefined) await this.#splice(head)
-    else await this.#intercept(head, host)
+    if (verdict.kind === 'splice') await this.#splice(head)
+    else await this.#intercept(head, verdict.host)
   }
 
   /** Ends the tunnel with an answer. Only before the 200. */
@@ -85,10 +91,11 @@ class Tunnel {
   }
 
   async #splice(head: ConnectHead): Promise<void> {
+    this.#admitRequest()
     const upstream = await this.#context.dialer.dial(head.authority, this.#gone.signal)
     this.#establish()
     const error = await splice(this.#stream, upstream)
-    this.#context.audit({
+    this.#audit({
       ...this.#auditStart(),
       mode: 'tunnel',
       host: head.authority.host,
@@ -102,16 +109,25 @@ class Tunnel {
   async #intercept({ authority }: ConnectHead, host: RuledHost): Promise<void> {
     const leaf = await this.#context.authority.leafFor(authority.host)
     this.#establish()
-    const outcome = await interceptTunnel(this.#stream, this.#context.leafContexts.of(leaf), {
+    const tunnel = {
       id: this.#id,
       sessionId: this.#session.id,
       authority,
       host,
-      agent: new TunnelAgent(() => this.#context.dialer.dialTls(authority, this.#gone.signal)),
+      origin: new TunnelOrigin(authority, (protocols) => {
+        return this.#context.dialer.dialTls(authority, protocols, this.#gone.signal)
+      }),
       responseHeadTimeoutMs: this.#context.responseHeadTimeoutMs,
-      audit: this.#context.audit,
-    })
-    if (outcome !== undefined) this.#auditRefused(outcome, 0)
+      audit: (record: AuditRecord) => this.#audit(record),
+      admitRequest: () => this.#admitRequest(),
+    }
+    const secureContext = this.#context.leafContexts.of(leaf)
+    const outcome = await interceptTunnel(this.#stream, secureContext, tunnel, this.#context.interceptLimits)
+    if (outcome !== undefined) this.#auditRefused(outcome, isRefusalCode(outcome) ? REFUSALS[outcome].status : 0)
+  }
+
+  #admitRequest(): void {
+    this.#session.usage.takeRequest(this.#session.policy.limits)
   }
 
   #establish(): void {
@@ -120,12 +136,23 @@ class Tunnel {
 
   #auditRefused(code: AuditErrorCode, status: number): void {
     const authority = this.#head?.authority
-    this.#context.audit({
+    this.#audit({
       ...this.#auditStart(),
       mode: 'refused',
       ...(authority && { host: authority.host, port: authority.port }),
       code,
       status,
+    })
+  }
+
+  /** Joins the record with the relay's own id of the tunnel, and tells a session's end from a client's. */
+  #audit(record: AuditRecord): void {
+    const { requestId = '' } = this.#head ?? {}
+    const isCutOff = this.#stream.errored instanceof SessionEndedError && 'error' in record
+    this.#context.audit({
+      ...record,
+      ...(REQUEST_ID.test(requestId) && { requestId }),
+      ...(isCutOff && { error: 'session-ended' }),
     })
   }
 

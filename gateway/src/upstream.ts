@@ -7,13 +7,14 @@
 // - What is dialled belongs to one tunnel: two sessions never share a connection.
 
 import { lookup as dnsLookup } from 'node:dns/promises'
-import { Agent, type RequestOptions } from 'node:https'
 import { connect as connectTcp, type LookupFunction, type Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
 import * as tls from 'node:tls'
 import {
+  type ConnectionOptions,
+  checkServerIdentity,
   connect as connectTls,
   createSecureContext,
+  type PeerCertificate,
   rootCertificates,
   type SecureContext,
   type TLSSocket,
@@ -21,6 +22,7 @@ import {
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
 import { AddressPolicy } from './address-policy.js'
 import type { UpstreamConfig } from './config.js'
+import type { HttpProtocol } from './origin.js'
 import { Refusal } from './refusal.js'
 
 /** Resolves a name to all of its addresses. */
@@ -30,8 +32,6 @@ export type Lookup = (name: string) => Promise<readonly string[]>
 const MAX_ADDRESSES = 8
 /** One SYN is sent again after a second; then the next address has its turn. */
 const ADDRESS_ATTEMPT_MS = 2_500
-/** How long a connection may lie unused: below the 5 s after which Node origins, the shortest common, close theirs. */
-const IDLE_CONNECTION_MS = 4_000
 
 /** Dials origins under the config's policy. */
 export class Dialer {
@@ -70,13 +70,13 @@ export class Dialer {
   }
 
   /**
-   * A verified TLS connection to the origin, HTTP/1.1 agreed on. Nothing was sent over it.
+   * A verified TLS connection to the origin, one of `protocols` agreed on. Nothing was sent over it.
    * @throws {Refusal}
    */
-  async dialTls(authority: Authority, signal: AbortSignal): Promise<TLSSocket> {
+  async dialTls(authority: Authority, protocols: readonly HttpProtocol[], signal: AbortSignal): Promise<TLSSocket> {
     return this.#withDeadline(signal, async (inTime) => {
       const socket = await this.#dialTcp(authority, inTime)
-      return startTls(socket, authority, this.#secureContext, inTime)
+      return startTls(socket, authority, { secureContext: this.#secureContext, ALPNProtocols: [...protocols] }, inTime)
     })
   }
 
@@ -170,12 +170,17 @@ function openSocket(addresses: readonly string[], port: number, signal: AbortSig
   return settle(socket, 'connect', signal, upstreamRefusal)
 }
 
-function startTls(socket: Socket, authority: Authority, secureContext: SecureContext, signal: AbortSignal) {
+function startTls(
+  socket: Socket,
+  authority: Authority,
+  options: Pick<ConnectionOptions, 'secureContext' | 'ALPNProtocols'>,
+  signal: AbortSignal,
+) {
   const secured = connectTls({
     socket,
-    secureContext,
+    ...options,
     rejectUnauthorized: true,
-    ALPNProtocols: ['http/1.1'],
+    checkServerIdentity: checkAlternativeNames,
     // An address is verified as such, and is no server name (RFC 6066, section 3).
     ...(authority.kind === 'name' ? { servername: authority.host } : { host: authority.host }),
   })
@@ -187,6 +192,12 @@ function startTls(socket: Socket, authority: Authority, secureContext: SecureCon
     const refusal = upstreamRefusal(error)
     return refusal.code === 'internal' ? new Refusal('tls-failed', 'the TLS handshake with the origin failed') : refusal
   })
+}
+
+/** RFC 9525, section 2: the name stands in subjectAltName. Node would take a common name where there is none. */
+function checkAlternativeNames(host: string, certificate: PeerCertificate): Error | undefined {
+  const subject = { ...certificate.subject, CN: '' }
+  return checkServerIdentity(host, { ...certificate, subject })
 }
 
 /** Resolves with `socket` at `event`; on an error or an abort destroys it. */
@@ -222,28 +233,6 @@ function settle<S extends Socket>(
   })
 }
 
-/** Connections to one origin for one tunnel: kept alive within it, closed with it. */
-export class TunnelAgent extends Agent {
-  readonly #dial: () => Promise<TLSSocket>
-
-  constructor(dial: () => Promise<TLSSocket>) {
-    // One connection: the requests of an HTTP/1.1 client are one after the other.
-    super({ keepAlive: true, maxSockets: 1, maxFreeSockets: 1, timeout: IDLE_CONNECTION_MS })
-    this.#dial = dial
-  }
-
-  override createConnection(
-    _options: RequestOptions,
-    callback?: (error: Error | null, stream: Duplex) => void,
-  ): Duplex | null | undefined {
-    this.#dial().then(
-      (socket) => callback?.(null, socket),
-      (error: Error) => callback?.(error, undefined as unknown as Duplex),
-    )
-    return undefined
-  }
-}
-
 const REFUSAL_BY_ERROR_CODE: Readonly<
   Record<
     string,
@@ -258,6 +247,11 @@ const REFUSAL_BY_ERROR_CODE: Readonly<
   ERR_SOCKET_CONNECTION_TIMEOUT: ['connection-timeout', 'the origin did not answer in time'],
   ECONNRESET: ['connection-closed', 'the origin closed the connection'],
   EPIPE: ['connection-closed', 'the origin closed the connection'],
+  ERR_HTTP2_GOAWAY_SESSION: ['connection-closed', 'the origin closed the connection'],
+  ERR_HTTP2_INVALID_SESSION: ['connection-closed', 'the origin closed the connection'],
+  ERR_HTTP2_SESSION_ERROR: ['connection-closed', 'the origin closed the connection'],
+  ERR_HTTP2_STREAM_CANCEL: ['connection-closed', 'the origin closed the connection'],
+  ERR_HTTP2_STREAM_ERROR: ['connection-closed', 'the origin closed the stream'],
 }
 
 /** What a failed connection or request to the origin is for the client; by the error's code, never by its text. */

@@ -24,6 +24,8 @@ export interface ConnectHead {
   readonly authority: Authority
   /** The value of Proxy-Authorization: the gateway's to check; the relay ignores what its clients send. */
   readonly proxyAuthorization: string | undefined
+  /** The value of X-Request-Id, which joins the logs of the hops; the gateway's to check. */
+  readonly requestId: string | undefined
 }
 
 /** What the bytes so far amount to. `rest` is what stood behind the head. */
@@ -116,7 +118,7 @@ function parseHead(lines: readonly string[], rest: Uint8Array): HeadVerdict {
   if ('kind' in request) return request
   const fields = parseFields(fieldLines, request.minorVersion)
   if ('kind' in fields) return fields
-  return { kind: 'complete', authority: request.authority, proxyAuthorization: fields.proxyAuthorization, rest }
+  return { kind: 'complete', authority: request.authority, ...fields, rest }
 }
 
 function parseRequestLine(line: string): { authority: Authority; minorVersion: number } | HeadVerdict {
@@ -136,6 +138,7 @@ function parseRequestLine(line: string): { authority: Authority; minorVersion: n
 function parseFields(lines: readonly string[], minorVersion: number): FieldsOfInterest | HeadVerdict {
   let hosts = 0
   let proxyAuthorization: string | undefined
+  let requestId: string | undefined
   for (const line of lines) {
     const match = FIELD_LINE.exec(line)
     if (match === null) return badRequest('a header field is malformed')
@@ -148,6 +151,9 @@ function parseFields(lines: readonly string[], minorVersion: number): FieldsOfIn
         if (proxyAuthorization !== undefined) return badRequest('more than one Proxy-Authorization field')
         proxyAuthorization = value.trim()
         break
+      case 'x-request-id':
+        requestId ??= value.trim()
+        break
       case 'transfer-encoding':
         return badRequest('a CONNECT has no Transfer-Encoding')
       case 'content-length':
@@ -158,10 +164,10 @@ function parseFields(lines: readonly string[], minorVersion: number): FieldsOfIn
   }
   if (hosts > 1) return badRequest('more than one Host field')
   if (hosts === 0 && minorVersion >= 1) return badRequest('the Host field is missing')
-  return { proxyAuthorization }
+  return { proxyAuthorization, requestId }
 }
 
-type FieldsOfInterest = Pick<ConnectHead, 'proxyAuthorization'>
+type FieldsOfInterest = Pick<ConnectHead, 'proxyAuthorization' | 'requestId'>
 
 function latin1(bytes: Uint8Array): string {
   return String.fromCharCode(...bytes)

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { inspect } from 'node:util'
 import {
+  applyRule,
   checkGatewayConfig,
   createCertificateAuthority,
   GatewayConfigError,
@@ -70,14 +71,12 @@ test('takes secrets from the environment and from files, $$ is a dollar sign', (
     - transform:
         - headers: { Authorization: "Bearer \${env:API_KEY}", x-two: "\${file:key.txt}$$\${env:API_KEY}" }
 `)
-  const headers = config.hosts.get('api.example.com')?.[0]?.headers ?? []
-  assert.deepEqual(
-    headers.map(({ name, value }) => [name, value.reveal()]),
-    [
-      ['Authorization', 'Bearer env-secret'],
-      ['x-two', 'file-secret$env-secret'],
-    ],
-  )
+  assert.deepEqual(applyRule([], config.hosts.get('api.example.com')?.[0]).fields, [
+    'Authorization',
+    'Bearer env-secret',
+    'x-two',
+    'file-secret$env-secret',
+  ])
 })
 
 test('a token is kept only as a hash, wherever it comes from', () => {
@@ -88,7 +87,8 @@ test('a token is kept only as a hash, wherever it comes from', () => {
 
 test('a config that is printed shows no secret', () => {
   const config = parse(`${BASE}hosts: { a.example: [{ transform: [{ headers: { x: "\${env:API_KEY}" } }] }] }`)
-  const value = config.hosts.get('a.example')?.[0]?.headers[0]?.value
+  const [step] = config.hosts.get('a.example')?.[0]?.transforms.steps ?? []
+  const value = step?.kind === 'set' && step.value
   const keyLine = authority.privateKeyPem().split('\n')[1] as string
   for (const printed of [
     inspect(config, { depth: 9 }),
@@ -137,7 +137,10 @@ const WRONG: [string, string][] = [
   [`${BASE}upstream:\n  allowPorts: [0]\n`, 'gateway.yaml:5: upstream.allowPorts[0]: must be a port'],
   [`${BASE}upstream:\n  connectTo: { "a.example": "b:1" }\n`, 'upstream.connectTo."a.example": must be host:port'],
   [`${BASE}upstream:\n  caFiles: [key.txt]\n`, 'gateway.yaml:5: upstream.caFiles[0]: must be a PEM file'],
-  [`${BASE}hosts:\n  "*.*.com": []\n`, 'gateway.yaml:5: hosts."*.*.com": must be a host name, *.name or an address'],
+  [
+    `${BASE}hosts:\n  "*.*.com": []\n`,
+    'gateway.yaml:5: hosts."*.*.com": must be a host name, *.name or an address, :port may follow',
+  ],
   [
     `${BASE}hosts:\n  A.example: []\n  a.example: []\n`,
     'gateway.yaml:6: hosts."a.example": is here twice, in two spellings',
@@ -146,6 +149,44 @@ const WRONG: [string, string][] = [
   [
     `${BASE}hosts:\n  a.example:\n    - match: { path: v1 }\n`,
     'gateway.yaml:6: hosts."a.example"[0].match.path: must begin with /',
+  ],
+  [
+    `${BASE}jwt: [{ issuer: i, audience: a, jwks: "http://keys.example/" }]\n`,
+    'gateway.yaml:4: jwt[0].jwks: must be an https://',
+  ],
+  [
+    `${BASE}jwt: [{ issuer: i, audience: a, jwks: key.txt }]\n`,
+    'gateway.yaml:4: jwt[0].jwks: must be a JSON Web Key Set',
+  ],
+  [
+    `${BASE}jwt: [{ issuer: i, audience: a, jwks: key.txt, algorithms: [HS256] }]\n`,
+    'gateway.yaml:4: jwt[0].algorithms[0]: must be one of EdDSA',
+  ],
+  [
+    BASE.replace('id: session', 'id: s, policy: none'),
+    'gateway.yaml:3: sessions[0].policy: must be a name under policies',
+  ],
+  [BASE.replace('id: session', 'id: s, expires: soon'), 'gateway.yaml:3: sessions[0].expires: must be a time such as'],
+  ['ca: { certificate: ca.pem, key: ca.key }\n', 'gateway.yaml:1: sessions: must have at least one session'],
+  [BASE.replace(', key: ca.key', ''), 'gateway.yaml:1: ca.key: is missing'],
+  [`${BASE}forward: ftp://a\n`, 'gateway.yaml:4: forward.proxy: must be http://host:port'],
+  [
+    `${BASE}forward: http://a:1\nhosts: { a.example: [] }\n`,
+    'gateway.yaml:4: forward: leaves the requests to that proxy',
+  ],
+  [`${BASE}secrets:\n  a: { env: NONE }\n`, 'gateway.yaml:5: secrets.a: the environment variable NONE is not set'],
+  [`${BASE}secrets:\n  a: { command: [x] }\n`, 'gateway.yaml:5: secrets.a.ttlSeconds: ttlSeconds belongs to a command'],
+  [`${BASE}secrets:\n  a: {}\n`, 'gateway.yaml:5: secrets.a: must have exactly one of env, file, command'],
+  [`${BASE}limits: { tunnels: 0 }\n`, 'gateway.yaml:4: limits.tunnels: must be at least 1'],
+  [`${BASE}admin: { listen: x }\n`, 'gateway.yaml:4: admin.listen: must be host:port'],
+  [`${BASE}deny: ["a b"]\n`, 'gateway.yaml:4: deny[0]: must be a host name'],
+  [
+    `${BASE}hosts:\n  a.example:\n    - transform: [{ placeholders: { short: x } }]\n`,
+    'hosts."a.example"[0].transform[0].placeholders.short: must be 8 to 256',
+  ],
+  [
+    `${BASE}hosts:\n  a.example:\n    - transform: [{ headers: { x: { barer: x } } }]\n`,
+    'hosts."a.example"[0].transform[0].headers.x: must be text, { bearer }',
   ],
   [`${BASE}hosts:\n  a.example:\n    - mtach: {}\n`, 'gateway.yaml:6: hosts."a.example"[0].mtach: is not a known key'],
 ]
@@ -174,7 +215,7 @@ const WRONG_HEADERS: [string, string, string][] = [
   ['x-key', `\${env:EMPTY}`, 'the environment variable EMPTY is empty'],
   ['x-key', `\${file:none.txt}`, 'cannot be read (ENOENT)'],
   ['x-key', `\${file:empty.txt}`, 'is empty'],
-  ['x-key', `\${exec:id}`, `a reference is \${env:NAME} or \${file:path}`],
+  ['x-key', `\${exec:id}`, `a reference is \${env:NAME}, \${file:path} or \${secret:name}`],
   ['x-key', 'costs $5', 'a single $ is written $$'],
   ['x-key', `\${env:BROKEN}`, 'gives a value that no header may have'],
   ['x-key', `\${file:two-lines.txt}`, 'gives a value that no header may have'],
@@ -232,5 +273,5 @@ test('the example config is good', () => {
   const env = { EXAMPLE_API_KEY: 'x', EXAMPLE_GIT_TOKEN: 'y' }
   const text = readFileSync(file, 'utf8')
   const config = parseGatewayConfig(text, { file: 'config.example.yaml', env, baseDir: folder })
-  assert.deepEqual([...config.hosts.keys()], ['api.example.com', '*.git.example.com'])
+  assert.deepEqual([...config.hosts.keys()], ['api.example.com', '*.git.example.com', 'models.example.com:443'])
 })

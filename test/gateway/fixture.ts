@@ -14,6 +14,7 @@ import {
   parseGatewayConfig,
   startGateway,
 } from 'ccr-upstream-gateway'
+import { startHttp2Origin } from '../support/http2-origin.js'
 import { type HttpsOrigin, startHttpsOrigin } from '../support/https-origin.js'
 import { createTestCa, type TestCa } from '../support/test-ca.js'
 import { type Credentials, connect, startTls } from './wire-client.js'
@@ -24,11 +25,19 @@ export const CREDENTIALS: Credentials = { session: 'session-1', token: 'tok-3n-0
 /** What a test may set: lines of the config's `hosts`, and more top-level lines. */
 export interface FixtureOptions {
   readonly default?: 'allow' | 'deny'
+  /** The config's `allow`, `deny` and `pinned`. */
+  readonly policy?: Record<string, readonly string[]>
   /** The value of `hosts`, as JSON. */
   readonly hosts?: Record<string, unknown>
   /** `host:port` → where; `ORIGIN` is the origin's address. */
   readonly connectTo?: Record<string, string>
   readonly upstream?: Record<string, unknown>
+  /** What the origin speaks; `h2` is startHttp2Origin, with paths of its own. Default HTTP/1.1. */
+  readonly origin?: 'h2' | 'http/1.1'
+  /** The root of the origin's certificate, for tests with more than one origin. Default: a new one. */
+  readonly originCa?: TestCa
+  /** Sessions besides the one of CREDENTIALS. */
+  readonly sessions?: readonly Credentials[]
   /** Whether the gateway trusts the origin's root. Default true. */
   readonly trustOrigin?: boolean
   readonly gateway?: GatewayOptions
@@ -51,9 +60,10 @@ const RULED: Record<string, unknown> = {
 
 /** Starts both; they are closed when the test ends. */
 export async function startFixture(context: TestContext, options: FixtureOptions = {}): Promise<Fixture> {
-  const originCa = await createTestCa('origin root')
+  const originCa = options.originCa ?? (await createTestCa('origin root'))
   const names = ['api.example.com', 'other.example.com', 'plain.example.com', 'localhost', '127.0.0.1']
-  const origin = await startHttpsOrigin(await originCa.serverCertificate(...names))
+  const start = options.origin === 'h2' ? startHttp2Origin : startHttpsOrigin
+  const origin = await start(await originCa.serverCertificate(...names))
   const config = await writeConfig(context, options, origin, originCa)
   const audit: AuditRecord[] = []
   const waiting: ((record: AuditRecord) => void)[] = []
@@ -87,9 +97,12 @@ async function writeConfig(
   const redirects = options.connectTo ?? { 'api.example.com:443': 'ORIGIN', 'plain.example.com:443': 'ORIGIN' }
   const config = {
     default: options.default ?? 'allow',
+    ...options.policy,
     listen: '127.0.0.1:0',
     ca: { certificate: 'ca.pem', key: 'ca.key' },
-    sessions: [{ id: CREDENTIALS.session, tokenSha256: hashToken(CREDENTIALS.token) }],
+    sessions: [CREDENTIALS, ...(options.sessions ?? [])].map(({ session, token }) => {
+      return { id: session, tokenSha256: hashToken(token) }
+    }),
     upstream: {
       caFiles: options.trustOrigin === false ? [] : ['origin-root.pem'],
       connectTo: Object.fromEntries(
@@ -103,8 +116,8 @@ async function writeConfig(
 }
 
 /** CONNECT and TLS to an intercepted host. */
-export async function openIntercepted(fixture: Fixture, host = 'api.example.com') {
-  const { stream, status } = await connect(fixture.tunnelUrl, CREDENTIALS, `${host}:443`)
+export async function openIntercepted(fixture: Fixture, host = 'api.example.com', credentials = CREDENTIALS) {
+  const { stream, status } = await connect(fixture.tunnelUrl, credentials, `${host}:443`)
   if (status !== 200) throw new Error(`CONNECT was answered ${status}`)
   const socket = await startTls(stream, fixture.gateway.caCertificatePem, host)
   return { stream, socket }

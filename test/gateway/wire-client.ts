@@ -1,8 +1,9 @@
 // The other end of the wire, for tests: a plain `ws` client with protobufjs as the judge of the chunks. It shares no
 // code with the gateway or the relay.
 
+import { isIP } from 'node:net'
 import { Duplex } from 'node:stream'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { type ConnectionOptions, checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls'
 import protobuf from 'protobufjs'
 import { WebSocket } from 'ws'
 
@@ -175,12 +176,27 @@ export async function readAll(stream: Duplex): Promise<Buffer> {
   return Buffer.concat(pieces)
 }
 
-/** TLS through a tunnel, verified against `ca`. */
-export function startTls(stream: Duplex, ca: string, servername: string | undefined): Promise<TLSSocket> {
+/** Without a server name the certificate is still verified, for `host`: an empty one keeps node from sending it. */
+function verifiedName(servername: string | undefined, host: string): ConnectionOptions {
+  if (servername !== undefined) return { servername }
+  return isIP(host) === 0
+    ? { servername: '', checkServerIdentity: (_name, certificate) => checkServerIdentity(host, certificate) }
+    : { host }
+}
+
+/** TLS through a tunnel, verified against `ca`; without a server name for `host`. */
+export function startTls(
+  stream: Duplex,
+  ca: string,
+  servername: string | undefined,
+  protocols?: string[],
+  host = '127.0.0.1',
+): Promise<TLSSocket> {
   const secured = connectTls({
     socket: stream,
     ca,
-    ...(servername === undefined ? { host: '127.0.0.1' } : { servername }),
+    ...(protocols !== undefined && { ALPNProtocols: protocols }),
+    ...verifiedName(servername, host),
   })
   return new Promise((resolve, reject) => {
     secured.once('error', reject)

@@ -16,12 +16,15 @@ export interface GitOriginOptions {
   readonly projectRoot: string
   /** The only Authorization that is let in. */
   readonly authorization: string
+  /** Takes requests before git does; true when it answered. */
+  readonly answersFirst?: (request: IncomingMessage, response: ServerResponse) => boolean
 }
 
 /** Starts the origin; resolves to its `address:port`. */
 export async function startGitOrigin(scope: Scope, options: GitOriginOptions): Promise<string> {
   const backends = new Set<ChildProcess>()
   const server = createServer(options.certificate, (request, response) => {
+    if (options.answersFirst?.(request, response) === true) return
     if (request.headers.authorization !== options.authorization) {
       response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="git"' }).end()
       return

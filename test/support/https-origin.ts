@@ -4,6 +4,8 @@
 //   /status/N   an empty answer with that status                /silent     no answer at all
 //   /expect     100 (Continue), then the SHA-256 of the body    /early      103, then the echo
 //   /head       the head of an answer, and nothing more         /slowly     as /upload, read slower than it comes
+//   /events     the first event of an event stream, which stays open
+//   /redirect   302 to https://plain.example.com/next
 //   /stale      dies when it is not the first request of its connection
 //   anything else echoes method, path, headers and body length as JSON
 
@@ -100,6 +102,12 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
       return
     case 'status':
       response.writeHead(count).end()
+      return
+    case 'events':
+      response.writeHead(200, { 'Content-Type': 'text/event-stream' }).write('data: first\n\n')
+      return
+    case 'redirect':
+      response.writeHead(302, { Location: 'https://plain.example.com/next', 'Content-Length': 0 }).end()
       return
     case 'silent':
       return

@@ -21,6 +21,7 @@ export const SERVE_HELP = `Usage: ccr-upstream-gateway serve --config FILE
 
 Runs the gateway until SIGTERM or SIGINT. When it listens, one line on stderr says where. Tunnels then have
 10 seconds to end; a second signal cuts them at once. The audit goes where the config says, by default to stdout.
+SIGHUP takes a changed config, all of it or nothing, and opens the audit's file anew.
 
 Options:
   -c, --config FILE   the config, YAML or JSON
@@ -31,8 +32,8 @@ Exit codes: 0 ended by a signal, 1 the config is wrong or the gateway cannot sta
 
 export const CHECK_HELP = `Usage: ccr-upstream-gateway check --config FILE
 
-Checks a config and everything that it names: certificates, keys, secrets. Prints each problem as
-FILE:LINE: KEY: what is allowed. Listens on nothing.
+Checks a config and everything that it names: certificates, keys, secrets, whose commands are run. Prints each
+problem as FILE:LINE: KEY: what is allowed. Listens on nothing.
 
 Options:
   -c, --config FILE   the config, YAML or JSON

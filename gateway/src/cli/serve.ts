@@ -2,7 +2,8 @@
 
 import { type GatewayConfig, loadGatewayConfig } from '../config.js'
 import { GatewayConfigError } from '../config-problem.js'
-import { checkGatewayConfig, type Gateway, GatewayStartError, startGateway } from '../gateway.js'
+import { checkGatewayConfig, type Gateway, startGateway } from '../gateway.js'
+import { GatewayStartError } from '../start-error.js'
 import { type Command, EXIT_FAILURE, EXIT_OK, parseCommandLine, requireOption, type Streams } from './command.js'
 import { CHECK_HELP, SERVE_HELP } from './help.js'
 
@@ -14,10 +15,13 @@ const OPTIONS = { config: { type: 'string', short: 'c' }, help: { type: 'boolean
 export const serve: Command = async (args, streams) => {
   const { config: file, help } = parseCommandLine('serve', args, OPTIONS)
   if (help === true) return printHelp(streams, SERVE_HELP)
-  return withConfig(requireOption('serve', 'config', file), streams, async (config) => {
-    const gateway = await startGateway(config, { warn: (message) => streams.err(`ccr-upstream-gateway: ${message}\n`) })
+  const name = requireOption('serve', 'config', file)
+  const say = (message: string) => streams.err(`ccr-upstream-gateway: ${message}\n`)
+  return withConfig(name, streams, async (config) => {
+    const gateway = await startGateway(config, { warn: say })
     const stopped = closeOnSignal(gateway)
-    streams.err(`ccr-upstream-gateway: listening on ${gateway.url}\n`)
+    reloadOnSignal(gateway, name, streams, say)
+    say(`listening on ${gateway.url}`)
     await stopped
   })
 }
@@ -47,11 +51,45 @@ async function withConfig(
     await use(loadGatewayConfig(file, streams.env))
     return EXIT_OK
   } catch (error) {
-    if (error instanceof GatewayConfigError) streams.err(`${error.message}\n`)
-    else if (error instanceof GatewayStartError) streams.err(`${file}: ${error.key}: ${error.message}\n`)
-    else throw error
+    const problem = describeConfigProblem(error)
+    if (problem === undefined) throw error
+    streams.err(`${problem}\n`)
     return EXIT_FAILURE
   }
+}
+
+/** File, line, key and what is wrong, a line each; undefined when the config is not to blame. */
+function describeConfigProblem(error: unknown): string | undefined {
+  if (error instanceof GatewayConfigError) return error.message
+  if (error instanceof GatewayStartError) return `${error.location}: ${error.key}: ${error.message}`
+  return undefined
+}
+
+/** SIGHUP: the audit's file is opened anew, and the config taken if it is good. */
+function reloadOnSignal(gateway: Gateway, file: string, streams: Streams, say: (message: string) => void): void {
+  process.on('SIGHUP', () => {
+    gateway
+      .reopenAudit()
+      .catch((error: NodeJS.ErrnoException) => say(`the audit cannot be opened anew (${error.code})`))
+    reload(gateway, file, streams.env).then(
+      () => say('reloaded'),
+      (error: Error) => {
+        const problem = describeConfigProblem(error) ?? error.message
+        streams.err(`${problem}\nccr-upstream-gateway: not reloaded, the config before stays in use\n`)
+      },
+    )
+  })
+}
+
+async function reload(gateway: Gateway, file: string, env: Streams['env']): Promise<void> {
+  let config: GatewayConfig
+  try {
+    config = loadGatewayConfig(file, env)
+  } catch (error) {
+    gateway.noteFailedReload()
+    throw error
+  }
+  await gateway.reload(config)
 }
 
 /** Resolves when a signal came and the gateway is closed. */

@@ -1,0 +1,36 @@
+// The limits of an HTTP/2 connection, the same on either side of the gateway.
+
+import type { Http2Session, SessionOptions } from 'node:http2'
+import { MAX_HTTP_HEAD_BYTES } from '../upstream-exchange.js'
+
+/** RFC 9113, section 6.5.2, recommends no less than 100. */
+export const MAX_CONCURRENT_STREAMS = 100
+/** One stream: at 50 ms of round trip about 10 MB/s. */
+const STREAM_WINDOW_BYTES = 524_288
+/** All streams together: what one connection may hold of bodies that nobody reads. */
+const CONNECTION_WINDOW_BYTES = 8_388_608
+
+export const SESSION_OPTIONS = {
+  // In megabytes, of all that node keeps for one connection; above the window.
+  maxSessionMemory: 16,
+  // A head of 32 KiB has no more fields than this in practice; node resets the stream beyond it.
+  maxHeaderListPairs: 500,
+  maxSettings: 32,
+  maxSessionInvalidFrames: 100,
+  maxSessionRejectedStreams: 100,
+  maxOutstandingPings: 10,
+  settings: {
+    enablePush: false,
+    enableConnectProtocol: false,
+    maxConcurrentStreams: MAX_CONCURRENT_STREAMS,
+    maxHeaderListSize: MAX_HTTP_HEAD_BYTES,
+    initialWindowSize: STREAM_WINDOW_BYTES,
+  },
+} as const satisfies SessionOptions &
+  Record<'maxSettings' | 'maxSessionInvalidFrames' | 'maxSessionRejectedStreams', number>
+
+/** RFC 9113, section 6.9.2: the connection's window is not a setting. */
+export function widenConnectionWindow(session: Http2Session): void {
+  // Before this the session has no handle, on either side.
+  session.once('connect', () => session.setLocalWindowSize(CONNECTION_WINDOW_BYTES))
+}

@@ -1,0 +1,109 @@
+// All that a gateway makes of one config, but for its listeners: what a reload replaces in one go. Tunnels keep the one
+// that they began with, but for secrets, which are always the current ones of it.
+
+import { createSecureContext } from 'node:tls'
+import { CertificateAuthority } from './certificate-authority.js'
+import type { CertificateConfig, GatewayConfig } from './config.js'
+import { dialThroughProxy } from './forward-proxy.js'
+import { LeafContexts } from './intercept.js'
+import { SecretStartError } from './secret-store.js'
+import { type Session, Sessions, type SessionUsages } from './sessions.js'
+import { GatewayStartError, startStep } from './start-error.js'
+import type { TunnelContext } from './tunnel.js'
+import { Dialer, type Lookup } from './upstream.js'
+
+/** What a runtime takes from outside of the config. */
+export interface RuntimeOptions {
+  readonly lookup: Lookup | undefined
+  readonly dialTimeoutMs: number
+  readonly usages: SessionUsages
+  readonly report: (message: string) => void
+}
+
+/** What does not come from the config. */
+export type SharedContext = Omit<TunnelContext, 'policy' | 'authority' | 'leafContexts' | 'dialer'>
+
+export class Runtime {
+  readonly config: GatewayConfig
+  readonly sessions: Sessions
+  readonly #authority: CertificateAuthority | undefined
+  readonly #leafContexts = new LeafContexts()
+  readonly #dialer: Dialer
+
+  private constructor(
+    config: GatewayConfig,
+    parts: { authority: CertificateAuthority | undefined; dialer: Dialer; sessions: Sessions },
+  ) {
+    this.config = config
+    this.#authority = parts.authority
+    this.#dialer = parts.dialer
+    this.sessions = parts.sessions
+  }
+
+  /**
+   * Tries everything that the config names, and runs the commands of its secrets.
+   * @throws {GatewayStartError}
+   */
+  static async start(config: GatewayConfig, options: RuntimeOptions): Promise<Runtime> {
+    const authority = await startStep(config, ['ca'], () => loadAuthority(config))
+    const dialer = await startStep(config, ['upstream', 'caFiles'], () => {
+      return new Dialer(config.upstream, { lookup: options.lookup, timeoutMs: options.dialTimeoutMs })
+    })
+    await startStep(config, ['tls'], () => config.tls && createSecureContext(tlsOptions(config.tls)))
+    const sessions = await startStep(config, ['jwt'], () => new Sessions(config, options.usages))
+    await startSecrets(config, options.report)
+    return new Runtime(config, { authority, dialer, sessions })
+  }
+
+  /** The commands of its secrets are not run again. */
+  stop(): void {
+    this.config.secrets.stop()
+  }
+
+  contextFor(session: Session, shared: SharedContext): TunnelContext {
+    return {
+      ...shared,
+      policy: session.policy,
+      authority: this.#authority as CertificateAuthority,
+      leafContexts: this.#leafContexts,
+      dialer: this.#dialerFor(session),
+    }
+  }
+
+  /** Ports, and addresses that stand in the CONNECT, are checked in either case; names are resolved by who dials. */
+  #dialerFor(session: Session): TunnelContext['dialer'] {
+    const { forward } = this.config
+    const dialer = this.#dialer
+    if (forward === undefined) return dialer
+    return {
+      assertAllowed: (authority) => dialer.assertAllowed(authority),
+      dial: (authority, signal) => dialThroughProxy(forward, authority, session.id, signal),
+      dialTls: (...args) => dialer.dialTls(...args),
+    }
+  }
+}
+
+/** With `forward` nothing is intercepted, and no key is needed; the certificate is only served. */
+async function loadAuthority({ ca }: GatewayConfig): Promise<CertificateAuthority | undefined> {
+  const { certificatePem, privateKeyPem } = ca
+  if (privateKeyPem !== undefined) {
+    return CertificateAuthority.load({ certificatePem, privateKeyPem: privateKeyPem.reveal() })
+  }
+  createSecureContext({ ca: certificatePem })
+  return undefined
+}
+
+async function startSecrets(config: GatewayConfig, report: (message: string) => void): Promise<void> {
+  try {
+    await config.secrets.start(report)
+  } catch (error) {
+    config.secrets.stop()
+    if (error instanceof SecretStartError) throw new GatewayStartError(config, ['secrets', error.secret], error.message)
+    throw error
+  }
+}
+
+/** The gateway's own TLS. */
+export function tlsOptions({ certificatePem, privateKeyPem }: CertificateConfig) {
+  return { minVersion: 'TLSv1.2', cert: certificatePem, key: privateKeyPem.reveal() } as const
+}

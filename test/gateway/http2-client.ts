@@ -1,0 +1,75 @@
+// An HTTP/2 client through an intercepted tunnel, for tests.
+
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect as connectHttp2,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+} from 'node:http2'
+import { CREDENTIALS, type Fixture } from './fixture.js'
+import { connect, startTls, type WireStream } from './wire-client.js'
+
+export interface InterceptedSession {
+  readonly stream: WireStream
+  readonly session: ClientHttp2Session
+}
+
+/** CONNECT, TLS with ALPN h2, and the HTTP/2 preface. */
+export async function openHttp2(
+  fixture: Fixture,
+  host = 'api.example.com',
+  credentials = CREDENTIALS,
+): Promise<InterceptedSession> {
+  const { stream, status } = await connect(fixture.tunnelUrl, credentials, `${host}:443`)
+  if (status !== 200) throw new Error(`CONNECT was answered ${status}`)
+  const socket = await startTls(stream, fixture.gateway.caCertificatePem, host, ['h2'])
+  if (socket.alpnProtocol !== 'h2') throw new Error('h2 was not agreed on')
+  const session = connectHttp2(`https://${host}`, { createConnection: () => socket })
+  session.on('error', () => {})
+  return { stream, session }
+}
+
+/** What came back for one request. */
+export interface Http2Answer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly interim: readonly IncomingHttpHeaders[]
+  readonly trailers: IncomingHttpHeaders
+  readonly text: string
+  /** 0 after a whole answer. */
+  readonly resetCode: number
+}
+
+/** Sends one request; `body` undefined ends it with its head. */
+export function ask(session: ClientHttp2Session, headers: OutgoingHttpHeaders, body?: string): Promise<Http2Answer> {
+  const stream = session.request({ ':path': '/', ...headers }, { endStream: body === undefined })
+  if (body !== undefined) stream.end(body)
+  return answerOf(stream)
+}
+
+/** Reads the answer to its end; a reset is an end too. */
+export function answerOf(stream: ClientHttp2Stream): Promise<Http2Answer> {
+  let headers: IncomingHttpHeaders = {}
+  let trailers: IncomingHttpHeaders = {}
+  let text = ''
+  const interim: IncomingHttpHeaders[] = []
+  stream.on('headers', (received) => interim.push(received))
+  stream.on('response', (received) => {
+    headers = received
+  })
+  stream.on('trailers', (received) => {
+    trailers = received
+  })
+  stream.setEncoding('utf8')
+  stream.on('data', (piece: string) => {
+    text += piece
+  })
+  stream.on('error', () => {})
+  return new Promise((resolve) => {
+    stream.once('close', () => {
+      const status = Number(headers[':status'] ?? 0)
+      resolve({ status, headers, interim, trailers, text, resetCode: stream.rstCode })
+    })
+  })
+}

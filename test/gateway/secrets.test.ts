@@ -1,0 +1,142 @@
+// Secrets while the gateway runs: files that change, commands with a time to live, and one refresh for any number of 401s.
+
+import assert from 'node:assert/strict'
+import { appendFileSync, readFileSync, renameSync, symlinkSync } from 'node:fs'
+import type { RequestListener } from 'node:http'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { checkGatewayConfig, type GatewayStartError } from 'ccr-upstream-gateway'
+import { call, fieldsOf, HOST, startOps } from './ops-fixture.js'
+
+const bearer = (template: string) => ({
+  [HOST]: [{ transform: [{ headers: { authorization: { bearer: template } } }] }],
+})
+
+test('a file is read again when it changes, also through a link that is moved', async (context) => {
+  const ops = await startOps(context, {
+    files: { 'one/key': 'first\n', 'two/key': 'second\n' },
+    config: { hosts: bearer(`\${file:one/key}`) },
+  })
+  const token = async () => (await fieldsOf(call(ops))).authorization
+  assert.equal(await token(), 'Bearer first')
+  ops.put('one/key', 'first, again\n')
+  assert.equal(await token(), 'Bearer first, again')
+  renameSync(join(ops.folder, 'one'), join(ops.folder, 'old'))
+  symlinkSync('two', join(ops.folder, 'one'))
+  assert.equal(await token(), 'Bearer second')
+})
+
+test('a file that is gone, empty or no header value leaves the last good value, and that is said once', async (context) => {
+  const ops = await startOps(context, { files: { key: 'good' }, config: { hosts: bearer(`\${file:key}`) } })
+  const token = async () => (await fieldsOf(call(ops))).authorization
+  for (const bad of ['', 'two\nlines', 'X'.repeat(70_000)]) {
+    ops.put('key', bad)
+    assert.equal(await token(), 'Bearer good')
+  }
+  assert.equal(ops.warnings.length, 1)
+  assert.match(ops.warnings[0] ?? '', /the file .*key is empty; its last value stays in use$/)
+  ops.put('key', 'better')
+  assert.equal(await token(), 'Bearer better')
+  assert.match(ops.warnings[1] ?? '', /is good again$/)
+})
+
+/** Prints `token-N`, with N one higher each time; every run is a line of the file `runs`. */
+const COUNTER = `const fs = require('node:fs')
+fs.appendFileSync('runs', 'x\\n')
+console.log('token-' + fs.readFileSync('runs', 'utf8').trim().split('\\n').length)
+`
+const runsOf = (folder: string) => readFileSync(join(folder, 'runs'), 'utf8').trim().split('\n').length
+
+/** Lets in one token only; the tokens that came are collected. */
+function strictOrigin(accepted: { token: string }, seen: string[]): RequestListener {
+  return (request, response) => {
+    const token = request.headers.authorization?.slice('Bearer '.length) ?? ''
+    seen.push(token)
+    if (token === accepted.token) response.end(token)
+    else response.writeHead(401, { 'WWW-Authenticate': 'Bearer' }).end('old token')
+  }
+}
+
+const counterSecret = (ttlSeconds: number) => ({
+  secrets: { key: { command: [process.execPath, 'counter.cjs'], ttlSeconds } },
+  hosts: bearer(`\${secret:key}`),
+})
+
+test('50 concurrent 401s run the command once, and all 50 are asked again with the new value', async (context) => {
+  const [accepted, seen] = [{ token: 'token-2' }, [] as string[]]
+  const ops = await startOps(context, {
+    files: { 'counter.cjs': COUNTER },
+    config: counterSecret(3_600),
+    origin: strictOrigin(accepted, seen),
+  })
+  assert.equal(runsOf(ops.folder), 1)
+  const answers = await Promise.all(Array.from({ length: 50 }, () => call(ops)))
+  assert.deepEqual(new Set(answers.map(({ status, text }) => `${status} ${text}`)), new Set(['200 token-2']))
+  assert.equal(runsOf(ops.folder), 2)
+  assert.ok(seen.includes('token-1'))
+})
+
+test('an origin that goes on answering 401 gets its answer through, and the command is not run in a loop', async (context) => {
+  const seen: string[] = []
+  const ops = await startOps(context, {
+    files: { 'counter.cjs': COUNTER },
+    config: counterSecret(3_600),
+    origin: strictOrigin({ token: 'never' }, seen),
+  })
+  for (let count = 0; count < 5; count++) {
+    const { status, text } = await call(ops)
+    assert.deepEqual([status, text], [401, 'old token'])
+  }
+  assert.equal(runsOf(ops.folder), 2)
+  assert.deepEqual(seen, ['token-1', 'token-2', 'token-2', 'token-2', 'token-2', 'token-2'])
+})
+
+test('a request with a body is not sent again; the next one has the new value', async (context) => {
+  const [accepted, seen] = [{ token: 'token-2' }, [] as string[]]
+  const ops = await startOps(context, {
+    files: { 'counter.cjs': COUNTER },
+    config: counterSecret(3_600),
+    origin: strictOrigin(accepted, seen),
+  })
+  const posted = await call(ops, { method: 'POST', headers: { 'transfer-encoding': 'chunked' } })
+  assert.equal(posted.status, 401)
+  assert.deepEqual(seen, ['token-1'])
+  assert.equal((await call(ops)).status, 200)
+})
+
+test('a command runs again before its time is over, and a failing one leaves its last value', async (context) => {
+  const ops = await startOps(context, {
+    files: { 'counter.cjs': `if (require('node:fs').existsSync('fail')) process.exit(7)\n${COUNTER}` },
+    config: counterSecret(1),
+  })
+  const token = async () => (await fieldsOf(call(ops))).authorization
+  assert.equal(await token(), 'Bearer token-1')
+  while ((await token()) === 'Bearer token-1');
+  appendFileSync(join(ops.folder, 'fail'), '')
+  while (ops.warnings.length === 0) await token()
+  assert.equal(ops.warnings[0], 'the command of key exited with 7; its last value stays in use')
+  assert.match((await token()) ?? '', /^Bearer token-\d+$/)
+})
+
+const WRONG_COMMANDS: [args: string[], problem: string, timeoutSeconds?: number][] = [
+  [['-e', 'process.exit(3)'], 'the command of key exited with 3'],
+  [['-e', ''], 'the command of key printed nothing'],
+  [['-e', 'console.log("sentinel-one\\ntwo")'], 'the command of key gives a value that no header may have'],
+  [['-e', 'setTimeout(() => {}, 60000)'], 'the command of key did not end within 1000 ms', 1],
+]
+
+test('check runs every command, and says line and key of one that fails, never what it printed', async (context) => {
+  const ops = await startOps(context)
+  for (const [args, expected, timeoutSeconds = 30] of WRONG_COMMANDS) {
+    const config = ops.configWith({
+      secrets: { key: { command: [process.execPath, ...args], ttlSeconds: 60, timeoutSeconds } },
+      hosts: bearer(`\${secret:key}`),
+    })
+    await assert.rejects(checkGatewayConfig(config), (error: GatewayStartError) => {
+      assert.match(error.location, /^ops\.json:\d+$/)
+      assert.equal(error.key, 'secrets.key')
+      assert.ok(error.message.startsWith(expected), error.message)
+      return !error.message.includes('sentinel')
+    })
+  }
+})

@@ -1,0 +1,132 @@
+// WebSockets through interception: the handshake is a request like any other, with rules and checks; what follows is bytes.
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type TestContext, test } from 'node:test'
+import { WebSocket } from 'ws'
+import { createTestCa } from '../support/test-ca.js'
+import { startWebSocketOrigin } from '../support/websocket-origin.js'
+import { type FixtureOptions, openIntercepted, SECRET, startFixture } from './fixture.js'
+import { openHttp2 } from './http2-client.js'
+import { readAll } from './wire-client.js'
+
+async function startStage(context: TestContext, options: FixtureOptions = {}) {
+  const originCa = await createTestCa('origin root')
+  const webSocketOrigin = await startWebSocketOrigin(await originCa.serverCertificate('api.example.com'))
+  context.after(() => webSocketOrigin.close())
+  const connectTo = { 'api.example.com:443': webSocketOrigin.address }
+  const fixture = await startFixture(context, { ...options, originCa, connectTo })
+  return { ...fixture, webSocketOrigin }
+}
+
+type Stage = Awaited<ReturnType<typeof startStage>>
+
+/** A `ws` client over an intercepted tunnel; its messages so far, and the next one. */
+async function openWebSocket(stage: Stage, path: string) {
+  const { socket } = await openIntercepted(stage)
+  const webSocket = new WebSocket(`wss://api.example.com${path}`, {
+    createConnection: () => socket,
+    headers: { authorization: 'Bearer mine' },
+  })
+  const messages: string[] = []
+  const waiting: ((message: string) => void)[] = []
+  webSocket.on('message', (data) => {
+    const take = waiting.shift()
+    if (take === undefined) messages.push(String(data))
+    else take(String(data))
+  })
+  const next = async () => messages.shift() ?? (await new Promise<string>((resolve) => waiting.push(resolve)))
+  return { webSocket, next }
+}
+
+test('a WebSocket echoes, its handshake has the injected header, and the audit has one line for it', async (context) => {
+  const stage = await startStage(context)
+  const { webSocket, next } = await openWebSocket(stage, '/chat?token=x')
+  assert.equal(await next(), 'welcome')
+  for (const message of ['one', 'two', 'x'.repeat(300_000)]) {
+    webSocket.send(message)
+    assert.equal(await next(), message)
+  }
+  webSocket.close(1000)
+  await once(webSocket, 'close')
+  const [seen] = stage.webSocketOrigin.requests
+  const at = seen?.rawHeaders.findIndex((name) => name.toLowerCase() === 'authorization') ?? -1
+  assert.equal(seen?.rawHeaders[at + 1], `Bearer ${SECRET}`)
+  assert.equal(seen?.path, '/chat?token=x')
+  const record = await stage.nextAudit()
+  assert.ok(record.mode === 'intercept')
+  assert.equal(record.status, 101)
+  assert.equal(record.path, '/chat')
+  assert.equal(record.error, undefined)
+  assert.ok(record.requestBytes > 300_000 && record.responseBytes > 300_000)
+})
+
+test("the origin's close code reaches the client", async (context) => {
+  const stage = await startStage(context)
+  const { webSocket } = await openWebSocket(stage, '/close')
+  const [code, reason] = await once(webSocket, 'close')
+  assert.equal(code, 4321)
+  assert.equal(String(reason), 'goodbye')
+})
+
+test('a WebSocket stays open while nothing is said, past every limit for requests', async (context) => {
+  const limits = { handshakeTimeoutMs: 2_000, requestHeadTimeoutMs: 1_000 }
+  const stage = await startStage(context, { gateway: { responseHeadTimeoutMs: 1_000, interceptLimits: limits } })
+  const { webSocket, next } = await openWebSocket(stage, '/')
+  assert.equal(await next(), 'welcome')
+  // Past the idle limit of pooled connections too, which is the longest.
+  await new Promise((resolve) => setTimeout(resolve, 4_500))
+  webSocket.send('still here')
+  assert.equal(await next(), 'still here')
+  webSocket.close()
+  await once(webSocket, 'close')
+})
+
+test("an origin's refusal of the upgrade is passed on", async (context) => {
+  const stage = await startStage(context)
+  const { webSocket } = await openWebSocket(stage, '/deny')
+  const [, response] = await once(webSocket, 'unexpected-response')
+  assert.equal(response.statusCode, 403)
+  response.setEncoding('utf8')
+  let body = ''
+  for await (const text of response) body += text
+  assert.equal(body, 'denied')
+})
+
+test('a client that goes away closes the connection to the origin', async (context) => {
+  const stage = await startStage(context)
+  const { webSocket, next } = await openWebSocket(stage, '/')
+  await next()
+  webSocket.terminate()
+  const record = await stage.nextAudit()
+  assert.ok(record.mode === 'intercept' && record.status === 101)
+})
+
+test('other upgrades, upgrades with a body and upgrades for another host are refused, and nothing is dialled', async (context) => {
+  const stage = await startStage(context)
+  const head = (host: string, protocol: string, more = '') => {
+    return `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n${more}\r\n`
+  }
+  const cases: [string, number][] = [
+    [head('api.example.com', 'h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__\r\n'), 501],
+    [head('api.example.com', 'websocket, h2c'), 501],
+    [head('api.example.com', 'tcp'), 501],
+    [`${head('api.example.com', 'websocket', 'Content-Length: 4\r\n')}body`, 501],
+    [head('other.example.com', 'websocket'), 421],
+    [head('api.example.com', 'websocket').replace('GET', 'POST'), 501],
+  ]
+  for (const [raw, status] of cases) {
+    const { socket } = await openIntercepted(stage)
+    socket.write(raw)
+    assert.match((await readAll(socket)).toString('latin1'), new RegExp(`^HTTP/1\\.1 ${status} `), raw)
+  }
+  assert.equal(stage.webSocketOrigin.connections, 0)
+})
+
+test('HTTP/2 does not offer extended CONNECT, so that clients open WebSockets over HTTP/1.1', async (context) => {
+  const stage = await startStage(context)
+  const { session } = await openHttp2(stage)
+  const [settings] = await once(session, 'remoteSettings')
+  assert.equal(settings.enableConnectProtocol, false)
+  session.close()
+})
