@@ -1,8 +1,8 @@
 // A tunnel's way over the gateway: one WebSocket, a warm one where there is one. The first message asks for the target, with
 // the credential; the gateway's answer is read up to its status line; everything else is chunks.
 //
-// A warm WebSocket may have ended at the other side without a sign yet. When one is lost before anything came back, and
-// nothing but the head was sent, the head goes out again over a new one; once.
+// A warm WebSocket may have ended at the other side without a sign yet. When one is lost before anything came back, or is told
+// that it waited for too long (408), and nothing but the head was sent, the head goes out again over a new one; once.
 
 import { UpstreamProxyError } from '../errors.js'
 import type { Authority } from '../protocol/authority.js'
@@ -168,12 +168,12 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   #retry(): boolean {
     if (!this.#canRetry) return false
     this.#canRetry = false
+    this.#answer = new GatewayAnswerParser()
     this.#socket = this.#way.dial(this)
     return true
   }
 
   #receive(payload: Uint8Array): void {
-    this.#canRetry = false
     this.#movedBytes += payload.length
     if (this.#answer === undefined) this.#handler.carrierOnData(payload)
     else this.#readAnswer(this.#answer, payload)
@@ -181,7 +181,9 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
 
   #readAnswer(parser: GatewayAnswerParser, payload: Uint8Array): void {
     const verdict = parser.push(payload)
-    if (verdict.kind === 'incomplete') return
+    if (verdict.kind === 'status' && verdict.status === 408 && this.#canRetry) this.#socket.terminate()
+    else this.#canRetry = false
+    if (this.#retry() || verdict.kind === 'incomplete') return
     this.#answer = undefined
     if (verdict.kind === 'status') this.#handler.carrierOnAnswer(verdict.status === 200, verdict.bytes)
     else this.#fail('gateway-protocol-error', 'the gateway did not answer in HTTP')

@@ -2,7 +2,6 @@
 //
 // Rules: a listener is installed once a socket, never once a message. Foreign errors become ours in failures.ts.
 
-import { once } from 'node:events'
 import type { RequestOptions } from 'node:http'
 import { type AddressInfo, createServer, type connect as netConnect, type Server, type Socket } from 'node:net'
 import { type ClientOptions, WebSocket } from 'ws'
@@ -115,7 +114,8 @@ class NodeGatewayDialer implements GatewayDialer {
   }
 
   async close(): Promise<void> {
-    const closed = Array.from(this.#sockets, (socket) => once(socket, 'close'))
+    // Not once(): a socket that was still connecting has an error first.
+    const closed = Array.from(this.#sockets, (socket) => new Promise((resolve) => socket.once('close', resolve)))
     for (const socket of this.#sockets) socket.terminate()
     await Promise.all(closed)
   }

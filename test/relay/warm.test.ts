@@ -97,6 +97,28 @@ describeOnEachRuntime('warm tunnels', (runtime) => {
     assert.equal((await fixture.relay.stats()).warm.used, 1)
   })
 
+  test('one that has waited for too long (408) is replaced by a new one; a new one that says so is not', async () => {
+    await start()
+    await ready(1)
+    let heads = 0
+    const refusal = 'HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n'
+    fixture.gateway.scripts.set('late.example', (tunnel) => {
+      if (heads++ === 0) tunnel.send(refusal)
+      else tunnel.open()
+    })
+    const client = await fixture.connect()
+    client.write(connectHead('late.example:443'))
+    await client.takeOpening()
+    client.reset()
+    fixture.gateway.scripts.set('late.example', (tunnel) => {
+      tunnel.send(refusal)
+      tunnel.close(1000)
+    })
+    const refused = await fixture.connect()
+    refused.write(connectHead('late.example:443'))
+    assert.equal((await refused.takeOnlyAnswer()).status, 408)
+  })
+
   test('one that is lost twice is a refusal', async () => {
     await start()
     await ready(1)
