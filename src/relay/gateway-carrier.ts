@@ -144,7 +144,9 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
       this.#fail('gateway-protocol-error', `the gateway sent a chunk that does not parse: ${error.message}`)
       return
     }
-    for (const payload of payloads) this.#receive(payload)
+    const socket = this.#socket
+    // A retry leaves the rest of what the old one said behind.
+    for (const payload of payloads) if (socket === this.#socket) this.#receive(payload)
   }
 
   gatewayOnPong(): void {
