@@ -7,6 +7,8 @@ import { UpstreamProxyError } from '../errors.js'
 export interface TokenSource {
   /** @param use gets the token's bytes, which are only valid until it returns */
   withToken<T>(use: (token: Buffer) => T): T
+  /** Changes whenever the token does. Without it the token stays the same. */
+  readonly generation?: () => number
 }
 
 /** Who the relay is to the gateway. */
@@ -24,6 +26,11 @@ export class Credential {
     }
     this.#tokens = tokens
     this.#sessionId = sessionId
+  }
+
+  /** Changes whenever the token does. */
+  generation(): number {
+    return this.#tokens.generation?.() ?? 0
   }
 
   /** Headers of the upgrade request (RFC 6750, section 2.1). */

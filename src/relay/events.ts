@@ -2,6 +2,7 @@
 
 import { channel } from 'node:diagnostics_channel'
 import type { ErrorCode } from '../errors.js'
+import type { WarmStatistics } from './warm-pool.js'
 
 /** Which way a tunnel takes: over the gateway, or past it to a target that NO_PROXY names. */
 export type TunnelRoute = 'gateway' | 'bypass'
@@ -41,6 +42,8 @@ export interface RelayStatistics {
     readonly bytesUp: number
     readonly bytesDown: number
   }
+  /** WebSockets that were opened before they were needed. */
+  readonly warm: WarmStatistics
 }
 
 const CHANNELS = {
@@ -120,7 +123,7 @@ export class RelayMonitor {
   }
 
   /** A copy of the counters. */
-  statistics(): RelayStatistics {
+  statistics(): Omit<RelayStatistics, 'warm'> {
     const { gateway, bypass } = this.#traffic
     return {
       tunnels: {

@@ -1,5 +1,8 @@
-// A tunnel's way over the gateway: one WebSocket. The first message asks for the target, with the credential; the
-// gateway's answer is read up to its status line; everything else is chunks.
+// A tunnel's way over the gateway: one WebSocket, a warm one where there is one. The first message asks for the target, with
+// the credential; the gateway's answer is read up to its status line; everything else is chunks.
+//
+// A warm WebSocket may have ended at the other side without a sign yet. When one is lost before anything came back, or is told
+// that it waited for too long (408), and nothing but the head was sent, the head goes out again over a new one; once.
 
 import { UpstreamProxyError } from '../errors.js'
 import type { Authority } from '../protocol/authority.js'
@@ -12,12 +15,14 @@ import type { Credential } from './credential.js'
 import { guardEvents } from './guard-events.js'
 import { Keepalive } from './keepalive.js'
 import type { RelayLimits } from './limits.js'
+import type { WarmPool } from './warm-pool.js'
 
 /** What the ways of all tunnels over one gateway share. */
 export interface GatewayWay {
   readonly limits: RelayLimits
   readonly credential: Credential
   readonly dial: (handler: GatewayHandler) => GatewaySocket
+  readonly warmPool: WarmPool
   /** Monotonic milliseconds. */
   readonly now: () => number
 }
@@ -29,7 +34,9 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   readonly #way: GatewayWay
   readonly #authority: Authority
   readonly #handler: CarrierHandler
-  readonly #socket: GatewaySocket
+  #socket: GatewaySocket
+  #canRetry: boolean
+  #hasBegun = false
   #keepalive: Keepalive | undefined
   /** Reads the answer; undefined once it has come. */
   #answer: GatewayAnswerParser | undefined = new GatewayAnswerParser()
@@ -48,12 +55,16 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     guardEvents(GatewayCarrier.prototype, events, (self, thrown) => self.#handler.carrierOnDefect(thrown))
   }
 
-  /** Dials at once. */
+  /** Dials at once, or takes what is warm. */
   constructor(way: GatewayWay, authority: Authority, handler: CarrierHandler) {
     this.#way = way
     this.#authority = authority
     this.#handler = handler
-    this.#socket = way.dial(this)
+    const warm = way.warmPool.take(this)
+    this.#canRetry = warm !== undefined
+    this.#socket = warm ?? way.dial(this)
+    // Behind the constructor, as from a socket that opens.
+    if (warm !== undefined) queueMicrotask(() => this.gatewayOnOpen())
   }
 
   get queuedBytes(): number {
@@ -61,6 +72,12 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   begin(held: readonly Uint8Array[]): boolean {
+    this.#hasBegun = true
+    this.#canRetry &&= held.length === 0
+    return this.#sendFirst(held)
+  }
+
+  #sendFirst(held: readonly Uint8Array[]): boolean {
     this.#keepalive = new Keepalive(this.#way.limits, this.#way.now())
     const credential = this.#way.credential.basic()
     const head = encodeConnectHead(this.#authority, credential)
@@ -114,7 +131,8 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   // -- What the WebSocket tells ------------------------------------------------------------------------------------------
 
   gatewayOnOpen(): void {
-    this.#handler.carrierOnConnected()
+    if (this.#hasBegun) this.#sendFirst([])
+    else this.#handler.carrierOnConnected()
   }
 
   gatewayOnMessage(message: Uint8Array): void {
@@ -126,7 +144,9 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
       this.#fail('gateway-protocol-error', `the gateway sent a chunk that does not parse: ${error.message}`)
       return
     }
-    for (const payload of payloads) this.#receive(payload)
+    const socket = this.#socket
+    // A retry leaves the rest of what the old one said behind.
+    for (const payload of payloads) if (socket === this.#socket) this.#receive(payload)
   }
 
   gatewayOnPong(): void {
@@ -138,12 +158,21 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   gatewayOnFailure(error: UpstreamProxyError): void {
-    this.#handler.carrierOnFailure(error)
+    if (!this.#retry()) this.#handler.carrierOnFailure(error)
   }
 
   gatewayOnClose({ code }: GatewayEnd): void {
+    if (this.#retry()) return
     if (this.#answer === undefined && NORMAL_CLOSE_CODES.has(code)) this.#handler.carrierOnEnd()
     else this.#fail('gateway-closed', `the gateway closed the tunnel before it answered (close code ${code})`)
+  }
+
+  #retry(): boolean {
+    if (!this.#canRetry) return false
+    this.#canRetry = false
+    this.#answer = new GatewayAnswerParser()
+    this.#socket = this.#way.dial(this)
+    return true
   }
 
   #receive(payload: Uint8Array): void {
@@ -154,7 +183,9 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
 
   #readAnswer(parser: GatewayAnswerParser, payload: Uint8Array): void {
     const verdict = parser.push(payload)
-    if (verdict.kind === 'incomplete') return
+    if (verdict.kind === 'status' && verdict.status === 408 && this.#canRetry) this.#socket.terminate()
+    else this.#canRetry = false
+    if (this.#retry() || verdict.kind === 'incomplete') return
     this.#answer = undefined
     if (verdict.kind === 'status') this.#handler.carrierOnAnswer(verdict.status === 200, verdict.bytes)
     else this.#fail('gateway-protocol-error', 'the gateway did not answer in HTTP')

@@ -18,6 +18,8 @@ export interface RelayLimits {
   readonly answerTimeoutMs: number
   /** Tunnels at once. 4,096: what a process may open by default is often 8,192, and a tunnel takes two. */
   readonly maxTunnels: number
+  /** WebSockets that are opened before they are needed, at most. 8; 0 is none. How many there are follows the demand. */
+  readonly maxWarmTunnels: number
   /** Bytes of one WebSocket message that is sent. 32,768: common Go readers stop there. */
   readonly maxSentMessageBytes: number
   /** Bytes of one WebSocket message that is accepted. 4 MiB: no gateway sends nearly as much. */
@@ -48,6 +50,7 @@ export const DEFAULT_RELAY_LIMITS: RelayLimits = {
   egressTimeoutMs: 10_000,
   answerTimeoutMs: 60_000,
   maxTunnels: 4_096,
+  maxWarmTunnels: 8,
   maxSentMessageBytes: MAX_MESSAGE_BYTES,
   maxReceivedMessageBytes: 4 * 1024 * 1024,
   highWaterMarkBytes: 1024 * 1024,
@@ -60,6 +63,9 @@ export const DEFAULT_RELAY_LIMITS: RelayLimits = {
   idleTimeoutMs: 0,
 }
 
+/** Limits that are off at 0. */
+const MAY_BE_ZERO: ReadonlySet<string> = new Set(['idleTimeoutMs', 'maxWarmTunnels'])
+
 /**
  * The defaults with `overrides` put in.
  * @throws {UpstreamProxyError} `config-invalid` when a limit is no whole number in its range
@@ -67,7 +73,7 @@ export const DEFAULT_RELAY_LIMITS: RelayLimits = {
 export function resolveLimits(overrides: Partial<RelayLimits> = {}): RelayLimits {
   const limits = { ...DEFAULT_RELAY_LIMITS, ...overrides }
   for (const [name, value] of Object.entries(limits)) {
-    const least = name === 'idleTimeoutMs' ? 0 : 1
+    const least = MAY_BE_ZERO.has(name) ? 0 : 1
     if (!Number.isSafeInteger(value) || value < least)
       throw invalid(`${name} is not a whole number of at least ${least}`)
   }

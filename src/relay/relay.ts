@@ -25,6 +25,7 @@ import { RelayMonitor, type RelayStatistics, type TunnelRoute } from './events.j
 import { GatewayCarrier, type GatewayWay } from './gateway-carrier.js'
 import { type RelayLimits, resolveLimits } from './limits.js'
 import { Tunnel, type TunnelContext } from './tunnel.js'
+import { WarmPool } from './warm-pool.js'
 
 /** What startRelay() takes. */
 export interface RelayOptions {
@@ -86,6 +87,7 @@ class RunningRelay implements Relay {
   readonly #tunnels = new Set<Tunnel>()
   readonly #endpoint: GatewayEndpoint
   readonly #bypass: Bypass | undefined
+  readonly #warmPool: WarmPool
   readonly #context: TunnelContext
   readonly #closeGraceMs: number
   #listener: Listener | undefined
@@ -106,12 +108,10 @@ class RunningRelay implements Relay {
     )
     this.#endpoint = { ...this.#limits, trust, egress: resolveEgressOption(options.egress) }
     this.#bypass = this.#createBypass(trust, options.bypass)
-    const way: GatewayWay = {
-      limits: this.#limits,
-      credential,
-      dial: this.#dialWith(parseTunnelUrl(options.tunnelUrl), credential),
-      now,
-    }
+    const dial = this.#dialWith(parseTunnelUrl(options.tunnelUrl), credential)
+    const tokenGeneration = () => credential.generation()
+    this.#warmPool = new WarmPool({ limits: this.#limits, dial, now, tokenGeneration })
+    const way: GatewayWay = { limits: this.#limits, credential, dial, warmPool: this.#warmPool, now }
     this.#context = {
       limits: this.#limits,
       monitor: this.#monitor,
@@ -130,9 +130,11 @@ class RunningRelay implements Relay {
     this.#listener = await this.#runtime.listen(port, this.#limits.highWaterMarkBytes, (client) => {
       const tunnel = new Tunnel(this.#context, client)
       this.#tunnels.add(tunnel)
-      this.#sweeper ??= setInterval(() => this.#sweep(), this.#sweepIntervalMs())
       client.start(tunnel)
     })
+    // Cheaper than a timer for each tunnel. The listener keeps the process alive, and this need not.
+    this.#sweeper = setInterval(() => this.#sweep(), this.#sweepIntervalMs()).unref()
+    this.#warmPool.sweep(now())
     this.#monitor.state('listening', this.port)
     this.#logger.debug(`the relay listens on 127.0.0.1:${this.port}`)
   }
@@ -167,7 +169,7 @@ class RunningRelay implements Relay {
   }
 
   stats(): RelayStatistics {
-    return this.#monitor.statistics()
+    return { ...this.#monitor.statistics(), warm: this.#warmPool.statistics() }
   }
 
   close(graceMs = this.#closeGraceMs): Promise<void> {
@@ -182,6 +184,7 @@ class RunningRelay implements Relay {
   async #close(graceMs: number): Promise<void> {
     this.#monitor.state('closing', this.port)
     const listenerClosed = this.#listener?.close()
+    this.#warmPool.close()
     const timer = setTimeout(() => this.#abortAll(), graceMs)
     await this.#emptied()
     clearTimeout(timer)
@@ -208,10 +211,7 @@ class RunningRelay implements Relay {
 
   #forget(tunnel: Tunnel): void {
     this.#tunnels.delete(tunnel)
-    if (this.#tunnels.size > 0) return
-    clearInterval(this.#sweeper)
-    this.#sweeper = undefined
-    this.#onEmpty?.()
+    if (this.#tunnels.size === 0) this.#onEmpty?.()
   }
 
   /** Often enough for the shortest limit, seldom enough to cost nothing. */
@@ -224,6 +224,7 @@ class RunningRelay implements Relay {
   #sweep(): void {
     const time = now()
     for (const tunnel of this.#tunnels) tunnel.sweep(time)
+    this.#warmPool.sweep(time)
   }
 }
 

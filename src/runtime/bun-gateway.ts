@@ -147,7 +147,7 @@ function chunkOf(payload: Uint8Array): Uint8Array {
 class BunGatewaySocket implements GatewaySocket {
   readonly #socket: BunWebSocket
   readonly #endpoint: GatewayEndpoint
-  readonly #handler: GatewayHandler
+  #handler: GatewayHandler
   readonly #dialer: BunGatewayDialer
   #isLetGo = false
   #isPaused = false
@@ -169,10 +169,10 @@ class BunGatewaySocket implements GatewaySocket {
     socket.addEventListener('open', () => {
       clearTimeout(this.#dialTimer)
       this.#hasOpened = true
-      this.#tell(() => handler.gatewayOnOpen())
+      this.#tell(() => this.#handler.gatewayOnOpen())
     })
     socket.addEventListener('message', ({ data }) => this.#onMessage(data))
-    socket.addEventListener('pong', () => this.#tell(() => handler.gatewayOnPong()))
+    socket.addEventListener('pong', () => this.#tell(() => this.#handler.gatewayOnPong()))
     socket.addEventListener('error', ({ message, error }) =>
       this.#fail(this.#explain(message ?? '', systemCode(error))),
     )
@@ -181,6 +181,10 @@ class BunGatewaySocket implements GatewaySocket {
 
   get queuedBytes(): number {
     return this.#socket.bufferedAmount
+  }
+
+  handTo(handler: GatewayHandler): void {
+    this.#handler = handler
   }
 
   send(payload: Uint8Array): boolean {

@@ -2,7 +2,6 @@
 //
 // Rules: a listener is installed once a socket, never once a message. Foreign errors become ours in failures.ts.
 
-import { once } from 'node:events'
 import type { RequestOptions } from 'node:http'
 import { type AddressInfo, createServer, type connect as netConnect, type Server, type Socket } from 'node:net'
 import { type ClientOptions, WebSocket } from 'ws'
@@ -115,7 +114,8 @@ class NodeGatewayDialer implements GatewayDialer {
   }
 
   async close(): Promise<void> {
-    const closed = Array.from(this.#sockets, (socket) => once(socket, 'close'))
+    // Not once(): a socket that was still connecting has an error first.
+    const closed = Array.from(this.#sockets, (socket) => new Promise((resolve) => socket.once('close', resolve)))
     for (const socket of this.#sockets) socket.terminate()
     await Promise.all(closed)
   }
@@ -124,7 +124,7 @@ class NodeGatewayDialer implements GatewayDialer {
 class NodeGatewaySocket implements GatewaySocket {
   readonly #socket: WebSocket
   readonly #endpoint: GatewayEndpoint
-  readonly #handler: GatewayHandler
+  #handler: GatewayHandler
   readonly #writer: FrameWriter
   #isWaiting = false
   #hasOpened = false
@@ -139,20 +139,24 @@ class NodeGatewaySocket implements GatewaySocket {
     socket
       .on('open', () => {
         this.#hasOpened = true
-        this.#tell(() => handler.gatewayOnOpen())
+        this.#tell(() => this.#handler.gatewayOnOpen())
       })
       .on('message', this.#onMessage)
-      .on('pong', () => this.#tell(() => handler.gatewayOnPong()))
+      .on('pong', () => this.#tell(() => this.#handler.gatewayOnPong()))
       .on('unexpected-response', (request, response) => {
         request.destroy()
         this.#fail(upgradeRefused(response.statusCode ?? 0))
       })
       .on('error', (error) => this.#fail(this.#explain(error)))
-      .on('close', (code) => this.#tell(() => handler.gatewayOnClose({ code })))
+      .on('close', (code) => this.#tell(() => this.#handler.gatewayOnClose({ code })))
   }
 
   get queuedBytes(): number {
     return this.#socket.bufferedAmount
+  }
+
+  handTo(handler: GatewayHandler): void {
+    this.#handler = handler
   }
 
   send(payload: Uint8Array): boolean {

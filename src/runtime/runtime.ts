@@ -46,6 +46,8 @@ export interface GatewaySocket {
   readonly queuedBytes: number
   /** Sends `payload` in chunks, a message each; false: wait for `gatewayOnDrain` before the next. Nothing of it is kept. */
   send(payload: Uint8Array): boolean
+  /** From here on `handler` is told what happens, instead of the one before. */
+  handTo(handler: GatewayHandler): void
   /** Asks for a pong (RFC 6455, section 5.5.2). */
   ping(): void
   /** A pong that nobody asked for (RFC 6455, section 5.5.3): a sign of life to whatever is on the way. */

@@ -64,6 +64,8 @@ export async function startCaServer(scope: Scope, elsewhere = 'http://127.0.0.1:
     if (answer === undefined) response.writeHead(500).end()
     else answer(response, url)
   })
+  // There is no gateway behind it: WebSockets are not what the answers are for.
+  server.on('upgrade', (_request, socket) => socket.destroy())
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   scope.after(
     () =>

@@ -196,6 +196,8 @@ export class WireGateway {
   onConnection: ((socket: Socket) => boolean) | undefined
   /** What happens to upgrade requests; undefined: they are accepted. */
   onUpgrade: ((upgrade: PendingUpgrade) => void) | undefined
+  /** What happens to WebSockets when they are open, before a CONNECT comes; undefined: nothing. */
+  onOpen: ((tunnel: GatewayTunnel) => void) | undefined
   /** Scripts by the host of the CONNECT; tunnels to other hosts are for nextTunnel(). */
   readonly scripts = new Map<string, (tunnel: GatewayTunnel) => void | Promise<void>>()
   readonly #servers: readonly [Server, HttpsServer, WebSocketServer]
@@ -271,6 +273,7 @@ export class WireGateway {
   }
 
   #acceptTunnel(tunnel: GatewayTunnel): void {
+    this.onOpen?.(tunnel)
     const dispatch = async (): Promise<void> => {
       // A client that went away meanwhile leaves a WebSocket without a head behind: no tunnel.
       if (!(await tunnel.readHead())) return

@@ -1,0 +1,225 @@
+// WebSockets that are open before they are needed, so that a CONNECT costs one round trip instead of four.
+//
+// Rules:
+// - One is wanted at the start, one more after each CONNECT that found none, one less after a time in which none was needed.
+// - One that rests is kept alive by pings. It is handed out only if the gateway was heard a ping's interval ago at most.
+// - A gateway that ends them unused is left alone for a while: it does not want them. So is one that cannot be reached.
+// - What a spare hears before it is handed out can only be its end.
+
+import type { UpstreamProxyError } from '../errors.js'
+import type { GatewayHandler, GatewaySocket } from '../runtime/runtime.js'
+import { Keepalive } from './keepalive.js'
+import type { RelayLimits } from './limits.js'
+
+/** Figures since the start of the relay. */
+export interface WarmStatistics {
+  /** Open now, and not in use. */
+  readonly ready: number
+  /** CONNECTs that got one, and CONNECTs that found none. */
+  readonly used: number
+  readonly missed: number
+  /** Ended by the gateway, or lost, before they were used. */
+  readonly lost: number
+  /** Whether none are opened at the moment, because the gateway ends them unused or cannot be reached. */
+  readonly isResting: boolean
+}
+
+/** Without a CONNECT that needed more, one less is wanted. */
+const SHRINK_AFTER_MS = 30_000
+/** Ends at the same moment are one event: the gateway was restarted, or the network is gone. */
+const SAME_MOMENT_MS = 1_000
+/** So many unused ends without a use between them, and the gateway does not want them. */
+const MOST_UNUSED_ENDS = 3
+const LEFT_ALONE_MS = 600_000
+/** Between attempts while the gateway cannot be reached: doubled up to the time above. */
+const FIRST_RETRY_MS = 1_000
+
+export interface WarmPoolInputs {
+  readonly dial: (handler: GatewayHandler) => GatewaySocket
+  readonly limits: RelayLimits
+  readonly now: () => number
+  /** Changes when the token does: what was opened with the old one is dropped. */
+  readonly tokenGeneration: () => number
+}
+
+export class WarmPool {
+  readonly #inputs: WarmPoolInputs
+  /** The one that was opened first stands first. */
+  readonly #spares: Spare[] = []
+  #wanted: number
+  #changedAt: number
+  #unusedEnds = 0
+  #lastEndAt = Number.NEGATIVE_INFINITY
+  #failures = 0
+  #restsUntil = Number.NEGATIVE_INFINITY
+  #isClosed = false
+  #used = 0
+  #missed = 0
+  #lost = 0
+
+  constructor(inputs: WarmPoolInputs) {
+    this.#inputs = inputs
+    this.#wanted = Math.min(1, inputs.limits.maxWarmTunnels)
+    this.#changedAt = inputs.now()
+  }
+
+  /** One that is open, for `handler` from now on; undefined when there is none. Opens what is wanted behind it. */
+  take(handler: GatewayHandler): GatewaySocket | undefined {
+    if (this.#inputs.limits.maxWarmTunnels === 0) return undefined
+    const spare = this.#takeFresh()
+    if (spare === undefined) this.#onMiss()
+    else this.#onUse()
+    this.#fill()
+    spare?.handTo(handler)
+    return spare?.socket
+  }
+
+  /** Keeps alive what rests, drops what is too much, opens what is missing. */
+  sweep(now: number): void {
+    if (now - this.#changedAt >= SHRINK_AFTER_MS && this.#wanted > 1) this.#resize(this.#wanted - 1)
+    for (const spare of [...this.#spares]) if (!spare.keepAlive(now)) this.#drop(spare)
+    while (this.#spares.length > this.#wanted) this.#drop(this.#spares[0] as Spare)
+    this.#fill()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    for (const spare of [...this.#spares]) this.#drop(spare)
+  }
+
+  statistics(): WarmStatistics {
+    const ready = this.#spares.filter(({ isOpen }) => isOpen).length
+    const isResting = this.#inputs.now() < this.#restsUntil
+    return { ready, used: this.#used, missed: this.#missed, lost: this.#lost, isResting }
+  }
+
+  #takeFresh(): Spare | undefined {
+    for (const spare of this.#spares.filter(({ isOpen }) => isOpen)) {
+      this.#remove(spare)
+      if (spare.isFresh(this.#inputs.now()) && spare.generation === this.#inputs.tokenGeneration()) return spare
+      spare.socket?.terminate()
+    }
+    return undefined
+  }
+
+  #onUse(): void {
+    this.#used++
+    this.#unusedEnds = 0
+  }
+
+  #onMiss(): void {
+    this.#missed++
+    this.#resize(Math.min(this.#wanted + 1, this.#inputs.limits.maxWarmTunnels))
+  }
+
+  #resize(wanted: number): void {
+    this.#wanted = wanted
+    this.#changedAt = this.#inputs.now()
+  }
+
+  #fill(): void {
+    if (this.#isClosed || this.#inputs.now() < this.#restsUntil) return
+    while (this.#spares.length < this.#wanted) this.#spares.push(this.#open())
+  }
+
+  #open(): Spare {
+    const { dial, limits, now, tokenGeneration } = this.#inputs
+    const spare = new Spare(limits, now, tokenGeneration(), (wasOpen) => this.#onEnd(spare, wasOpen))
+    spare.socket = dial(spare)
+    return spare
+  }
+
+  #onEnd(spare: Spare, wasOpen: boolean): void {
+    this.#remove(spare)
+    const now = this.#inputs.now()
+    if (wasOpen) this.#onUnusedEnd(now)
+    else this.#restsUntil = now + Math.min(FIRST_RETRY_MS * 2 ** this.#failures++, LEFT_ALONE_MS)
+  }
+
+  #onUnusedEnd(now: number): void {
+    this.#lost++
+    this.#failures = 0
+    if (now - this.#lastEndAt > SAME_MOMENT_MS) this.#unusedEnds++
+    this.#lastEndAt = now
+    if (this.#unusedEnds < MOST_UNUSED_ENDS) return
+    this.#unusedEnds = 0
+    this.#restsUntil = now + LEFT_ALONE_MS
+    for (const other of [...this.#spares]) this.#drop(other)
+  }
+
+  #remove(spare: Spare): void {
+    const at = this.#spares.indexOf(spare)
+    if (at !== -1) this.#spares.splice(at, 1)
+  }
+
+  #drop(spare: Spare): void {
+    this.#remove(spare)
+    spare.socket?.close()
+  }
+}
+
+/** A WebSocket that waits. */
+class Spare implements GatewayHandler {
+  readonly generation: number
+  socket: GatewaySocket | undefined
+  isOpen = false
+  readonly #limits: RelayLimits
+  readonly #now: () => number
+  readonly #onEnd: (wasOpen: boolean) => void
+  readonly #dialledAt: number
+  #keepalive: Keepalive
+  #heardAt: number
+
+  constructor(limits: RelayLimits, now: () => number, generation: number, onEnd: (wasOpen: boolean) => void) {
+    this.generation = generation
+    this.#limits = limits
+    this.#now = now
+    this.#onEnd = onEnd
+    this.#dialledAt = now()
+    this.#heardAt = this.#dialledAt
+    this.#keepalive = new Keepalive(limits, this.#dialledAt)
+  }
+
+  isFresh(now: number): boolean {
+    return now - this.#heardAt <= this.#limits.pingIntervalMs + this.#limits.pongTimeoutMs
+  }
+
+  /** Pings where it is time to; false when there is nobody at the other end. */
+  keepAlive(now: number): boolean {
+    if (!this.isOpen) return now - this.#dialledAt < this.#limits.dialTimeoutMs
+    const action = this.#keepalive.check(now, { movedBytes: 0, isReadingPaused: false, queuedBytes: 0 })
+    if (action === 'ping') this.socket?.ping()
+    return action !== 'dead'
+  }
+
+  handTo(handler: GatewayHandler): void {
+    this.socket?.handTo(handler)
+  }
+
+  gatewayOnOpen(): void {
+    this.isOpen = true
+    this.#heardAt = this.#now()
+    this.#keepalive = new Keepalive(this.#limits, this.#heardAt)
+  }
+
+  gatewayOnPong(): void {
+    this.#heardAt = this.#now()
+    this.#keepalive.onPong(this.#heardAt)
+  }
+
+  gatewayOnDrain(): void {}
+
+  /** A gateway that speaks first says why it ends. */
+  gatewayOnMessage(): void {
+    this.socket?.terminate()
+    this.#onEnd(this.isOpen)
+  }
+
+  gatewayOnFailure(_error: UpstreamProxyError): void {
+    this.#onEnd(this.isOpen)
+  }
+
+  gatewayOnClose(): void {
+    this.#onEnd(this.isOpen)
+  }
+}
