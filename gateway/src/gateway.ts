@@ -28,8 +28,10 @@ export interface GatewayOptions {
   readonly warn?: (message: string) => void
   /** Resolves host names to addresses. Default: the system's resolver. Its answers are checked either way. */
   readonly lookup?: Lookup
-  /** Milliseconds until a CONNECT head must be there. Default 10,000: relays send it with the first message. */
+  /** Milliseconds from the first byte of a CONNECT head to its last. Default 10,000: relays send it in one message. */
   readonly connectHeadTimeoutMs?: number
+  /** Milliseconds until a CONNECT head begins. Default 600,000: relays open WebSockets before they need them. */
+  readonly connectWaitMs?: number
   /** Milliseconds for resolving, connecting and TLS to an origin. Default 15,000: three SYNs and a handshake. */
   readonly dialTimeoutMs?: number
   /** Milliseconds from the end of a request to the head of its answer. Default 120,000: models think long. */
@@ -149,6 +151,7 @@ class Front implements Gateway {
     this.#shared = {
       audit: (record) => this.#record(record),
       connectHeadTimeoutMs: options.connectHeadTimeoutMs ?? 10_000,
+      connectWaitMs: options.connectWaitMs ?? 600_000,
       responseHeadTimeoutMs: options.responseHeadTimeoutMs ?? 120_000,
       interceptLimits: options.interceptLimits ?? DEFAULT_INTERCEPT_LIMITS,
     }

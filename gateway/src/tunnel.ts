@@ -24,6 +24,7 @@ export interface TunnelContext {
   readonly dialer: Pick<Dialer, 'assertAllowed' | 'dial' | 'dialTls'>
   readonly audit: (record: AuditRecord) => void
   readonly connectHeadTimeoutMs: number
+  readonly connectWaitMs: number
   readonly responseHeadTimeoutMs: number
   readonly interceptLimits: InterceptLimits
 }
@@ -66,8 +67,11 @@ class Tunnel {
   }
 
   async run(): Promise<void> {
-    const head = await readConnectHead(this.#stream, this.#context.connectHeadTimeoutMs)
-    if (head === undefined) return
+    const head = await readConnectHead(this.#stream, this.#context)
+    if (head === undefined) {
+      this.#stream.end()
+      return
+    }
     this.#head = head
     if (!isBasicOf(this.#session, head.proxyAuthorization)) {
       throw new Refusal('credential-mismatch', 'Proxy-Authorization is not of the session that opened the WebSocket')
@@ -167,16 +171,26 @@ class Tunnel {
 }
 
 /**
- * Reads the CONNECT head and puts back what stood behind it; undefined when the client left first.
+ * Reads the CONNECT head and puts back what stood behind it; undefined when the client left first, or did not begin: that
+ * is for nobody to be told, for a relay that is just beginning takes a silent end for what it is and asks again.
  * @throws {Refusal}
  */
-function readConnectHead(stream: ChunkStream, timeoutMs: number): Promise<ConnectHead | undefined> {
+function readConnectHead(
+  stream: ChunkStream,
+  { connectWaitMs, connectHeadTimeoutMs }: Pick<TunnelContext, 'connectWaitMs' | 'connectHeadTimeoutMs'>,
+): Promise<ConnectHead | undefined> {
   const parser = new ConnectHeadParser()
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      stop()
-      reject(new Refusal('head-timeout', `no CONNECT head within ${timeoutMs} ms`))
-    }, timeoutMs)
+    let hasBegun = false
+    let timer = setTimeout(() => onGone(), connectWaitMs)
+    const onBegin = () => {
+      hasBegun = true
+      clearTimeout(timer)
+      timer = setTimeout(() => {
+        stop()
+        reject(new Refusal('head-timeout', `no whole CONNECT head within ${connectHeadTimeoutMs} ms`))
+      }, connectHeadTimeoutMs)
+    }
     const stop = () => {
       clearTimeout(timer)
       stream.off('data', onData).off('close', onGone).off('end', onGone).pause()
@@ -186,6 +200,7 @@ function readConnectHead(stream: ChunkStream, timeoutMs: number): Promise<Connec
       resolve(undefined)
     }
     const onData = (bytes: Buffer) => {
+      if (!hasBegun) onBegin()
       const verdict = parser.push(bytes)
       if (verdict.kind === 'incomplete') return
       stop()

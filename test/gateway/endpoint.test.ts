@@ -136,6 +136,14 @@ test('a CONNECT head that does not come is answered 408', async (context) => {
   assert.equal('code' in record && record.code, 'head-timeout')
 })
 
+test('a WebSocket that waits for longer than the gateway does is closed without a word', async (context) => {
+  const { tunnelUrl, audit } = await startFixture(context, { gateway: { connectWaitMs: 20 } })
+  const stream = await openWire(tunnelUrl, CREDENTIALS.token)
+  assert.equal((await readAll(stream)).length, 0)
+  assert.equal(await stream.closeCode, 1000)
+  assert.deepEqual(audit, [])
+})
+
 test('a CONNECT head that comes byte by byte, between empty chunks, opens a tunnel', async (context) => {
   const { tunnelUrl } = await startFixture(context)
   const stream = await openWire(tunnelUrl, CREDENTIALS.token)
