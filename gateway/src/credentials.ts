@@ -32,45 +32,32 @@ export interface RuledFields {
   readonly secrets: readonly string[]
 }
 
-/** Does what `rule` does to a request's fields, with the secrets of now. */
+/** Does what `rule` does to a request's fields, step by step, with the secrets of now. */
 export function applyRule(fields: RawFields, rule: Rule | undefined): RuledFields {
-  const set = rule?.transforms.steps.flatMap((step) => fieldsSetBy(step, fields)) ?? []
-  const gone = goneNames(rule, set)
-  const kept = [...fieldPairs(fields)].filter(([name]) => !gone.has(looseName(name)))
+  const original: readonly Field[] = [...fieldPairs(fields)]
+  const ruled = (rule?.transforms.steps ?? []).reduce((current, step) => applyStep(step, current), original)
+  const injected = ruled.filter((field) => !original.includes(field))
   return {
-    fields: [...kept, ...set].flat(),
-    injected: [...new Set(set.map(([name]) => name.toLowerCase()))],
-    secrets: set.map(([, value]) => value),
+    fields: ruled.flat(),
+    injected: [...new Set(injected.map(([name]) => name.toLowerCase()))],
+    secrets: injected.map(([, value]) => value),
   }
 }
 
 type Field = readonly [name: string, value: string]
 
-function fieldsSetBy(step: Transform, fields: RawFields): Field[] {
-  switch (step.kind) {
-    case 'remove':
-      return []
-    case 'placeholder':
-      return filledIn(step.text, step.value.reveal(), fields)
-    case 'replace':
-      return has(fields, step.name) ? [[step.name, step.value.reveal()]] : []
-    case 'set':
-      return [[step.name, step.value.reveal()]]
+/** Fields that stay as they are are the same objects afterwards. */
+function applyStep(step: Transform, fields: readonly Field[]): readonly Field[] {
+  if (step.kind === 'placeholder') {
+    return fields.map((field) => {
+      if (!holds(field[1], step.text)) return field
+      return [field[0], fillIn(step.text, step.value.reveal(), field[1])]
+    })
   }
-}
-
-/** Every field of a name that has the placeholder in one of its values: set anew, all of them. */
-function filledIn(placeholder: string, secret: string, fields: RawFields): Field[] {
-  const names = new Set(fieldsWith(placeholder, fields))
-  return [...fieldPairs(fields)]
-    .filter(([name]) => names.has(looseName(name)))
-    .map(([name, value]) => [name, fillIn(placeholder, secret, value)])
-}
-
-/** Names (loose) of the client's fields that `rule` takes away, those that it sets anew included. */
-function goneNames(rule: Rule | undefined, set: readonly Field[]): ReadonlySet<string> {
-  const removed = rule?.transforms.steps.flatMap((step) => (step.kind === 'remove' ? [step.name] : [])) ?? []
-  return new Set([...set.map(([name]) => name), ...removed].map(looseName))
+  const others = fields.filter(([name]) => looseName(name) !== looseName(step.name))
+  if (step.kind === 'remove') return others
+  if (step.kind === 'replace' && others.length === fields.length) return fields
+  return [...others, [step.name, step.value.reveal()]]
 }
 
 /**
@@ -95,11 +82,10 @@ export async function applyRuleAfter401(
  * @throws {Refusal}
  */
 export function assertPlaceholders(fields: RawFields, rule: Rule | undefined, host: RuledHost): void {
-  const own = new Set(rule?.transforms.steps.flatMap((step) => (step.kind === 'placeholder' ? [step.text] : [])))
-  const set = rule?.transforms.steps.flatMap((step) => fieldsSetBy(step, fields)) ?? []
-  const gone = goneNames(rule, set)
-  for (const text of placeholdersOf(host)) {
-    if (own.has(text) || fieldsWith(text, fields).every((name) => gone.has(name))) continue
+  const placeholders = placeholdersOf(host)
+  if (placeholders.length === 0) return
+  for (const [, value] of fieldPairs(applyRule(fields, rule).fields)) {
+    if (!placeholders.some((text) => holds(value, text))) continue
     throw new Refusal('placeholder-unmatched', 'a field holds a placeholder that no rule for this request fills in')
   }
 }
@@ -109,10 +95,8 @@ function placeholdersOf({ rules }: RuledHost): string[] {
   return steps.flatMap((step) => (step.kind === 'placeholder' ? [step.text] : []))
 }
 
-/** Names (loose) of the fields that have the placeholder in their value. */
-function fieldsWith(placeholder: string, fields: RawFields): string[] {
-  const found = [...fieldPairs(fields)].filter(([, value]) => fillIn(placeholder, '', value) !== value)
-  return found.map(([name]) => looseName(name))
+function holds(value: string, placeholder: string): boolean {
+  return fillIn(placeholder, '', value) !== value
 }
 
 function fillIn(placeholder: string, secret: string, value: string): string {
@@ -127,8 +111,4 @@ function fillIn(placeholder: string, secret: string, value: string): string {
       'latin1',
     ).toString('base64')
   )
-}
-
-function has(fields: RawFields, name: string): boolean {
-  return [...fieldPairs(fields)].some(([field]) => looseName(field) === looseName(name))
 }

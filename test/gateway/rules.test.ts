@@ -80,6 +80,19 @@ test('a placeholder is replaced in any field, also inside Basic', async (context
   assert.deepEqual(record?.mode === 'intercept' && [...record.injected].sort(), ['authorization', 'x-key'])
 })
 
+test('two placeholders in one field, and a field that is set as well, are one field each', async (context) => {
+  const second = 'PLACEHOLDER_KEY_2'
+  const transform = [{ placeholders: { [PLACEHOLDER]: 'one', [second]: 'two' }, headers: { 'x-set': 'mine' } }]
+  const ops = await startOps(context, { config: { hosts: { [HOST]: [{ transform }] } } })
+  const fields = await fieldsOf(
+    call(ops, {
+      headers: { authorization: basic(`${PLACEHOLDER}:${second}`), 'x-set': second, cookie: `a=${second}` },
+    }),
+  )
+  const { authorization, 'x-set': set, cookie } = fields
+  assert.deepEqual([authorization, set, cookie], [basic('one:two'), 'mine', 'a=two'])
+})
+
 test('a placeholder that no rule for the request fills in is refused before the origin sees it', async (context) => {
   let requests = 0
   const ops = await startOps(context, {
