@@ -16,6 +16,7 @@ const TARGETS = {
   'full-bundle': 'the full bundle: system, container, gateway CA',
   'extra-certificates': 'the gateway CA and what the variable named before',
   switch: '`1`',
+  'git-config': '`http.version=HTTP/1.1`, behind the settings that are there',
   file: 'settings or code for the tool, added to what the variable had',
 }
 

@@ -51,7 +51,7 @@ describe('the environment for children', () => {
   test('of the level files has everything', () => {
     const env = createChildEnvironment(TARGETS, {})
     const expected = CHILD_VARIABLES.filter(({ level }) => level !== 'inherited').map(({ name }) => name)
-    assert.deepEqual(Object.keys(env).sort(), expected.sort())
+    assert.deepEqual(Object.keys(env).sort(), [...expected, 'GIT_CONFIG_KEY_0', 'GIT_CONFIG_VALUE_0'].sort())
   })
 
   test('names the proxy, the bundle, and for Node the extra certificates alone', () => {
@@ -130,8 +130,15 @@ describe('the environment for children', () => {
 describe('GIT_CONFIG_COUNT', () => {
   const targets = withChoice({ gitHttpsHosts: ['git.example'] })
 
-  test('is not touched unless a host is named', () => {
-    assert.ok(!('GIT_CONFIG_COUNT' in createChildEnvironment(TARGETS, { GIT_CONFIG_COUNT: '1' })))
+  test('says HTTP/1.1, and stays as it is where it is excepted', async (t) => {
+    const env = { PATH: process.env.PATH, ...createChildEnvironment(TARGETS, {}) }
+    const { stdout } = await run(t, 'git', ['config', 'http.version'], { env })
+    assert.equal(stdout, 'HTTP/1.1\n')
+    const excepted = createChildEnvironment(withChoice({ except: ['GIT_CONFIG_COUNT'] }), { GIT_CONFIG_COUNT: '1' })
+    assert.deepEqual(
+      Object.keys(excepted).filter((name) => name.startsWith('GIT_CONFIG')),
+      [],
+    )
   })
 
   for (const address of ['git@git.example:a/b.git', 'ssh://git@git.example/a/b.git']) {

@@ -57,7 +57,8 @@ describe('a start that succeeds', { concurrency: 2, timeout: 60_000 }, () => {
       NAMED.filter((name) => env[name] === undefined),
       [],
     )
-    const targets = new Set([proxyUrl, caBundlePath, env.NODE_EXTRA_CA_CERTS, env.NO_PROXY, '1'])
+    const git = ['http.version', 'HTTP/1.1']
+    const targets = new Set([proxyUrl, caBundlePath, env.NODE_EXTRA_CA_CERTS, env.NO_PROXY, '1', ...git])
     assert.deepEqual(
       Object.entries(env).filter(([, value]) => !targets.has(value)),
       [],

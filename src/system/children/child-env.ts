@@ -12,7 +12,7 @@ import { extendJavaToolOptions, javaToolOptions } from './files/java-options.js'
 import { nodeOptions } from './files/node-options.js'
 import { extendPhpScanDirectories } from './files/php-ini.js'
 import { extendRubyLib } from './files/ruby-lib.js'
-import { extendGitConfig, httpsInsteadOfSsh } from './git-config.js'
+import { extendGitConfig, gitSettings } from './git-config.js'
 import { createNoProxyList } from './no-proxy-list.js'
 import { CHILD_VARIABLES, type ChildVariable, type VariableLevel, type VariableTarget } from './variables.js'
 
@@ -57,18 +57,19 @@ export function createChildEnvironment(targets: ChildTargets, environment: Envir
   const changes: Record<string, string> = {}
   for (const variable of CHILD_VARIABLES.filter(isWanted)) {
     const { name, target } = variable
-    const value = target === 'file' ? fileValue(name, targets, values['no-proxy'], environment) : values[target]
-    if (value !== undefined) changes[name] = value
+    if (target === 'git-config') Object.assign(changes, extendGitConfig(environment, gitSettings(gitHttpsHosts)))
+    else {
+      const value = target === 'file' ? fileValue(name, targets, values['no-proxy'], environment) : values[target]
+      if (value !== undefined) changes[name] = value
+    }
   }
-  if (!except.includes('GIT_CONFIG_COUNT'))
-    Object.assign(changes, extendGitConfig(environment, httpsInsteadOfSsh(gitHttpsHosts)))
   return changes
 }
 
 function plainValues(
   targets: ChildTargets,
   environment: Environment,
-): Readonly<Record<Exclude<VariableTarget, 'file'>, string>> {
+): Readonly<Record<Exclude<VariableTarget, 'file' | 'git-config'>, string>> {
   return {
     proxy: targets.proxyUrl,
     'no-proxy': createNoProxyList(targets.noProxy.split(','), environment).list,

@@ -3,11 +3,17 @@
 
 import type { Environment } from '../settings.js'
 
-/** `url.<base>.insteadOf` for every form in which `hosts` are named over SSH. */
-export function httpsInsteadOfSsh(hosts: readonly string[]): (readonly [key: string, value: string])[] {
-  return hosts.flatMap((host) =>
+/**
+ * What git is told: HTTP/1.1, and `url.<base>.insteadOf` for every form in which `httpsHosts` are named over SSH.
+ *
+ * Over HTTP/2, git with libcurl 7.88 does not go on with a push that had to wait for the window (RFC 9113, section 5.2),
+ * whoever the server is.
+ */
+export function gitSettings(httpsHosts: readonly string[]): (readonly [key: string, value: string])[] {
+  const addresses = httpsHosts.flatMap((host) =>
     [`git@${host}:`, `ssh://git@${host}/`].map((address) => [`url.https://${host}/.insteadOf`, address] as const),
   )
+  return [['http.version', 'HTTP/1.1'], ...addresses]
 }
 
 /** The variables that add `settings` to those of `environment`; none when they are all there. */

@@ -18,6 +18,8 @@ export type VariableTarget =
   | 'extra-certificates'
   /** The value `1`. */
   | 'switch'
+  /** Settings for git (git-config(1), ENVIRONMENT), behind those that are there. */
+  | 'git-config'
   /** A file of settings or code for one tool, or options that name one. */
   | 'file'
 
@@ -72,6 +74,12 @@ export const CHILD_VARIABLES: readonly ChildVariable[] = [
     'fetch and node:https of Node 22.21 and later; node:https of Bun and Deno',
     'node22',
     'node24',
+  ),
+  byDefault(
+    'GIT_CONFIG_COUNT',
+    'git-config',
+    'git over HTTP/1.1: with libcurl 7.88 (Debian 12) an upload over HTTP/2 that had to wait never goes on',
+    'git',
   ),
   byDefault('DENO_CERT', 'full-bundle', 'Deno before 2.8'),
   byDefault('CARGO_HTTP_CAINFO', 'full-bundle', 'cargo with an http.cainfo in its configuration', 'cargo'),
