@@ -5,10 +5,27 @@ import { writeFileSync } from 'node:fs'
 import { arch, cpus, platform } from 'node:os'
 import { parseArgs } from 'node:util'
 import { type Benchmark, type Goal, isReached, type Results, type Row } from './benchmark.js'
+import { connect } from './connect.js'
+import { echo } from './echo.js'
 import { encoder } from './encoder.js'
 import { gateway } from './gateway.js'
+import { idleMemory } from './idle-memory.js'
+import { stalledMemory } from './stalled-memory.js'
+import { startUp } from './start-up.js'
+import { throughput } from './throughput.js'
+import { tunnels } from './tunnels.js'
 
-const benchmarks: Readonly<Record<string, Benchmark>> = { encoder, gateway }
+const benchmarks: Readonly<Record<string, Benchmark>> = {
+  throughput,
+  connect,
+  tunnels,
+  echo,
+  'idle-memory': idleMemory,
+  'stalled-memory': stalledMemory,
+  'start-up': startUp,
+  encoder,
+  gateway,
+}
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,

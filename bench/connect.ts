@@ -1,0 +1,72 @@
+// How long a client waits for the 200 of its CONNECT over a link of 50 ms, in round trips of that link as measured: TCP, TLS, the
+// upgrade and the CONNECT are one each. One at a time, and twenty at once from idle.
+
+import type { Benchmark, Goal, Options, Results, Row } from './benchmark.js'
+import { OURS_BUN, OURS_NODE, TEXTBOOK_BUN, TEXTBOOK_NODE } from './contestants.js'
+import { median, percentile, rounded } from './figures.js'
+import { Samples, Stage } from './stage.js'
+
+const ROUND_TRIP_MS = 50
+const BURST = 20
+
+export const connect: Benchmark = { description: 'time to the 200 of a CONNECT over a link of 50 ms', run }
+
+async function run({ isShort }: Options): Promise<Results> {
+  const rounds = isShort ? 2 : 5
+  const singles = isShort ? 3 : 8
+  const contestants = [OURS_NODE, OURS_BUN, TEXTBOOK_NODE, TEXTBOOK_BUN]
+  const samples = new Samples()
+  await using stage = await Stage.open({ contestants, hasBundle: true, roundTripMs: ROUND_TRIP_MS })
+  for (let round = 0; round < rounds; round++) {
+    for (const relay of stage.relays) {
+      // The first two are for what is loaded and compiled late; the very first tunnel of a process is in start-up.
+      if (round === 0) await stage.liveTunnels(relay, 2, 1)
+      samples.add(`one ${relay.name}`, ...(await stage.liveTunnels(relay, singles, 1)))
+      samples.add(`burst ${relay.name}`, ...(await stage.liveTunnels(relay, BURST, BURST)))
+    }
+  }
+  const names = stage.relays.map(({ name }) => name)
+  const inRoundTrips = (key: string): number => rounded(median(samples.of(key)) / stage.roundTripMs)
+  return {
+    rows: names.flatMap((name): Row[] => [
+      createRow('one at a time', name, samples.of(`one ${name}`), stage.roundTripMs),
+      createRow(`${BURST} at once`, name, samples.of(`burst ${name}`), stage.roundTripMs),
+    ]),
+    goals: names
+      .filter((name) => name === OURS_NODE || name === OURS_BUN)
+      .flatMap((name) => createGoals(name, inRoundTrips)),
+    notes: [...stage.notes, 'there are no warm tunnels yet: the goal for warm ones is measured on cold ones'],
+    chart: {
+      title: 'CONNECT to 200 over 50 ms',
+      unit: 'round trips',
+      groups: ['one', 'burst'].map((key) => ({
+        title: key,
+        bars: Object.fromEntries(names.map((name) => [name, inRoundTrips(`${key} ${name}`)])),
+      })),
+    },
+  }
+}
+
+function createRow(load: string, relay: string, times: readonly number[], roundTripMs: number): Row {
+  return {
+    load,
+    relay,
+    'median ms': rounded(median(times)),
+    'p90 ms': rounded(percentile(times, 0.9)),
+    'round trips': rounded(median(times) / roundTripMs),
+  }
+}
+
+function createGoals(name: string, inRoundTrips: (key: string) => number): Goal[] {
+  const one = inRoundTrips(`one ${name}`)
+  return [
+    { id: `connect/warm/${name}`, title: `${name}: round trips to the 200, warm`, ratio: one, atMost: 1.15 },
+    { id: `connect/cold/${name}`, title: `${name}: round trips to the 200, cold`, ratio: one, atMost: 4.3 },
+    {
+      id: `connect/burst/${name}`,
+      title: `${name}: round trips to the 200, ${BURST} at once from idle, median`,
+      ratio: inRoundTrips(`burst ${name}`),
+      atMost: 4.3,
+    },
+  ]
+}
