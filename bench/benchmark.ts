@@ -3,6 +3,8 @@
 export interface Options {
   /** A few seconds at most, for a check that it works; the figures are rough. */
   readonly isShort: boolean
+  /** Peers that npm has take part too, where a benchmark has a place for them. */
+  readonly withPeers?: boolean
 }
 
 /** One line of the table; the keys are the columns, the same in every row. Units are in the keys. */

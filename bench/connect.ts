@@ -2,7 +2,7 @@
 // upgrade and the CONNECT are one each. One at a time, and twenty at once from idle.
 
 import type { Benchmark, Goal, Options, Results, Row } from './benchmark.js'
-import { OURS_BUN, OURS_NODE, TEXTBOOK_BUN, TEXTBOOK_NODE } from './contestants.js'
+import { OURS_BUN, OURS_NODE, TEXTBOOK_BUN, TEXTBOOK_NODE, VARLOCK } from './contestants.js'
 import { median, percentile, rounded } from './figures.js'
 import { Samples, Stage } from './stage.js'
 
@@ -11,10 +11,10 @@ const BURST = 20
 
 export const connect: Benchmark = { description: 'time to the 200 of a CONNECT over a link of 50 ms', run }
 
-async function run({ isShort }: Options): Promise<Results> {
-  const rounds = isShort ? 2 : 5
+async function run({ isShort, withPeers }: Options): Promise<Results> {
+  const rounds = isShort ? 1 : 5
   const singles = isShort ? 3 : 8
-  const contestants = [OURS_NODE, OURS_BUN, TEXTBOOK_NODE, TEXTBOOK_BUN]
+  const contestants = [OURS_NODE, OURS_BUN, TEXTBOOK_NODE, TEXTBOOK_BUN, ...(withPeers ? [VARLOCK] : [])]
   const samples = new Samples()
   await using stage = await Stage.open({ contestants, hasBundle: true, roundTripMs: ROUND_TRIP_MS })
   for (let round = 0; round < rounds; round++) {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { findHaproxy, startHaproxy } from './controls/haproxy.js'
+import { installVarlock, startVarlock } from './controls/varlock.js'
 import type { RelaySettings } from './processes/relay-host.js'
 import { ServedProcess } from './processes/served-process.js'
 
@@ -16,6 +17,8 @@ export const TEXTBOOK_NODE = 'textbook, Node'
 export const TEXTBOOK_NATIVE = 'textbook + bufferutil, Node'
 export const TEXTBOOK_BUN = 'textbook, Bun'
 export const HAPROXY = 'HAProxy'
+/** A peer, which takes part only when it is asked for. */
+export const VARLOCK = 'varlock'
 
 /** A relay that runs. */
 export interface RunningRelay {
@@ -56,6 +59,7 @@ export function findContestants(names: readonly string[]): Field {
 function findContestant(name: string): Contestant | string {
   const [kind = '', runtime = ''] = name.split(', ')
   if (name === HAPROXY) return haproxy()
+  if (name === VARLOCK) return varlock()
   const binary = runtime === 'Bun' ? findBun() : process.execPath
   if (binary === undefined) return 'Bun is not installed: its optional package is missing in node_modules/@oven'
   if (kind === 'textbook + bufferutil') return textbookWithBufferutil(name, binary)
@@ -108,6 +112,20 @@ function haproxy(): Contestant | string {
     name: HAPROXY,
     async start(settings) {
       return { name: HAPROXY, process: undefined, ...(await startHaproxy(binary, settings)) }
+    },
+  }
+}
+
+function varlock(): Contestant | string {
+  const runtime = 'WebSocket' in globalThis ? process.execPath : findBun()
+  if (runtime === undefined) return 'it needs Node 22 or Bun'
+  const installed = installVarlock()
+  if (typeof installed === 'string') return installed
+  const name = runtime === process.execPath ? `${VARLOCK}, Node` : `${VARLOCK}, Bun`
+  return {
+    name,
+    async start(settings) {
+      return { name, process: undefined, ...(await startVarlock(installed.folder, runtime, settings)) }
     },
   }
 }

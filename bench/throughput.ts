@@ -11,6 +11,7 @@ import {
   TEXTBOOK_BUN,
   TEXTBOOK_NATIVE,
   TEXTBOOK_NODE,
+  VARLOCK,
 } from './contestants.js'
 import { median, rounded } from './figures.js'
 import { Samples, Stage } from './stage.js'
@@ -42,12 +43,12 @@ const ALL = [OURS_NODE, OURS_BUN, PIPE_NODE, TEXTBOOK_NODE, TEXTBOOK_NATIVE, TEX
 
 export const throughput: Benchmark = { description: 'CPU time for a GiB each way, by streams and message size', run }
 
-async function run({ isShort }: Options): Promise<Results> {
+async function run({ isShort, withPeers }: Options): Promise<Results> {
   const rounds = isShort ? 3 : 5
   const totalBytes = (isShort ? 8 : 96) * MIB
   const cells = isShort ? CELLS.filter(({ streams }) => streams === 1) : CELLS
   const figures = new Figures()
-  await using stage = await Stage.open({ contestants: ALL })
+  await using stage = await Stage.open({ contestants: withPeers ? [...ALL, VARLOCK] : ALL })
   for (const cell of cells) {
     // The first round is for the compilers.
     for (let round = 0; round <= rounds; round++) {

@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto'
 import { chunkHeaderLength, decodeChunk, writeChunkHeader } from '#src/protocol/chunk.js'
 
+const OPCODE_TEXT = 0x1
 const OPCODE_BINARY = 0x2
 const OPCODE_CLOSE = 0x8
 const OPCODE_PING = 0x9
@@ -12,19 +13,25 @@ const OPCODE_PONG = 0xa
 /** RFC 6455, section 1.3 */
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 
-/** The answer to an upgrade request. */
-export function acceptUpgrade(requestHead: string): string {
+/** The answer to an upgrade request; `protocol` is the subprotocol that is agreed to. */
+export function acceptUpgrade(requestHead: string, protocol?: string): string {
   const key = /^sec-websocket-key:[ \t]*(\S+)/im.exec(requestHead)?.[1] ?? ''
   const accept = createHash('sha1').update(`${key}${GUID}`).digest('base64')
   const fields = ['Upgrade: websocket', 'Connection: Upgrade', `Sec-WebSocket-Accept: ${accept}`]
+  if (protocol !== undefined) fields.push(`Sec-WebSocket-Protocol: ${protocol}`)
   return ['HTTP/1.1 101 Switching Protocols', ...fields, '', ''].join('\r\n')
 }
 
-/** One message with `payload` as its chunk. */
-export function encodeMessage(payload: Buffer): Buffer {
+/** One message with `payload` as its chunk, or with nothing but it. */
+export function encodeMessage(payload: Buffer, isChunked: boolean): Buffer {
+  if (!isChunked) return encodeFrame(OPCODE_BINARY, payload)
   const header = Buffer.alloc(chunkHeaderLength(payload.length))
   writeChunkHeader(header, 0, payload.length)
   return encodeFrame(OPCODE_BINARY, Buffer.concat([header, payload]))
+}
+
+export function encodeText(text: string): Buffer {
+  return encodeFrame(OPCODE_TEXT, Buffer.from(text))
 }
 
 /** Close frame 1000. */
@@ -49,6 +56,7 @@ export interface SkimmerHandler {
   readonly wantsBytes: boolean
   onPayload(payload: Buffer): void
   onPayloadLength(length: number): void
+  onText(text: string): void
   onAnswer(frame: Buffer): void
   onClose(): void
 }
@@ -56,13 +64,16 @@ export interface SkimmerHandler {
 /** Reads the frames of a client. */
 export class FrameSkimmer {
   readonly #handler: SkimmerHandler
+  readonly #isChunked: boolean
   readonly #header = Buffer.alloc(14)
   #headerBytes = 0
   #remaining = 0
   #pieces: Buffer[] | undefined
 
-  constructor(handler: SkimmerHandler) {
+  /** @param isChunked whether messages are chunks, or the payload itself */
+  constructor(handler: SkimmerHandler, isChunked: boolean) {
     this.#handler = handler
+    this.#isChunked = isChunked
   }
 
   push(bytes: Buffer): void {
@@ -110,13 +121,15 @@ export class FrameSkimmer {
     const opcode = this.#opcode
     const mask = Buffer.from(this.#header.subarray(this.#headerLength - 4, this.#headerLength))
     this.#headerBytes = 0
-    if (pieces === undefined) this.#handler.onPayloadLength(lengthInChunk(length))
+    if (pieces === undefined) this.#handler.onPayloadLength(this.#isChunked ? lengthInChunk(length) : length)
     else this.#dispatch(opcode, unmask(Buffer.concat(pieces), mask))
   }
 
   #dispatch(opcode: number, payload: Buffer): void {
     if (opcode === OPCODE_CLOSE) this.#handler.onClose()
     else if (opcode === OPCODE_PING) this.#handler.onAnswer(encodeFrame(OPCODE_PONG, payload))
+    else if (opcode === OPCODE_TEXT) this.#handler.onText(payload.toString())
+    else if (opcode === OPCODE_BINARY && !this.#isChunked) this.#handler.onPayload(payload)
     else if (opcode === OPCODE_BINARY)
       for (const data of decodeChunk(payload)) this.#handler.onPayload(Buffer.from(data))
   }

@@ -4,11 +4,19 @@
 //   source-MESSAGE-TOTAL.bench  after one byte sends TOTAL bytes in messages of MESSAGE bytes
 //   flood-MESSAGE.bench         the same without an end
 //   echo.bench  once.bench (closes at the first byte)  idle.bench  stall.bench (stops reading)
+// It speaks varlock's tunnel too: a line of JSON first, and then the bytes as they are in binary messages.
 
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { createServer, type TLSSocket } from 'node:tls'
-import { acceptUpgrade, encodeClose, encodeMessage, FrameSkimmer, type SkimmerHandler } from './frame-skimmer.js'
+import {
+  acceptUpgrade,
+  encodeClose,
+  encodeMessage,
+  encodeText,
+  FrameSkimmer,
+  type SkimmerHandler,
+} from './frame-skimmer.js'
 import { serve } from './serve.js'
 
 interface Start {
@@ -25,14 +33,26 @@ const ANSWER = Buffer.from('HTTP/1.1 200 Connection Established\r\n\r\n')
 const counts = { connections: 0, resumed: 0 }
 const blocks = new Map<string, Buffer>()
 
+/** What is around the payload: nothing, a binary message, or a chunk in a binary message. */
+type Wire = 'plain' | 'framed' | 'chunked'
+
+/** The path and the subprotocol of varlock's tunnel. */
+const VARLOCK_PATH = '/__varlock/tunnel'
+const VARLOCK_PROTOCOL = 'varlock-tunnel.v1'
+/** An environment with nothing in it. */
+const VARLOCK_BOOTSTRAP = JSON.stringify({
+  payloadJson: JSON.stringify({ env: {}, omittedKeys: [], serializedGraph: { config: {}, sources: [], settings: {} } }),
+  certs: {},
+})
+
 /** `BLOCK_BYTES` of payload as they go out. */
-function blockOf(messageBytes: number, isFramed: boolean): Buffer {
-  const key = `${messageBytes} ${isFramed}`
+function blockOf(messageBytes: number, wire: Wire): Buffer {
+  const key = `${messageBytes} ${wire}`
   let block = blocks.get(key)
   if (block === undefined) {
-    const message = encodeMessage(Buffer.alloc(messageBytes, 'download'))
+    const message = encodeMessage(Buffer.alloc(messageBytes, 'download'), wire === 'chunked')
     const messages = Array.from({ length: BLOCK_BYTES / messageBytes }, () => message)
-    block = isFramed ? Buffer.concat(messages) : Buffer.alloc(BLOCK_BYTES, 'download')
+    block = wire === 'plain' ? Buffer.alloc(BLOCK_BYTES, 'download') : Buffer.concat(messages)
     blocks.set(key, block)
   }
   return block
@@ -43,6 +63,7 @@ class GatewayConnection implements SkimmerHandler {
   readonly #socket: TLSSocket
   readonly #caPem: string
   #head: Buffer | undefined = Buffer.alloc(0)
+  #wire: Wire = 'plain'
   #skimmer: FrameSkimmer | undefined
   #task = ''
   #figures: number[] = []
@@ -74,9 +95,11 @@ class GatewayConnection implements SkimmerHandler {
   }
 
   #upgrade(request: string, rest: Buffer): void {
+    const isVarlock = request.startsWith(`GET ${VARLOCK_PATH} `)
+    this.#wire = isVarlock ? 'framed' : 'chunked'
     this.#head = Buffer.alloc(0)
-    this.#skimmer = new FrameSkimmer(this)
-    this.#socket.write(acceptUpgrade(request))
+    this.#skimmer = new FrameSkimmer(this, !isVarlock)
+    this.#socket.write(acceptUpgrade(request, isVarlock ? VARLOCK_PROTOCOL : undefined))
     this.#skimmer.push(rest)
   }
 
@@ -122,10 +145,11 @@ class GatewayConnection implements SkimmerHandler {
     if (this.#task === 'sink' && this.#received === first) this.#send(Buffer.from('k'))
     if (this.#hasStarted || !(this.#task === 'source' || this.#task === 'flood')) return
     this.#hasStarted = true
-    this.#pump(
-      blockOf(first, this.#skimmer !== undefined),
-      second === 0 ? Number.POSITIVE_INFINITY : second / BLOCK_BYTES,
-    )
+    this.#pump(blockOf(first, this.#wire), second === 0 ? Number.POSITIVE_INFINITY : second / BLOCK_BYTES)
+  }
+
+  onText(text: string): void {
+    if (text.includes('bootstrap')) this.#socket.write(encodeText(VARLOCK_BOOTSTRAP))
   }
 
   onAnswer(frame: Buffer): void {
@@ -142,7 +166,7 @@ class GatewayConnection implements SkimmerHandler {
   }
 
   #send(payload: Buffer): void {
-    this.#socket.write(this.#skimmer === undefined ? payload : encodeMessage(payload))
+    this.#socket.write(this.#wire === 'plain' ? payload : encodeMessage(payload, this.#wire === 'chunked'))
   }
 
   #pump(block: Buffer, count: number): void {
