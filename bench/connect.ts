@@ -13,7 +13,7 @@ export const connect: Benchmark = { description: 'time to the 200 of a CONNECT o
 
 async function run({ isShort, withPeers }: Options): Promise<Results> {
   const rounds = isShort ? 1 : 5
-  const singles = isShort ? 3 : 8
+  const singles = isShort ? 3 : 5
   const contestants = [OURS_NODE, OURS_BUN, TEXTBOOK_NODE, TEXTBOOK_BUN, ...(withPeers ? [VARLOCK] : [])]
   const samples = new Samples()
   await using stage = await Stage.open({ contestants, hasBundle: true, roundTripMs: ROUND_TRIP_MS })

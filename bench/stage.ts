@@ -55,8 +55,14 @@ export class Stage implements AsyncDisposable {
     const trustedCertificates = [parts.rootPem, ...(options.hasBundle ? rootCertificates : [])].join('\n')
     const settings = { gatewayPort: parts.relayTo, trustedCertificates }
     const relays: RunningRelay[] = []
-    for (const contestant of parts.field.contestants) relays.push(await contestant.start(settings))
-    return new Stage(parts, relays)
+    const stage = new Stage(parts, relays)
+    try {
+      for (const contestant of parts.field.contestants) relays.push(await contestant.start(settings))
+    } catch (error) {
+      await stage[Symbol.asyncDispose]()
+      throw error
+    }
+    return stage
   }
 
   /** Opens `count` tunnels through `relay` to `target`, and keeps them until release(). */
