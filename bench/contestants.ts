@@ -12,6 +12,9 @@ import { ServedProcess } from './processes/served-process.js'
 
 export const OURS_NODE = 'ours, Node'
 export const OURS_BUN = 'ours, Bun'
+/** Without warm tunnels. */
+export const COLD_NODE = 'ours cold, Node'
+export const COLD_BUN = 'ours cold, Bun'
 export const PIPE_NODE = 'pipe, Node'
 export const TEXTBOOK_NODE = 'textbook, Node'
 export const TEXTBOOK_NATIVE = 'textbook + bufferutil, Node'
@@ -63,7 +66,7 @@ function findContestant(name: string): Contestant | string {
   const binary = runtime === 'Bun' ? findBun() : process.execPath
   if (binary === undefined) return 'Bun is not installed: its optional package is missing in node_modules/@oven'
   if (kind === 'textbook + bufferutil') return textbookWithBufferutil(name, binary)
-  return hosted(name, binary, kind, WITHOUT_BUFFERUTIL)
+  return hosted(name, binary, kind.replace(' ', '-'), WITHOUT_BUFFERUTIL)
 }
 
 function hosted(name: string, runtime: string, kind: string, env: Readonly<Record<string, string>>): Contestant {

@@ -21,7 +21,7 @@ interface Connections {
 
 async function run({ isShort }: Options): Promise<Results> {
   const rounds = isShort ? 2 : 5
-  const count = isShort ? 40 : 200
+  const count = isShort ? 40 : 100
   const samples = new Samples()
   const contestants = [OURS_NODE, OURS_BUN, PIPE_NODE, TEXTBOOK_NODE, TEXTBOOK_BUN]
   await using stage = await Stage.open({ contestants, hasBundle: true })
@@ -29,7 +29,7 @@ async function run({ isShort }: Options): Promise<Results> {
   for (let round = 0; round < rounds; round++) {
     for (const relay of stage.relays) {
       await measureLives(stage, relay, count, samples)
-      await measureBlocking(stage, relay, isShort ? 5 : 15, samples)
+      await measureBlocking(stage, relay, isShort ? 5 : 10, samples)
     }
   }
   const names = stage.relays.map(({ name }) => name)
