@@ -18,15 +18,9 @@ export const connect: Benchmark = { description: 'time to the 200 of a CONNECT o
 async function run({ isShort, withPeers }: Options): Promise<Results> {
   const rounds = isShort ? 1 : 3
   const singles = isShort ? 2 : 5
-  const contestants = [
-    OURS_NODE,
-    COLD_NODE,
-    OURS_BUN,
-    COLD_BUN,
-    TEXTBOOK_NODE,
-    TEXTBOOK_BUN,
-    ...(withPeers ? [VARLOCK] : []),
-  ]
+  const ours = [OURS_NODE, COLD_NODE, OURS_BUN, COLD_BUN]
+  const controls = isShort ? [] : [TEXTBOOK_NODE, TEXTBOOK_BUN]
+  const contestants = [...ours, ...controls, ...(withPeers ? [VARLOCK] : [])]
   const samples = new Samples()
   await using stage = await Stage.open({ contestants, hasBundle: true, roundTripMs: ROUND_TRIP_MS })
   for (let round = 0; round < rounds; round++) {

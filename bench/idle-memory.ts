@@ -27,7 +27,13 @@ async function run({ isShort }: Options): Promise<Results> {
       last.set(relay.name, kibibytes)
     }
   }
-  return { rows, goals: createGoals(last, isShort), notes: stage.notes }
+  const groups = [{ title: `${steps.at(-1)} tunnels`, bars: Object.fromEntries(last) }]
+  return {
+    rows,
+    goals: createGoals(last, isShort),
+    notes: stage.notes,
+    chart: { title: 'Resident memory of an idle tunnel', unit: 'KiB', groups },
+  }
 }
 
 async function measureSteps(stage: Stage, relay: RunningRelay, steps: readonly number[]) {
