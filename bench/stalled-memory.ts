@@ -34,6 +34,7 @@ async function run({ isShort }: Options): Promise<Results> {
   return {
     rows,
     goals: ours.map(({ stall, relay, 'KiB/tunnel': kibibytes }) => ({
+      id: `stalled-memory/${stall}/${relay}`,
       title: `${relay}: KiB for a tunnel when ${stall}`,
       ratio: rounded(Number(kibibytes)),
       atMost: KIBIBYTES_LIMIT,
