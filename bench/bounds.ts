@@ -4,6 +4,7 @@
 
 import { readFileSync } from 'node:fs'
 import { type Goal, isReached } from './benchmark.js'
+import { rounded } from './figures.js'
 
 export interface Bounds {
   /** The short form's bounds are so many times as wide: its samples are few and small. */
@@ -22,7 +23,7 @@ export function boundOf(goal: Goal, { bounds, shortMargin }: Bounds, isShort: bo
   const written = bounds[goal.id ?? '']
   if (written === undefined) return goal.atMost ?? goal.atLeast ?? 0
   const margin = isShort ? shortMargin : 1
-  return goal.atMost === undefined ? written / margin : written * margin
+  return rounded(goal.atMost === undefined ? written / margin : written * margin)
 }
 
 /** NaN, where nothing was measured, is a failure. */

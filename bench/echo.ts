@@ -34,7 +34,7 @@ async function run({ isShort }: Options): Promise<Results> {
       if (round > 0) samples.add(relay.name, ...times)
     }
   }
-  for (const relay of stage.relays) await measureBlocked(stage, relay, isShort ? 600 : 4_000, samples)
+  for (const relay of stage.relays) await measureBlocked(stage, relay, isShort ? 400 : 4_000, samples)
   const names = stage.relays.map(({ name }) => name)
   const bars = Object.fromEntries(names.map((name) => [name, median(samples.of(name)) * 1_000]))
   return {

@@ -11,7 +11,7 @@ import { Stage } from './stage.js'
 /** Compiles what is going to be compiled, and takes the buffers that are kept. */
 const WARM_UP_TUNNELS = 100
 /** For what the runtime gives back by itself. */
-const REST_MS = 1_000
+const REST_MS = 500
 
 export const idleMemory: Benchmark = { description: 'resident memory of an idle tunnel, at 1,000 and 5,000', run }
 

@@ -26,7 +26,7 @@ async function run({ isShort }: Options): Promise<Results> {
   const rows: Row[] = []
   for (const stall of STALLS) {
     for (const relay of stage.relays) {
-      const kibibytes = await measurePeak(stage, relay, stall, isShort ? 700 : 4_000)
+      const kibibytes = await measurePeak(stage, relay, stall, isShort ? 500 : 4_000)
       rows.push({ stall: stall.title, relay: relay.name, 'KiB/tunnel': Math.round(kibibytes) })
     }
   }

@@ -21,7 +21,7 @@ interface Connections {
 
 async function run({ isShort }: Options): Promise<Results> {
   const rounds = isShort ? 2 : 5
-  const count = isShort ? 40 : 100
+  const count = isShort ? 24 : 100
   const samples = new Samples()
   const contestants = [OURS_NODE, OURS_BUN, PIPE_NODE, TEXTBOOK_NODE, TEXTBOOK_BUN]
   await using stage = await Stage.open({ contestants, hasBundle: true })
