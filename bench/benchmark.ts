@@ -1,24 +1,38 @@
-// What a benchmark is: a name's run returns rows and goals, and prints nothing.
+// What a benchmark is: a name's run returns rows, goals and notes, and prints nothing.
 
 export interface Options {
   /** A few seconds at most, for a check that it works; the figures are rough. */
   readonly isShort: boolean
+  /** Peers that npm has take part too, where a benchmark has a place for them. */
+  readonly withPeers?: boolean
 }
 
 /** One line of the table; the keys are the columns, the same in every row. Units are in the keys. */
 export type Row = Readonly<Record<string, string | number>>
 
-/** A ratio of two figures of the same run, which the speed of the machine has no part in. */
+/** A figure that is aimed at: mostly a ratio of two figures of the same run, which the speed of the machine has no part in. */
 export interface Goal {
+  /** Its name in bounds.json, where it has a bound that is not the goal itself. */
+  readonly id?: string
   readonly title: string
   readonly ratio: number
   readonly atLeast?: number
   readonly atMost?: number
 }
 
+/** Bars for the plot: a group for each cell of the measurement, a bar for each contestant. */
+export interface Chart {
+  readonly title: string
+  readonly unit: string
+  readonly groups: readonly { readonly title: string; readonly bars: Readonly<Record<string, number>> }[]
+}
+
 export interface Results {
   readonly rows: readonly Row[]
   readonly goals: readonly Goal[]
+  /** What was left out and why, and what casts doubt on a figure. */
+  readonly notes?: readonly string[]
+  readonly chart?: Chart
 }
 
 export interface Benchmark {

@@ -8,6 +8,7 @@ import { loadAddon } from '#src/addon.js'
 import { chunkHeaderLength, MAX_MESSAGE_BYTES, splitPayload, writeChunkHeader } from '#src/protocol/chunk.js'
 import { type EncodeFrames, encodeFramesInTypeScript, FrameEncoder, selectEncodeFrames } from '#src/protocol/frame.js'
 import type { Benchmark, Goal, Options, Results, Row } from './benchmark.js'
+import { rounded } from './figures.js'
 import { type Contestants, interleave } from './interleave.js'
 
 /** A payload of 64 KiB is three messages, the last of 8 bytes. */
@@ -112,8 +113,4 @@ function createGoals(medians: ReadonlyMap<Size, Record<string, number>>): Goal[]
       atMost: 2.5,
     },
   ]
-}
-
-function rounded(ratio: number): number {
-  return Number(ratio.toPrecision(3))
 }

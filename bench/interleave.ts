@@ -2,6 +2,7 @@
 // the median round counts, so that a slow second meets all of them.
 
 import type { Options } from './benchmark.js'
+import { median } from './figures.js'
 
 /** What is timed, by its name. */
 export type Contestants = Readonly<Record<string, () => void>>
@@ -49,9 +50,4 @@ function timeRound({ run, callsPerRound }: Contestant): number {
   const start = process.hrtime.bigint()
   for (let call = 0; call < callsPerRound; call++) run()
   return Number(process.hrtime.bigint() - start) / callsPerRound
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((one, other) => one - other)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }

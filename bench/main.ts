@@ -1,73 +1,115 @@
-// node bench/dist/main.js NAME [--short] [--json FILE]: runs a benchmark, on Node or Bun. The only file that prints.
-// It ends with 1 if a goal was missed, with 2 if it was not called like this.
+// npm run bench -- [NAME…] [--short] [--peers] [--json FILE] [--save]: runs the benchmarks named, or all. The only file that prints.
+// It ends with 1 if a figure was worse than its bound, with 2 if it was not called like this.
 
-import { writeFileSync } from 'node:fs'
-import { arch, cpus, platform } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { arch, cpus, loadavg, platform } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { type Benchmark, type Goal, isReached, type Results, type Row } from './benchmark.js'
+import type { Benchmark, Results } from './benchmark.js'
+import { boundOf, judge, readBounds } from './bounds.js'
+import { connect } from './connect.js'
+import { echo } from './echo.js'
 import { encoder } from './encoder.js'
 import { gateway } from './gateway.js'
+import { idleMemory } from './idle-memory.js'
+import { plot } from './plot.js'
+import { stalledMemory } from './stalled-memory.js'
+import { startUp } from './start-up.js'
+import { formatResults } from './table.js'
+import { throughput } from './throughput.js'
+import { tunnels } from './tunnels.js'
 
-const benchmarks: Readonly<Record<string, Benchmark>> = { encoder, gateway }
+/** In the order in which they run. */
+const benchmarks: Readonly<Record<string, Benchmark>> = {
+  encoder,
+  throughput,
+  connect,
+  tunnels,
+  echo,
+  'idle-memory': idleMemory,
+  'stalled-memory': stalledMemory,
+  'start-up': startUp,
+  gateway,
+}
 
-const { positionals, values } = parseArgs({
-  allowPositionals: true,
-  options: { short: { type: 'boolean', default: false }, json: { type: 'string' } },
-})
-const [name = ''] = positionals
-const benchmark = benchmarks[name]
+const RESULTS = fileURLToPath(new URL('../results/', import.meta.url))
+const bounds = readBounds()
+const { names, isShort, withPeers, json, isSaved } = readArguments()
+const unknown = names.filter((name) => !(name in benchmarks))
 
-if (benchmark === undefined || positionals.length !== 1) {
+if (unknown.length > 0) {
   console.error(describeUsage())
   process.exitCode = 2
 } else {
-  const results = await benchmark.run({ isShort: values.short })
-  print(name, results)
-  if (values.json !== undefined) writeFileSync(values.json, toJson(name, values.short, results))
-  if (!results.goals.every(isReached)) process.exitCode = 1
+  const reports: Report[] = []
+  for (const name of names) reports.push(await runOne(name))
+  if (json !== undefined) writeFileSync(json, toJson(reports))
+  if (reports.some(({ goals }) => goals.some(({ verdict }) => verdict === 'FAILED'))) process.exitCode = 1
+}
+
+function readArguments() {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: {
+      short: { type: 'boolean', default: false },
+      peers: { type: 'boolean', default: false },
+      json: { type: 'string' },
+      save: { type: 'boolean', default: false },
+    },
+  })
+  const names = positionals.length > 0 ? positionals : Object.keys(benchmarks)
+  return { names, isShort: values.short, withPeers: values.peers, json: values.json, isSaved: values.save }
 }
 
 function describeUsage(): string {
-  const lines = Object.entries(benchmarks).map(([known, { description }]) => `  ${known.padEnd(10)} ${description}`)
-  return ['usage: main.js NAME [--short] [--json FILE]', ...lines].join('\n')
+  const lines = Object.entries(benchmarks).map(([known, { description }]) => `  ${known.padEnd(15)} ${description}`)
+  return ['usage: npm run bench -- [NAME…] [--short] [--peers] [--json FILE] [--save]', ...lines].join('\n')
 }
 
-function describeRuntime(): string {
+/** What a benchmark came to, and where and when. */
+interface Report extends ReturnType<typeof describeRun> {
+  readonly rows: Results['rows']
+  readonly goals: readonly { readonly bound: number; readonly verdict: string }[]
+  readonly notes: readonly string[]
+}
+
+async function runOne(name: string): Promise<Report> {
+  const run = describeRun(name)
+  console.log(`\n${name}: ${run.runtime}, ${run.machine}, load average ${run.loadAverage}\n`)
+  const startedAt = performance.now()
+  const results = await (benchmarks[name] as Benchmark).run({ isShort, withPeers })
+  const text = formatResults(results, bounds, isShort)
+  console.log(`${text}\n\n(${Math.round((performance.now() - startedAt) / 1_000)} s)`)
+  const goals = results.goals.map((goal) => {
+    const bound = boundOf(goal, bounds, isShort)
+    return { ...goal, bound, verdict: judge(goal, bound) }
+  })
+  const report = { ...run, rows: results.rows, goals, notes: results.notes ?? [] }
+  if (isSaved) save(name, report, text, results)
+  return report
+}
+
+function describeRun(benchmark: string) {
   const { bun, node } = process.versions
-  return bun === undefined ? `Node ${node}` : `Bun ${bun}`
+  const [cpu] = cpus()
+  return {
+    benchmark,
+    isShort,
+    runtime: bun === undefined ? `Node ${node}` : `Bun ${bun}`,
+    machine: `${platform()} ${arch()}, ${cpus().length} × ${cpu?.model.trim() ?? 'unknown'}`,
+    loadAverage: loadavg()[0]?.toFixed(1),
+  }
 }
 
-function describeMachine(): string {
-  return `${platform()} ${arch()}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}`
+function toJson(reports: unknown): string {
+  return `${JSON.stringify(reports, null, 2)}\n`
 }
 
-function print(title: string, { rows, goals }: Results): void {
-  console.log(`${title}: ${describeRuntime()}, ${describeMachine()}\n`)
-  console.log(formatTable(rows))
-  console.log(`\n${goals.map(formatGoal).join('\n')}`)
-}
-
-function formatTable(rows: readonly Row[]): string {
-  const columns = Object.keys(rows[0] ?? {})
-  const cells = [columns, ...rows.map((row) => columns.map((column) => formatCell(row[column])))]
-  const widths = columns.map((_, index) => Math.max(...cells.map((line) => line[index]?.length ?? 0)))
-  const isText = columns.map((column) => typeof rows[0]?.[column] === 'string')
-  const pad = (cell: string, index: number) =>
-    isText[index] ? cell.padEnd(widths[index] ?? 0) : cell.padStart(widths[index] ?? 0)
-  return cells.map((line) => line.map(pad).join('  ').trimEnd()).join('\n')
-}
-
-function formatCell(value: string | number | undefined): string {
-  return typeof value === 'number' ? value.toLocaleString('en') : (value ?? '')
-}
-
-function formatGoal(goal: Goal): string {
-  const bound = goal.atMost === undefined ? `at least ${goal.atLeast}` : `at most ${goal.atMost}`
-  return `${isReached(goal) ? 'reached' : 'MISSED '}  ${goal.title}: ${goal.ratio} (${bound})`
-}
-
-function toJson(title: string, isShort: boolean, { rows, goals }: Results): string {
-  const marked = goals.map((goal) => ({ ...goal, isReached: isReached(goal) }))
-  const context = { benchmark: title, isShort, runtime: describeRuntime(), machine: describeMachine() }
-  return `${JSON.stringify({ ...context, rows, goals: marked }, null, 2)}\n`
+/** Only when asked, so that a run leaves the tree as it was. */
+function save(name: string, report: Report, text: string, { chart }: Results): void {
+  mkdirSync(RESULTS, { recursive: true })
+  const heading = `${name}: ${report.runtime}, ${report.machine}, load average ${report.loadAverage}`
+  writeFileSync(`${RESULTS}${name}.txt`, `${heading}\n\n${text}\n`)
+  writeFileSync(`${RESULTS}${name}.json`, toJson(report))
+  if (chart !== undefined) writeFileSync(`${RESULTS}${name}.svg`, plot(chart))
 }

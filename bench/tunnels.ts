@@ -1,0 +1,98 @@
+// What a tunnel costs from CONNECT to its orderly end, on loopback, with a bundle of some 200 KB trusted besides the gateway's
+// root: CPU time of the relay's process for one, tunnels a second, for how long its event loop is blocked, and how many of
+// the TLS handshakes resumed a session.
+
+import type { Benchmark, Goal, Options, Results } from './benchmark.js'
+import { OURS_BUN, OURS_NODE, PIPE_NODE, type RunningRelay, TEXTBOOK_BUN, TEXTBOOK_NODE } from './contestants.js'
+import { median, rounded } from './figures.js'
+import { Samples, Stage } from './stage.js'
+
+const CONCURRENCY = 8
+
+export const tunnels: Benchmark = {
+  description: 'CPU time of a tunnel, tunnels a second, blocked loop, resumption',
+  run,
+}
+
+interface Connections {
+  readonly connections: number
+  readonly resumed: number
+}
+
+async function run({ isShort }: Options): Promise<Results> {
+  const rounds = isShort ? 2 : 5
+  const count = isShort ? 24 : 100
+  const samples = new Samples()
+  const contestants = [OURS_NODE, OURS_BUN, PIPE_NODE, TEXTBOOK_NODE, TEXTBOOK_BUN]
+  await using stage = await Stage.open({ contestants, hasBundle: true })
+  for (const relay of stage.relays) await stage.liveTunnels(relay, count, CONCURRENCY)
+  for (let round = 0; round < rounds; round++) {
+    for (const relay of stage.relays) {
+      await measureLives(stage, relay, count, samples)
+      await measureBlocking(stage, relay, isShort ? 5 : 10, samples)
+    }
+  }
+  const names = stage.relays.map(({ name }) => name)
+  const of = (what: string, name: string): number => rounded(median(samples.of(`${what} ${name}`)))
+  return {
+    rows: names.map((relay) => ({
+      relay,
+      'CPU ms/tunnel': of('cpu', relay),
+      'tunnels/s': Math.round(of('rate', relay)),
+      'blocked ms': of('blocked', relay),
+      'resumed %': of('resumed', relay),
+    })),
+    goals: createGoals(of, names),
+    notes: stage.notes,
+    chart: {
+      title: 'CPU time of a tunnel',
+      unit: 'ms',
+      groups: [{ title: 'tunnel', bars: Object.fromEntries(names.map((name) => [name, of('cpu', name)])) }],
+    },
+  }
+}
+
+async function measureLives(stage: Stage, relay: RunningRelay, count: number, samples: Samples): Promise<void> {
+  const before = await stage.gateway.ask<Connections>('counts')
+  const { relayCpuMs, wallMs } = await stage.measure(relay, () => stage.liveTunnels(relay, count, CONCURRENCY))
+  const after = await stage.gateway.ask<Connections>('counts')
+  samples.add(`cpu ${relay.name}`, relayCpuMs / count)
+  samples.add(`rate ${relay.name}`, count / (wallMs / 1_000))
+  const share = (after.resumed - before.resumed) / (after.connections - before.connections)
+  samples.add(`resumed ${relay.name}`, share * 100)
+}
+
+/** The longest turn of the event loop while one tunnel comes and goes. */
+async function measureBlocking(stage: Stage, relay: RunningRelay, count: number, samples: Samples): Promise<void> {
+  for (let index = 0; index < count; index++) {
+    await relay.process?.ask('startWatching')
+    await stage.liveTunnels(relay, 1, 1)
+    samples.add(`blocked ${relay.name}`, (await relay.process?.ask<number>('stopWatching')) ?? Number.NaN)
+  }
+}
+
+function createGoals(of: (what: string, name: string) => number, names: readonly string[]): Goal[] {
+  const pairs = [
+    [OURS_NODE, TEXTBOOK_NODE],
+    [OURS_BUN, TEXTBOOK_BUN],
+  ] as const
+  return pairs
+    .filter(([ours]) => names.includes(ours))
+    .flatMap(([ours, textbook]): Goal[] => [
+      {
+        id: `tunnels/rate/${ours}`,
+        title: `tunnels for a second of CPU: ${ours} against ${textbook}`,
+        ratio: rounded(of('cpu', textbook) / of('cpu', ours)),
+        atLeast: 2.5,
+      },
+      {
+        id: `tunnels/blocked/${ours}`,
+        title: `${ours}: milliseconds for which a CONNECT blocks the event loop`,
+        ratio: of('blocked', ours),
+        atMost: 1,
+      },
+      ...(ours === OURS_NODE
+        ? [{ id: 'tunnels/resumed', title: `${ours}: % of sessions resumed`, ratio: of('resumed', ours), atLeast: 95 }]
+        : []),
+    ])
+}
