@@ -1,7 +1,7 @@
 // The results of a run: the table on the terminal, and the file that doc/clients.md is drawn from.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { impossibleReason, type MissingTool, type ToolResult } from './run-tool.js'
+import type { MissingTool, ToolResult } from './run-tool.js'
 import { CELL_KINDS, type CellKind, type Tool } from './tool.js'
 
 /** A client in the file. */
@@ -41,7 +41,7 @@ export function formatTable(results: readonly ToolResult[], missing: readonly Mi
 
 function describeCell(tool: Tool, kind: CellKind, passed: boolean): string {
   if (passed) return 'works'
-  return impossibleReason(tool, kind) === undefined ? 'FAILS' : 'impossible'
+  return tool.impossible === undefined ? 'FAILS' : 'impossible'
 }
 
 /** Puts the results into the file; clients that were not in this run keep what they had. */
@@ -53,14 +53,13 @@ export function updateFile(file: string, order: readonly Tool[], results: readon
 }
 
 function createRow({ tool, version, cells, problems }: ToolResult): ResultRow {
-  const { id, name, does, hasOwnRoots = false, impossible, cannot, wantsAddress } = tool
+  const { id, name, does, hasOwnRoots = false, impossible, wantsAddress } = tool
   const outcome = (kind: CellKind): 'works' | 'fails' | 'impossible' => {
     if (cells.some((cell) => cell.kind === kind && cell.passed)) return 'works'
-    return impossibleReason(tool, kind) === undefined ? 'fails' : 'impossible'
+    return tool.impossible === undefined ? 'fails' : 'impossible'
   }
   const notes = [
     ...(impossible === undefined ? [] : [`${impossible.reason}; needs ${impossible.needs}`]),
-    ...Object.values(cannot ?? {}),
     ...(wantsAddress === undefined ? [] : [`NO_PROXY needs the address itself for ${wantsAddress}`]),
     ...(problems.length === 0 ? [] : ['not as expected in the last run']),
   ]

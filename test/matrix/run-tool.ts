@@ -95,14 +95,9 @@ async function prepare(scope: Scope, { id, prepare: work }: Tool, signal: AbortS
 
 /** Why a cell is red. One that passes where it is said to be impossible is red too: the list is wrong then. */
 export function findProblem(tool: Tool, { kind, passed, detail }: CellResult): string | undefined {
-  const reason = impossibleReason(tool, kind)
+  const reason = tool.impossible?.reason
   if (reason === undefined) return passed ? undefined : `${kind}: ${detail}`
   // What cannot use a proxy may well reach what is not behind one.
   if (kind === 'bypassed' && tool.impossible !== undefined) return undefined
   return passed ? `${kind}: works, although it is listed as impossible: ${reason}` : undefined
-}
-
-/** The reason why a cell cannot pass, if there is one. */
-export function impossibleReason({ impossible, cannot }: Tool, kind: CellKind): string | undefined {
-  return cannot?.[kind] ?? impossible?.reason
 }

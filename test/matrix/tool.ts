@@ -35,8 +35,6 @@ export interface Tool {
   readonly work: (target: Target, shared: string) => Work
   /** The reason why the environment cannot bring this client through, and what it needs instead. */
   readonly impossible?: Impossible
-  /** Cells that something other than the client rules out, and what. */
-  readonly cannot?: Partial<Readonly<Record<CellKind, string>>>
   /** Why a network in NO_PROXY does not do for it, so that its address is in the list as well. */
   readonly wantsAddress?: string
   /** It has public roots of its own compiled in and does not read the system's: a test root has to be named to it. */

@@ -20,8 +20,6 @@ interface NodeClient {
   readonly cannot?: Tool['cannot']
 }
 
-const NO_WEB_SOCKET = { intercepted: 'the gateway carries no WebSocket inside an intercepted tunnel' }
-
 const CLIENTS: readonly NodeClient[] = [
   { id: 'fetch', name: 'fetch', source: (url) => `console.log(await (await fetch('${url}/hello')).text())` },
   {
@@ -66,7 +64,6 @@ console.log(await body.text())`,
     source: (url) => `const socket = new WebSocket('${url.replace('https', 'wss')}/ws')
 socket.onmessage = ({ data }) => { console.log(data); socket.close() }
 socket.onerror = ({ message }) => { console.error(message); process.exit(1) }`,
-    cannot: NO_WEB_SOCKET,
   },
   {
     id: 'ws',
@@ -192,7 +189,6 @@ socket.onerror = ({ message }) => { console.error(message); Deno.exit(1) }`,
       },
       script: `export DENO_NO_UPDATE_CHECK=1\n${DENO} run -A client.mjs`,
     }),
-    cannot: NO_WEB_SOCKET,
   },
   {
     id: 'deno-npm',

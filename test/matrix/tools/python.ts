@@ -96,7 +96,6 @@ print(boto3.client('sts', region_name='us-east-1', endpoint_url='${url}', config
     source: (_, host, port) => `import grpc
 with grpc.secure_channel('${host}:${port}', grpc.ssl_channel_credentials()) as channel:
     print(channel.unary_unary('/matrix.Greeter/Hello')(b'', timeout=20).decode())`,
-    cannot: { intercepted: 'the gateway speaks HTTP/1.1 inside an intercepted tunnel, and gRPC needs HTTP/2' },
   },
 ]
 
