@@ -30,7 +30,7 @@ export function formatTable(results: readonly ToolResult[], missing: readonly Mi
     row(
       `${problems.length === 0 ? '✔' : '✖'} ${tool.name}`,
       version,
-      cells.map((cell) => describeCell(tool, cell.kind, cell.passed)),
+      cells.map((cell) => describeCell(tool, cell.passed)),
     ),
   )
   const skipped = missing.map(({ tool, missing }) => row(`﹣ ${tool.name}`, '', [missing]))
@@ -39,7 +39,7 @@ export function formatTable(results: readonly ToolResult[], missing: readonly Mi
   return [head, ...lines, ...skipped, ...(problems.length === 0 ? [] : ['', ...problems])].join('\n')
 }
 
-function describeCell(tool: Tool, kind: CellKind, passed: boolean): string {
+function describeCell(tool: Tool, passed: boolean): string {
   if (passed) return 'works'
   return tool.impossible === undefined ? 'FAILS' : 'impossible'
 }

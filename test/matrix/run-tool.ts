@@ -7,7 +7,7 @@ import { type CellResult, runCell } from './cell.js'
 import { runPool } from './pool.js'
 import { runScript } from './run-script.js'
 import { createHome, type Stage } from './stage.js'
-import { CELL_KINDS, type CellKind, describeSource, type Tool } from './tool.js'
+import { CELL_KINDS, describeSource, type Tool } from './tool.js'
 
 /** What became of a client. */
 export interface ToolResult {

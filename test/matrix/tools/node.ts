@@ -17,7 +17,6 @@ interface NodeClient {
   readonly impossible?: Impossible
   /** On lines of Node before one. */
   readonly impossibleBefore?: Impossible & { readonly line: number }
-  readonly cannot?: Tool['cannot']
 }
 
 const CLIENTS: readonly NodeClient[] = [
@@ -96,7 +95,7 @@ function moduleWork(runtime: string, source: string): Work {
 function nodeTools(line: number): Tool[] {
   const node = nodeBinary(line)
   return CLIENTS.map((client) => {
-    const { id, name, does = 'GET', source, isPackage, flags, impossibleBefore, cannot } = client
+    const { id, name, does = 'GET', source, isPackage, flags, impossibleBefore } = client
     const impossible = client.impossible ?? (line < (impossibleBefore?.line ?? 0) ? impossibleBefore : undefined)
     return {
       id: `node${line}-${id}`,
@@ -107,7 +106,6 @@ function nodeTools(line: number): Tool[] {
       hasOwnRoots: true,
       work: ({ url }) => moduleWork(`${node}${flags?.(line) ?? ''}`, source(url, line)),
       ...(impossible === undefined ? {} : { impossible }),
-      ...(cannot === undefined ? {} : { cannot }),
     }
   })
 }

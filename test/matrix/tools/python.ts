@@ -2,7 +2,7 @@
 
 import type { Tool, Work } from '../tool.js'
 
-interface PythonClient extends Pick<Tool, 'id' | 'name' | 'does' | 'impossible' | 'cannot'> {
+interface PythonClient extends Pick<Tool, 'id' | 'name' | 'does' | 'impossible'> {
   /** The module whose version is asked for; the standard library without it. */
   readonly module?: string
   readonly debian: string
