@@ -45,16 +45,22 @@ describe('a tunnel through relay and gateway', { timeout: 120_000 }, () => {
   const curl = (...args: string[]) =>
     run(setup, 'curl', ['--silent', '--show-error', ...args], { env: session.clientEnv })
 
-  it('lets real curl get the injected credential over HTTP/1.1', { skip: skipCurl }, async () => {
-    const { exitCode, stdout, stderr } = await curl('--write-out', '\n%{http_version}', `https://${RULED_HOST}/v1/me`)
-    assert.equal(stderr, '')
-    assert.equal(exitCode, 0)
-    const [body = '', version] = stdout.split('\n')
-    assert.equal(version, '1.1')
-    const echo = JSON.parse(body) as Echo
-    assert.equal(echo.path, '/v1/me')
-    assert.equal(echo.headers.authorization, `Bearer ${SECRET}`)
-  })
+  for (const [option, spoken] of [
+    ['--http1.1', '1.1'],
+    ['--http2', '2'],
+  ] as const) {
+    it(`lets real curl get the injected credential with ${option}`, { skip: skipCurl }, async () => {
+      const url = `https://${RULED_HOST}/v1/me`
+      const { exitCode, stdout, stderr } = await curl(option, '--write-out', '\n%{http_version}', url)
+      assert.equal(stderr, '')
+      assert.equal(exitCode, 0)
+      const [body = '', version] = stdout.split('\n')
+      assert.equal(version, spoken)
+      const echo = JSON.parse(body) as Echo
+      assert.equal(echo.path, '/v1/me')
+      assert.equal(echo.headers.authorization, `Bearer ${SECRET}`)
+    })
+  }
 
   it('leaves a host without a rule to its own certificate', { skip: skipCurl }, async () => {
     const { stdout, stderr } = await curl('--verbose', `https://${PLAIN_HOST}/v1/me`)
@@ -130,17 +136,21 @@ describe('a tunnel through relay and gateway', { timeout: 120_000 }, () => {
     })
   }
 
-  it('uploads 256 MiB unchanged', { skip: skipCurl }, async () => {
+  for (const [option, path] of [
     // curl asks first (Expect: 100-continue), and that goes through as well.
-    const url = `https://${RULED_HOST}/expect`
-    const curlProcess = startCurl(session, '--upload-file', '-', url)
-    const [answer, expected] = await Promise.all([
-      textOf(curlProcess),
-      expectedDigest(),
-      pipeline(Readable.from(deterministicBytes(LARGE_BYTES)), curlProcess.stdin as NodeJS.WritableStream),
-    ])
-    assert.deepEqual(JSON.parse(answer), expected)
-  })
+    ['--http1.1', '/expect'],
+    ['--http2', '/upload'],
+  ] as const) {
+    it(`uploads 256 MiB unchanged with ${option}`, { skip: skipCurl }, async () => {
+      const curlProcess = startCurl(session, option, '--upload-file', '-', `https://${RULED_HOST}${path}`)
+      const [answer, expected] = await Promise.all([
+        textOf(curlProcess),
+        expectedDigest(),
+        pipeline(Readable.from(deterministicBytes(LARGE_BYTES)), curlProcess.stdin as NodeJS.WritableStream),
+      ])
+      assert.deepEqual(JSON.parse(answer), expected)
+    })
+  }
 
   it('has no token, no secret and no value in the audit', () => {
     const text = JSON.stringify(system.audit)
