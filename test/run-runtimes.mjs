@@ -1,5 +1,5 @@
 // Runs the suites of the relay, and the attacks on it, in full size on every runtime that is supported: Node 20, 22, 24, 26
-// and Bun; and what has a full size of its own, the preload for children and the gateway's streaming. The Nodes come from
+// and Bun; and what has a full size of its own, the preload for children, the gateway's streaming and the interrupted install-ca. The Nodes come from
 // npm, into node_modules/.cache; Bun is a dependency for development.
 
 import { spawnSync } from 'node:child_process'
@@ -32,7 +32,10 @@ const bun = join(root, `node_modules/@oven/bun-${process.platform}-${bunArchitec
 if (existsSync(bun)) runtimes.push(`bun=${bun}`)
 else console.log('bun: skipped, its package for this platform is not installed')
 
-const words = process.argv.length > 2 ? process.argv.slice(2) : ['relay', 'attack', 'children/node-preload', 'gateway/streaming']
+const words =
+  process.argv.length > 2
+    ? process.argv.slice(2)
+    : ['relay', 'attack', 'children/node-preload', 'gateway/streaming', 'install-ca/interruption']
 const { status } = spawnSync(process.execPath, [join(root, 'test/run.mjs'), ...words], {
   stdio: 'inherit',
   env: { ...process.env, CCR_TEST_RUNTIMES: runtimes.join(','), CCR_TEST_LARGE: '1' },

@@ -6,6 +6,7 @@ import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { CLI_FILE } from '../support/cli-process.js'
+import { IS_LARGE } from '../support/runtimes.js'
 import { createTempDirectory, type Scope, SharedScope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'
 import { ask, assertSameTree, call, install, statuses, uninstall } from './command.js'
@@ -40,6 +41,9 @@ function killer(count: number): string {
   return `data:text/javascript,${encodeURIComponent(code)}`
 }
 
+/** Every change in full size, every third otherwise. */
+const STRIDE = IS_LARGE ? 1 : 3
+
 describe('install-ca that is interrupted', { concurrency: 2, timeout: 300_000 }, () => {
   const scope = new SharedScope()
   let caFile: string
@@ -66,7 +70,7 @@ describe('install-ca that is interrupted', { concurrency: 2, timeout: 300_000 },
 
   it('is undone wherever it was killed', async (t) => {
     let points = 0
-    for (let count = 1; ; count++) {
+    for (let count = 1; ; count += STRIDE) {
       const root = createTree(t, TREE)
       const empty = withoutTimes(photograph(root))
       const wasKilled = await runKilled(t, ['install-ca', '--root', root, '--ca-file', caFile], count)
@@ -76,13 +80,13 @@ describe('install-ca that is interrupted', { concurrency: 2, timeout: 300_000 },
       rmSync(join(root, 'var'), { recursive: true, force: true })
       assert.deepEqual(withoutTimes(photograph(root)), empty, `killed after change ${count}`)
       if (!wasKilled) break
-      points++
+      points = count
     }
     assert.ok(points > 15, `only ${points} points`)
   })
 
   it('goes on where it was killed when it is called again', async (t) => {
-    for (let count = 2; ; count += 4) {
+    for (let count = 2; ; count += 4 * STRIDE) {
       const root = createTree(t, { ...TREE, 'var/lib': 'folder' })
       const empty = withoutTimes(photograph(root))
       const wasKilled = await runKilled(t, ['install-ca', '--root', root, '--ca-file', caFile], count)
@@ -94,7 +98,7 @@ describe('install-ca that is interrupted', { concurrency: 2, timeout: 300_000 },
   })
 
   it('is undone when the undoing was killed as well', async (t) => {
-    for (let count = 1; ; count += 4) {
+    for (let count = 1; ; count += 4 * STRIDE) {
       const root = createTree(t, { ...TREE, 'var/lib': 'folder' })
       const empty = withoutTimes(photograph(root))
       await install(t, root, caFile)
