@@ -1,6 +1,6 @@
 // Runs the suites of the relay, and the attacks on it, in full size on every runtime that is supported: Node 20, 22, 24, 26
-// and Bun; and what has a full size of its own, the preload for children, the gateway's streaming and the interrupted install-ca. The Nodes come from
-// npm, into node_modules/.cache; Bun is a dependency for development.
+// and Bun; and what has a full size of its own: the preload for children, the gateway's streaming, the interrupted
+// install-ca. The Nodes come from npm, into node_modules/.cache; Bun is a dependency for development.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
