@@ -1,14 +1,17 @@
 // Public names of the gateway.
 
 export {
-  AUDIT_END_CODES,
-  type AuditErrorCode,
-  type AuditRecord,
-  type AuditTarget,
-  type InterceptAuditRecord,
-  type RefusedAuditRecord,
-  type TunnelAuditRecord,
-} from './audit.js'
+  type CertificateConfig,
+  type ConfigOrigin,
+  type GatewayConfig,
+  loadGatewayConfig,
+  parseGatewayConfig,
+  type UpstreamConfig,
+} from './config/config.js'
+export { type ConfigPath, type ConfigProblem, GatewayConfigError } from './config/config-problem.js'
+export { configKeys, type ListenAddress } from './config/config-schema.js'
+export type { Policy, SessionLimits } from './config/policy.js'
+export { checkGatewayConfig, type Gateway, type GatewayOptions, startGateway } from './gateway.js'
 export {
   type CertificateAndKey,
   CertificateAuthority,
@@ -16,24 +19,27 @@ export {
   createCertificateAuthority,
   issueServerCertificate,
   type ServerCertificateOptions,
-} from './certificate-authority.js'
+} from './intercept/certificate-authority.js'
 export {
-  type CertificateConfig,
-  type ConfigOrigin,
-  type GatewayConfig,
-  loadGatewayConfig,
-  parseGatewayConfig,
-  type UpstreamConfig,
-} from './config.js'
-export { type ConfigPath, type ConfigProblem, GatewayConfigError } from './config-problem.js'
-export { configKeys, type ListenAddress } from './config-schema.js'
-export { applyRule, applyRuleAfter401, type RuledFields, type Transform, type Transforms } from './credentials.js'
-export { checkGatewayConfig, type Gateway, type GatewayOptions, startGateway } from './gateway.js'
-export type { HostRules, Rule } from './inject.js'
-export { LineWriter } from './line-writer.js'
-export type { Policy, SessionLimits } from './policy.js'
+  applyRule,
+  applyRuleAfter401,
+  type RuledFields,
+  type Transform,
+  type Transforms,
+} from './intercept/credentials.js'
+export type { HostRules, Rule } from './intercept/inject.js'
+export {
+  AUDIT_END_CODES,
+  type AuditErrorCode,
+  type AuditRecord,
+  type AuditTarget,
+  type InterceptAuditRecord,
+  type RefusedAuditRecord,
+  type TunnelAuditRecord,
+} from './operation/audit.js'
+export { LineWriter } from './operation/line-writer.js'
 export { REFUSALS, type RefusalCode } from './refusal.js'
-export { Secret } from './secret.js'
-export { hashToken, type SessionConfig } from './sessions.js'
+export { Secret } from './secrets/secret.js'
+export { hashToken, type SessionConfig } from './sessions/sessions.js'
 export { GatewayStartError } from './start-error.js'
-export type { Lookup } from './upstream.js'
+export type { Lookup } from './upstream/upstream.js'

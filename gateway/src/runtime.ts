@@ -2,15 +2,15 @@
 // that they began with, but for secrets, which are always the current ones of it.
 
 import { createSecureContext } from 'node:tls'
-import { CertificateAuthority } from './certificate-authority.js'
-import type { CertificateConfig, GatewayConfig } from './config.js'
-import { dialThroughProxy } from './forward-proxy.js'
-import { LeafContexts } from './intercept.js'
-import { SecretStartError } from './secret-store.js'
-import { type Session, Sessions, type SessionUsages } from './sessions.js'
+import type { CertificateConfig, GatewayConfig } from './config/config.js'
+import { CertificateAuthority } from './intercept/certificate-authority.js'
+import { LeafContexts } from './intercept/intercept.js'
+import { SecretStartError } from './secrets/secret-store.js'
+import { type Session, Sessions, type SessionUsages } from './sessions/sessions.js'
 import { GatewayStartError, startStep } from './start-error.js'
 import type { TunnelContext } from './tunnel.js'
-import { Dialer, type Lookup } from './upstream.js'
+import { dialThroughProxy } from './upstream/forward-proxy.js'
+import { Dialer, type Lookup } from './upstream/upstream.js'
 
 /** What a runtime takes from outside of the config. */
 export interface RuntimeOptions {

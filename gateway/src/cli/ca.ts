@@ -9,7 +9,7 @@ import {
   CertificateAuthority,
   createCertificateAuthority,
   issueServerCertificate,
-} from '../certificate-authority.js'
+} from '../intercept/certificate-authority.js'
 import {
   type Command,
   EXIT_FAILURE,

@@ -1,7 +1,7 @@
 // `serve` and `check`: the two commands that take a config.
 
-import { type GatewayConfig, loadGatewayConfig } from '../config.js'
-import { GatewayConfigError } from '../config-problem.js'
+import { type GatewayConfig, loadGatewayConfig } from '../config/config.js'
+import { GatewayConfigError } from '../config/config-problem.js'
 import { checkGatewayConfig, type Gateway, startGateway } from '../gateway.js'
 import { GatewayStartError } from '../start-error.js'
 import { type Command, EXIT_FAILURE, EXIT_OK, parseCommandLine, requireOption, type Streams } from './command.js'

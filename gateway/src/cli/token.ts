@@ -1,7 +1,7 @@
 // `token`: session tokens and their hashes. A token is printed once, on stdout alone, and stored nowhere.
 
 import { randomBytes } from 'node:crypto'
-import { hashToken } from '../sessions.js'
+import { hashToken } from '../sessions/sessions.js'
 import { type Command, EXIT_FAILURE, EXIT_OK, parseCommandLine, type Streams, UsageError } from './command.js'
 import { TOKEN_HELP } from './help.js'
 

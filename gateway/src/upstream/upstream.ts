@@ -20,10 +20,10 @@ import {
   type TLSSocket,
 } from 'node:tls'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
+import type { UpstreamConfig } from '../config/config.js'
+import type { HttpProtocol } from '../intercept/origin.js'
+import { Refusal } from '../refusal.js'
 import { AddressPolicy } from './address-policy.js'
-import type { UpstreamConfig } from './config.js'
-import type { HttpProtocol } from './origin.js'
-import { Refusal } from './refusal.js'
 
 /** Resolves a name to all of its addresses. */
 export type Lookup = (name: string) => Promise<readonly string[]>

@@ -1,8 +1,8 @@
 // The requests of one intercepted tunnel that are under way.
 
+import type { Refusal, RefusalCode } from '../refusal.js'
 import type { Downstream } from './downstream.js'
 import { Exchange, type InterceptedTunnel } from './forward.js'
-import type { Refusal, RefusalCode } from './refusal.js'
 
 export class Exchanges {
   /** Ends the tunnel in a way that no client takes for a clean end. */

@@ -6,9 +6,9 @@
 //   part (credentials.ts).
 
 import { type Authority, formatAuthority, parseAuthority } from 'ccr-upstream-proxy/protocol'
+import { Refusal } from '../refusal.js'
 import { assertPlaceholders, type RuledFields, type Transforms } from './credentials.js'
 import { endToEndFields, listOf, looseName, type RawFields, trailerFields, valuesOf } from './fields.js'
-import { Refusal } from './refusal.js'
 
 export { isReservedField } from './fields.js'
 

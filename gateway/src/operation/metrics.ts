@@ -2,8 +2,8 @@
 // chooses, for these have no bound and may be secret.
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { RefusalCode } from '../refusal.js'
 import type { AuditRecord } from './audit.js'
-import type { RefusalCode } from './refusal.js'
 
 /** What is read at the moment of a scrape. */
 export interface MetricsSources {

@@ -9,10 +9,10 @@ import {
 } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
+import { Refusal } from '../../refusal.js'
 import type { RawFields } from '../fields.js'
 import { hostField } from '../http1/upstream.js'
 import type { UpstreamRequest } from '../inject.js'
-import { Refusal } from '../refusal.js'
 import {
   hasBody,
   InterimCounter,

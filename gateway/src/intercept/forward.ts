@@ -9,7 +9,9 @@
 
 import type { Duplex } from 'node:stream'
 import type { Authority } from 'ccr-upstream-proxy/protocol'
-import type { AuditErrorCode, InterceptAuditRecord } from './audit.js'
+import type { AuditErrorCode, InterceptAuditRecord } from '../operation/audit.js'
+import type { Refusal } from '../refusal.js'
+import { upstreamRefusal } from '../upstream/upstream.js'
 import { applyRule, applyRuleAfter401, type RuledFields } from './credentials.js'
 import type { Downstream } from './downstream.js'
 import {
@@ -22,8 +24,6 @@ import {
 } from './inject.js'
 import type { TunnelOrigin } from './origin.js'
 import { Redactor } from './redact.js'
-import type { Refusal } from './refusal.js'
-import { upstreamRefusal } from './upstream.js'
 import { hasBody, type UpstreamExchange, type UpstreamResponse } from './upstream-exchange.js'
 
 /** What a request needs to know of its tunnel. */

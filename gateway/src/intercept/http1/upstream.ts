@@ -5,9 +5,9 @@ import type { ClientRequest, IncomingMessage } from 'node:http'
 import { type Agent, request as httpsRequest } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
+import { Refusal } from '../../refusal.js'
 import { listOf, type RawFields, valuesOf } from '../fields.js'
 import type { UpstreamRequest } from '../inject.js'
-import { Refusal } from '../refusal.js'
 import {
   hasBody,
   InterimCounter,

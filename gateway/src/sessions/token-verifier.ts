@@ -11,8 +11,8 @@ import {
   type JWTVerifyGetKey,
   jwtVerify,
 } from 'jose'
-import type { Policy } from './policy.js'
-import { Refusal } from './refusal.js'
+import type { Policy } from '../config/policy.js'
+import { Refusal } from '../refusal.js'
 import type { Session } from './sessions.js'
 
 /** The signatures that a key set may be used with. */

@@ -6,7 +6,13 @@ import { dirname, resolve } from 'node:path'
 import { type Authority, formatAuthority, parseAuthority } from 'ccr-upstream-proxy/protocol'
 import { LineCounter, parseDocument } from 'yaml'
 import type { z } from 'zod'
-import type { AuditTarget } from './audit.js'
+import type { AuditTarget } from '../operation/audit.js'
+import { Secret } from '../secrets/secret.js'
+import { readSecretFile } from '../secrets/secret-source.js'
+import { fromEnvironment, type NamedSecret, SecretStore } from '../secrets/secret-store.js'
+import { hashToken, type SessionConfig } from '../sessions/sessions.js'
+import { parseKeySet, type TokenVerifierConfig } from '../sessions/token-verifier.js'
+import type { ForwardConfig } from '../upstream/forward-proxy.js'
 import { type Policies, resolvePolicies } from './config-policy.js'
 import { type ConfigPath, type ConfigProblem, ConfigProblems, GatewayConfigError, lineOf } from './config-problem.js'
 import {
@@ -17,13 +23,7 @@ import {
   parseForwardProxy,
   parseKeySetSource,
 } from './config-schema.js'
-import type { ForwardConfig } from './forward-proxy.js'
 import type { Policy } from './policy.js'
-import { Secret } from './secret.js'
-import { readSecretFile } from './secret-source.js'
-import { fromEnvironment, type NamedSecret, SecretStore } from './secret-store.js'
-import { hashToken, type SessionConfig } from './sessions.js'
-import { parseKeySet, type TokenVerifierConfig } from './token-verifier.js'
 
 /** A PEM certificate (chain) and its key. */
 export interface CertificateConfig {

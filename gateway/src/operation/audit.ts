@@ -2,8 +2,8 @@
 // headers are in it, values never; of a path the query is left out, because queries carry credentials. The published
 // shape is audit.schema.json.
 
+import type { RefusalCode } from '../refusal.js'
 import { type LineTarget, LineWriter } from './line-writer.js'
-import type { RefusalCode } from './refusal.js'
 
 interface AuditCommon {
   /** When it began, RFC 3339. */

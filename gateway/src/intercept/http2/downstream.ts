@@ -2,10 +2,10 @@
 
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
+import { Refusal, refusalBody, refusalHeaders } from '../../refusal.js'
 import type { Downstream, ResponseHead } from '../downstream.js'
 import { endToEndFields, type RawFields, trailerFields, valuesOf } from '../fields.js'
 import type { BodyLength, RequestHead } from '../inject.js'
-import { Refusal, refusalBody, refusalHeaders } from '../refusal.js'
 import { MAX_HTTP_HEAD_BYTES } from '../upstream-exchange.js'
 import { joinCookies, splitPseudo, toHeaders, withoutRepetitions } from './fields.js'
 

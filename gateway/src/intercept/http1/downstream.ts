@@ -3,10 +3,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { finished } from 'node:stream/promises'
+import { Refusal, refusalBody, refusalHeaders } from '../../refusal.js'
 import type { Downstream, ResponseHead } from '../downstream.js'
 import { endToEndFields, fieldPairs, listOf, type RawFields, trailerFields, valuesOf } from '../fields.js'
 import type { BodyLength, RequestHead } from '../inject.js'
-import { Refusal, refusalBody, refusalHeaders } from '../refusal.js'
 import type { Http1Connection } from './connection.js'
 import { pairsOf } from './upstream.js'
 

@@ -1,9 +1,9 @@
 // The client's side of one request, the same for HTTP/1.1 and HTTP/2: what forward.ts reads from it and writes to it.
 
 import type { Duplex, Readable, Writable } from 'node:stream'
+import type { Refusal } from '../refusal.js'
 import type { RawFields } from './fields.js'
 import type { RequestHead } from './inject.js'
-import type { Refusal } from './refusal.js'
 
 /** The head of an answer. */
 export interface ResponseHead {

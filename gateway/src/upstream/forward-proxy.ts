@@ -4,10 +4,10 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
-import { basicCredential } from './config-policy.js'
-import type { ListenAddress } from './config-schema.js'
-import { Refusal } from './refusal.js'
-import type { Secret } from './secret.js'
+import { basicCredential } from '../config/config-policy.js'
+import type { ListenAddress } from '../config/config-schema.js'
+import { Refusal } from '../refusal.js'
+import type { Secret } from '../secrets/secret.js'
 
 /** The proxy as the config has it. */
 export interface ForwardConfig {

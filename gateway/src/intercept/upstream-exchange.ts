@@ -1,10 +1,10 @@
 // The origin's side of one request, the same for HTTP/1.1 and HTTP/2: sent in http1/ and http2/, awaited in forward.ts.
 
 import type { Duplex, Readable, Writable } from 'node:stream'
+import { Refusal } from '../refusal.js'
 import type { Downstream } from './downstream.js'
 import type { RawFields } from './fields.js'
 import { type BodyLength, type UpstreamRequest, upstreamTrailers } from './inject.js'
-import { Refusal } from './refusal.js'
 
 /** 32 KiB, twice node's default and what common origins take at most, in either direction. */
 export const MAX_HTTP_HEAD_BYTES = 32_768

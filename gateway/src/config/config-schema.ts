@@ -3,9 +3,9 @@
 
 import { formatAuthority, parseAuthority } from 'ccr-upstream-proxy/protocol'
 import { z } from 'zod'
-import { parsePrefix } from './address-policy.js'
-import { isReservedField } from './inject.js'
-import { TOKEN_ALGORITHMS } from './token-verifier.js'
+import { isReservedField } from '../intercept/inject.js'
+import { TOKEN_ALGORITHMS } from '../sessions/token-verifier.js'
+import { parsePrefix } from '../upstream/address-policy.js'
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 
