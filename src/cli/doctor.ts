@@ -158,7 +158,7 @@ async function checkHandshake(settings: Settings, token: SessionToken, route: Ro
         gatewayOnOpen: resolve,
         gatewayOnFailure: reject,
         gatewayOnClose: ({ code }) => reject(new UpstreamProxyError('gateway-closed', `close code ${code}`)),
-        gatewayOnMessage: () => {},
+        gatewayOnData: () => {},
         gatewayOnPong: () => {},
         gatewayOnDrain: () => {},
       })

@@ -6,7 +6,6 @@
 
 import { UpstreamProxyError } from '../errors.js'
 import type { Authority } from '../protocol/authority.js'
-import { ChunkDecodeError, decodeChunk } from '../protocol/chunk.js'
 import { encodeConnectHead } from '../protocol/connect-head.js'
 import { GatewayAnswerParser } from '../protocol/gateway-answer.js'
 import type { GatewayEnd, GatewayHandler, GatewaySocket } from '../runtime/runtime.js'
@@ -46,7 +45,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   static {
     const events = [
       'gatewayOnOpen',
-      'gatewayOnMessage',
+      'gatewayOnData',
       'gatewayOnPong',
       'gatewayOnDrain',
       'gatewayOnFailure',
@@ -135,18 +134,10 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     else this.#handler.carrierOnConnected()
   }
 
-  gatewayOnMessage(message: Uint8Array): void {
-    let payloads: Uint8Array[]
-    try {
-      payloads = decodeChunk(message)
-    } catch (error) {
-      if (!(error instanceof ChunkDecodeError)) throw error
-      this.#fail('gateway-protocol-error', `the gateway sent a chunk that does not parse: ${error.message}`)
-      return
-    }
-    const socket = this.#socket
-    // A retry leaves the rest of what the old one said behind.
-    for (const payload of payloads) if (socket === this.#socket) this.#receive(payload)
+  gatewayOnData(bytes: Uint8Array): void {
+    this.#movedBytes += bytes.length
+    if (this.#answer === undefined) this.#handler.carrierOnData(bytes)
+    else this.#readAnswer(this.#answer, bytes)
   }
 
   gatewayOnPong(): void {
@@ -175,14 +166,8 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     return true
   }
 
-  #receive(payload: Uint8Array): void {
-    this.#movedBytes += payload.length
-    if (this.#answer === undefined) this.#handler.carrierOnData(payload)
-    else this.#readAnswer(this.#answer, payload)
-  }
-
-  #readAnswer(parser: GatewayAnswerParser, payload: Uint8Array): void {
-    const verdict = parser.push(payload)
+  #readAnswer(parser: GatewayAnswerParser, bytes: Uint8Array): void {
+    const verdict = parser.push(bytes)
     if (verdict.kind === 'status' && verdict.status === 408 && this.#canRetry) this.#socket.terminate()
     else this.#canRetry = false
     if (this.#retry() || verdict.kind === 'incomplete') return

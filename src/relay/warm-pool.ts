@@ -210,7 +210,7 @@ class Spare implements GatewayHandler {
   gatewayOnDrain(): void {}
 
   /** A gateway that speaks first says why it ends. */
-  gatewayOnMessage(): void {
+  gatewayOnData(): void {
     this.socket?.terminate()
     this.#onEnd(this.isOpen)
   }

@@ -7,15 +7,16 @@
 // - A paused WebSocket is resumed before it is let go, or its descriptor stays open.
 
 import { systemCode, type UpstreamProxyError } from '../errors.js'
-import { MAX_MESSAGE_BYTES, splitPayload, writeChunkHeader } from '../protocol/chunk.js'
+import { ChunkDecodeError, decodeChunk, MAX_MESSAGE_BYTES, splitPayload, writeChunkHeader } from '../protocol/chunk.js'
 import type { EgressProxy } from '../protocol/egress-proxy.js'
+import type { FrameFault } from '../protocol/frame-reader.js'
 import {
   dialFailed,
   egressRefused,
   egressTimeout,
   egressUnreachable,
+  faultReceived,
   socketBroke,
-  textReceived,
   upgradeRefused,
 } from './failures.js'
 import type { GatewayDialer, GatewayEndpoint, GatewayHandler, GatewaySocket, Trust } from './runtime.js'
@@ -238,10 +239,23 @@ class BunGatewaySocket implements GatewaySocket {
 
   #onMessage(data: unknown): void {
     if (this.#isLetGo) return
-    if (!(data instanceof Uint8Array)) this.#fail(textReceived())
+    const fault = this.#findFault(data)
+    if (fault !== undefined) this.#fail(faultReceived(fault))
+  }
+
+  /** Tells the payload of a message, or returns what is wrong with it. */
+  #findFault(data: unknown): FrameFault | undefined {
+    if (!(data instanceof Uint8Array)) return { closeCode: 1003, detail: 'text' }
     // Bun has a limit of its own, which cannot be set, at 128 MiB.
-    else if (data.length > this.#endpoint.maxReceivedMessageBytes) this.#fail(socketBroke('message too long'))
-    else this.#handler.gatewayOnMessage(data)
+    if (data.length > this.#endpoint.maxReceivedMessageBytes)
+      return { closeCode: 1009, detail: 'a message that is too long' }
+    try {
+      for (const payload of decodeChunk(data)) this.#tell(() => this.#handler.gatewayOnData(payload))
+    } catch (error) {
+      if (!(error instanceof ChunkDecodeError)) throw error
+      return { closeCode: 1007, detail: `a chunk that does not parse: ${error.message}` }
+    }
+    return undefined
   }
 
   #onClose(code: number): void {

@@ -2,6 +2,7 @@
 
 import { type ErrorCode, UpstreamProxyError } from '../errors.js'
 import type { EgressProxy, EgressVerdict } from '../protocol/egress-proxy.js'
+import type { FrameFault } from '../protocol/frame-reader.js'
 
 /** The gateway answered the upgrade with something other than 101. */
 export function upgradeRefused(status: number): UpstreamProxyError {
@@ -53,9 +54,9 @@ export function socketBroke(code: string): UpstreamProxyError {
   return new UpstreamProxyError('gateway-protocol-error', `the WebSocket broke (${code})`, { side: 'remote' })
 }
 
-/** Messages of the tunnel are binary. */
-export function textReceived(): UpstreamProxyError {
-  return new UpstreamProxyError('gateway-protocol-error', 'the gateway sent text', { side: 'remote' })
+/** The gateway sent what it must not. */
+export function faultReceived({ detail }: FrameFault): UpstreamProxyError {
+  return new UpstreamProxyError('gateway-protocol-error', `the gateway sent ${detail}`, { side: 'remote' })
 }
 
 // -- The egress proxy on the way --------------------------------------------------------------------------------------------

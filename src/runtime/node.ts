@@ -7,8 +7,9 @@ import { type AddressInfo, createServer, type connect as netConnect, type Server
 import { type ClientOptions, WebSocket } from 'ws'
 import { systemCode, UpstreamProxyError } from '../errors.js'
 import { type Authority, formatAuthority } from '../protocol/authority.js'
+import { ChunkDecodeError, decodeChunk } from '../protocol/chunk.js'
 import { download } from './download.js'
-import { dialFailed, socketBroke, targetFailed, textReceived, upgradeRefused } from './failures.js'
+import { dialFailed, faultReceived, socketBroke, targetFailed, upgradeRefused } from './failures.js'
 import { NodeConnection } from './node-connection.js'
 import { connectPlain, connectTo, NodeTrust } from './node-dial.js'
 import { FrameWriter } from './node-upload.js'
@@ -195,8 +196,16 @@ class NodeGatewaySocket implements GatewaySocket {
 
   readonly #onMessage = (data: WebSocket.RawData, isBinary: boolean): void => {
     if (this.#isLetGo) return
-    if (isBinary) this.#handler.gatewayOnMessage(data as Buffer)
-    else this.#fail(textReceived())
+    if (!isBinary) {
+      this.#fail(faultReceived({ closeCode: 1003, detail: 'text' }))
+      return
+    }
+    try {
+      for (const payload of decodeChunk(data as Buffer)) this.#tell(() => this.#handler.gatewayOnData(payload))
+    } catch (error) {
+      if (!(error instanceof ChunkDecodeError)) throw error
+      this.#fail(faultReceived({ closeCode: 1007, detail: `a chunk that does not parse: ${error.message}` }))
+    }
   }
 
   #onSent(): void {

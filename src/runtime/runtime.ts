@@ -68,7 +68,8 @@ export interface GatewayEnd {
 /** What a WebSocket tells its owner. Before `gatewayOnOpen` only `gatewayOnFailure` can come; both ends are final. */
 export interface GatewayHandler {
   gatewayOnOpen(): void
-  gatewayOnMessage(message: Uint8Array): void
+  /** Payload of chunks, as it arrives. */
+  gatewayOnData(bytes: Uint8Array): void
   gatewayOnPong(): void
   gatewayOnDrain(): void
   /** The WebSocket could not be opened, or broke a rule of its protocol. */
