@@ -31,6 +31,7 @@ export interface GatewayWay {
 const NORMAL_CLOSE_CODES: ReadonlySet<number> = new Set([1000, 1005])
 
 export class GatewayCarrier implements Carrier, GatewayHandler {
+  isWarm: boolean
   readonly #way: GatewayWay
   readonly #authority: Authority
   readonly #handler: CarrierHandler
@@ -61,7 +62,8 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     this.#authority = authority
     this.#handler = handler
     const warm = way.warmPool.take(this)
-    this.#canRetry = warm !== undefined
+    this.isWarm = warm !== undefined
+    this.#canRetry = this.isWarm
     this.#socket = warm ?? way.dial(this)
     // Behind the constructor, as from a socket that opens.
     if (warm !== undefined) queueMicrotask(() => this.gatewayOnOpen())
@@ -170,6 +172,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   #retry(): boolean {
     if (!this.#canRetry) return false
     this.#canRetry = false
+    this.isWarm = false
     this.#answer = new GatewayAnswerParser()
     this.#socket = this.#way.dial(this)
     return true

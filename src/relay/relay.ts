@@ -20,10 +20,11 @@ import type {
 } from '../runtime/runtime.js'
 import { runtime } from '../runtime/select.js'
 import { Bypass, type BypassOptions } from './bypass-carrier.js'
+import type { TunnelRoute } from './channels.js'
 import { Credential, type TokenSource, tokenFromText } from './credential.js'
-import { RelayMonitor, type RelayStatistics, type TunnelRoute } from './events.js'
 import { GatewayCarrier, type GatewayWay } from './gateway-carrier.js'
 import { type RelayLimits, resolveLimits } from './limits.js'
+import { RelayMonitor, type RelayStatistics } from './monitor.js'
 import { Tunnel, type TunnelContext } from './tunnel.js'
 import { WarmPool } from './warm-pool.js'
 
