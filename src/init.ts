@@ -234,6 +234,7 @@ async function listen(inputs: ListenInputs, undo: UndoStack): Promise<Relay> {
     },
     ...(route.egress === undefined ? {} : { egress: route.egress }),
     ...(options.port === undefined ? {} : { port: options.port }),
+    ...(settings.tunnelLog === undefined ? {} : { tunnelLog: settings.tunnelLog }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   })
   undo.push((graceMs) => relay.close(graceMs))

@@ -34,6 +34,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   isWarm: boolean
   readonly #way: GatewayWay
   readonly #authority: Authority
+  readonly #requestId: string | undefined
   readonly #handler: CarrierHandler
   #socket: GatewaySocket
   #canRetry: boolean
@@ -57,9 +58,10 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   /** Dials at once, or takes what is warm. */
-  constructor(way: GatewayWay, authority: Authority, handler: CarrierHandler) {
+  constructor(way: GatewayWay, authority: Authority, requestId: string | undefined, handler: CarrierHandler) {
     this.#way = way
     this.#authority = authority
+    this.#requestId = requestId
     this.#handler = handler
     const warm = way.warmPool.take(this)
     this.isWarm = warm !== undefined
@@ -82,7 +84,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   #sendFirst(held: readonly Uint8Array[]): boolean {
     this.#keepalive = new Keepalive(this.#way.limits, this.#way.now())
     const credential = this.#way.credential.basic()
-    const head = encodeConnectHead(this.#authority, credential)
+    const head = encodeConnectHead(this.#authority, credential, this.#requestId)
     const first = Buffer.concat([head, ...held])
     this.#movedBytes += first.length - head.length
     const goesOn = this.#socket.send(first)

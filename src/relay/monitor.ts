@@ -10,6 +10,7 @@ import {
   type TunnelRoute,
 } from './channels.js'
 import { AGE_BOUNDS_MS, Histogram, type HistogramCounts, STAGE_BOUNDS_MS } from './histogram.js'
+import type { TunnelLog, TunnelLogStatistics } from './tunnel-log.js'
 import type { WarmStatistics } from './warm-pool.js'
 
 /** Counters since the start of the relay. */
@@ -38,6 +39,8 @@ export interface RelayStatistics {
   }
   /** WebSockets that were opened before they were needed. */
   readonly warm: WarmStatistics
+  /** Lines of the tunnel log; undefined when none is kept. */
+  readonly tunnelLog: TunnelLogStatistics | undefined
 }
 
 /** What is measured of a tunnel. */
@@ -60,6 +63,7 @@ interface RouteTraffic {
 
 /** The counters of one relay, and its voice on the channels. */
 export class RelayMonitor {
+  readonly #log: TunnelLog | undefined
   #open = 0
   #accepted = 0
   #refusedByGateway = 0
@@ -76,6 +80,10 @@ export class RelayMonitor {
     age: new Histogram(AGE_BOUNDS_MS),
   }
 
+  constructor(log: TunnelLog | undefined) {
+    this.#log = log
+  }
+
   get openTunnels(): number {
     return this.#open
   }
@@ -84,6 +92,11 @@ export class RelayMonitor {
   accepted(): number {
     this.#open++
     return ++this.#accepted
+  }
+
+  /** What the logs call a tunnel; undefined when none is kept. */
+  requestIdOf(id: number): string | undefined {
+    return this.#log?.requestIdOf(id)
   }
 
   connecting(facts: () => TunnelFacts): void {
@@ -105,6 +118,7 @@ export class RelayMonitor {
   closed(end: () => TunnelEnd, brokenBy: ErrorCode | undefined): void {
     this.#open--
     if (brokenBy !== undefined) this.#broken[brokenBy] = (this.#broken[brokenBy] ?? 0) + 1
+    this.#log?.write(end())
     CHANNELS.close.publish(end)
   }
 
@@ -142,6 +156,7 @@ export class RelayMonitor {
       bytesDown: gateway.bytesDown,
       latencies: { dial: dial.copy(), connect: connect.copy(), firstByte: firstByte.copy(), age: age.copy() },
       bypassed: { ...bypass },
+      tunnelLog: this.#log?.statistics(),
     }
   }
 }

@@ -17,7 +17,7 @@ type Sample = readonly [labels: Readonly<Record<string, string>>, value: number]
  * `direction` (`up`, `down`) and `code`, one of the error codes.
  */
 export function formatPrometheus(statistics: RelayStatistics): string {
-  const { tunnels, bypassed, bytesUp, bytesDown, warm, latencies } = statistics
+  const { tunnels, bypassed, bytesUp, bytesDown, warm, latencies, tunnelLog } = statistics
   return [
     family('tunnels_open', 'gauge', 'Tunnels that are open, those included whose CONNECT is not answered yet.', [
       [{}, tunnels.open],
@@ -48,6 +48,12 @@ export function formatPrometheus(statistics: RelayStatistics): string {
     family('warm_used_total', 'counter', 'CONNECTs that got a WebSocket that was open.', [[{}, warm.used]]),
     family('warm_missed_total', 'counter', 'CONNECTs that found none.', [[{}, warm.missed]]),
     family('warm_lost_total', 'counter', 'WebSockets that ended before they were used.', [[{}, warm.lost]]),
+    tunnelLog === undefined
+      ? ''
+      : family('tunnel_log_lines_total', 'counter', 'Lines of the tunnel log that were written, and lost.', [
+          [{ result: 'written' }, tunnelLog.written],
+          [{ result: 'lost' }, tunnelLog.lost],
+        ]),
     histogram('dial_seconds', 'DNS, TCP, TLS and upgrade of WebSockets that a client waited for.', latencies.dial),
     histogram('connect_seconds', "From the CONNECT to the gateway's answer.", latencies.connect),
     histogram('first_byte_seconds', "From a 200 to the target's first bytes.", latencies.firstByte),

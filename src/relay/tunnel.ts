@@ -29,7 +29,13 @@ export interface TunnelContext {
    * @throws {UpstreamProxyError} when none does
    */
   readonly routeTo: (authority: Authority) => TunnelRoute
-  readonly open: (route: TunnelRoute, authority: Authority, handler: CarrierHandler) => Carrier
+  /** @param requestId told to the gateway where it is given */
+  readonly open: (
+    route: TunnelRoute,
+    authority: Authority,
+    requestId: string | undefined,
+    handler: CarrierHandler,
+  ) => Carrier
   /** Monotonic milliseconds. */
   readonly now: () => number
   /** Called once, when the tunnel is over. */
@@ -264,7 +270,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   /** Facts for the events. */
   facts = (): TunnelFacts => ({
     id: this.#id,
-    requestId: undefined,
+    requestId: this.#context.monitor.requestIdOf(this.#id),
     authority: this.#authority && formatAuthority(this.#authority),
     host: this.#authority?.host,
     port: this.#authority?.port,
@@ -343,7 +349,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
       case 'dialling':
         this.#history.dials(this.#route, this.#restingSince)
         this.#context.monitor.connecting(this.facts)
-        if (this.#authority !== undefined) this.#carrier = this.#context.open(this.#route, this.#authority, this)
+        this.#dial()
         return
       case 'waiting-for-answer':
         this.#history.connected(this.#carrier?.isWarm === true, this.#restingSince)
@@ -375,6 +381,12 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
       default:
         return
     }
+  }
+
+  #dial(): void {
+    if (this.#authority === undefined) return
+    const requestId = this.#context.monitor.requestIdOf(this.#id)
+    this.#carrier = this.#context.open(this.#route, this.#authority, requestId, this)
   }
 
   #begin(): void {
