@@ -10,7 +10,22 @@ export {
 } from './init.js'
 export { createLogger, type LogEntry, type Logger, type LogLevel, type LogSink } from './log.js'
 export type { BypassOptions } from './relay/bypass-carrier.js'
+export type {
+  ChannelMessages,
+  RelayState,
+  RelayStateChange,
+  TunnelEnd,
+  TunnelEndReason,
+  TunnelFacts,
+  TunnelOutcome,
+  TunnelRefusal,
+  TunnelRoute,
+  TunnelStages,
+} from './relay/channels.js'
 export type { TokenSource } from './relay/credential.js'
-export type { RelayStatistics, TunnelFacts, TunnelRoute } from './relay/events.js'
+export { estimateQuantileMs, type HistogramCounts } from './relay/histogram.js'
 export { DEFAULT_RELAY_LIMITS, type RelayLimits } from './relay/limits.js'
+export type { RelayLatencies, RelayStatistics } from './relay/monitor.js'
+export { formatPrometheus, PROMETHEUS_CONTENT_TYPE } from './relay/prometheus.js'
 export { type Relay, type RelayOptions, startRelay } from './relay/relay.js'
+export type { TunnelLogRecord, TunnelLogStatistics } from './relay/tunnel-log.js'

@@ -5,8 +5,8 @@ import type { X509Certificate } from 'node:crypto'
 import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from './errors.js'
 import { createLogger, type Logger, type LogSink } from './log.js'
 import { exceptOwnAddress } from './protocol/egress-proxy.js'
-import type { RelayStatistics } from './relay/events.js'
 import { type RelayLimits, resolveLimits } from './relay/limits.js'
+import type { RelayStatistics } from './relay/monitor.js'
 import { type Relay, startRelayOn } from './relay/relay.js'
 import type { Route } from './runtime/runtime.js'
 import { runtime } from './runtime/select.js'
@@ -234,6 +234,7 @@ async function listen(inputs: ListenInputs, undo: UndoStack): Promise<Relay> {
     },
     ...(route.egress === undefined ? {} : { egress: route.egress }),
     ...(options.port === undefined ? {} : { port: options.port }),
+    ...(settings.tunnelLog === undefined ? {} : { tunnelLog: settings.tunnelLog }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   })
   undo.push((graceMs) => relay.close(graceMs))

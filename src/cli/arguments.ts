@@ -33,10 +33,14 @@ export function parseOptions<T extends OptionsConfig>(args: readonly string[], o
 
 /**
  * Cuts `run`'s arguments at the command: after `--`, or at the first that is no option.
- * @throws {UsageError} when there is no command
+ * @param withValue options whose value may be the next argument
  */
-export function splitCommand(args: readonly string[]): { own: string[]; command: [string, ...string[]] | undefined } {
-  const first = args.findIndex((arg) => arg === '--' || !arg.startsWith('-'))
+export function splitCommand(
+  args: readonly string[],
+  withValue: readonly string[],
+): { own: string[]; command: [string, ...string[]] | undefined } {
+  const isValue = (at: number): boolean => withValue.includes(args[at - 1] ?? '')
+  const first = args.findIndex((arg, at) => arg === '--' || !(arg.startsWith('-') || isValue(at)))
   if (first === -1) return { own: [...args], command: undefined }
   const [file, ...rest] = args.slice(args[first] === '--' ? first + 1 : first)
   return { own: args.slice(0, first), command: file === undefined ? undefined : [file, ...rest] }

@@ -5,8 +5,10 @@ export const USAGE = `Usage: ccr-upstream-proxy COMMAND [OPTION…]
 Carries HTTPS tunnels of this machine's tools to a gateway that injects credentials.
 
 Commands:
-  run [--require] [--] CMD [ARG…]  start the relay, run CMD with its environment, end with CMD's code
-  relay [--json] [--port N]        run the relay until SIGTERM; print its environment first
+  run [--require] [--log FILE] [--] CMD [ARG…]
+                                   start the relay, run CMD with its environment, end with CMD's code
+  relay [--json] [--port N] [--log FILE]
+                                   run the relay until SIGTERM; print its environment first
   env [--format F] [--port N]      print the environment of a relay that is running
   doctor [--json]                  check every step and say what to do about what fails
   install-ca [OPTION…]             make this machine, or an image's tree, trust the gateway's CA
@@ -20,19 +22,20 @@ Exit codes: 0 done, 1 a check or a store failed, 2 wrong usage, 3 the proxy stay
 The configuration is read from the environment: see ccr-upstream-proxy doctor --help.
 `
 
-export const RUN_USAGE = `Usage: ccr-upstream-proxy run [--require] [--] CMD [ARG…]
+export const RUN_USAGE = `Usage: ccr-upstream-proxy run [--require] [--log FILE] [--] CMD [ARG…]
 
 Starts the relay, runs CMD with HTTPS_PROXY and the CA variables set, and ends with CMD's exit code. Signals and the
 terminal are CMD's. When the proxy cannot start, CMD runs without it after one warning.
 
 Options:
       --require                    exit with 3 instead of running CMD without the proxy
+      --log FILE                   append a JSON line to FILE for each tunnel at its end
   -h, --help                       show this help
 
 Exit codes: CMD's own; 127 CMD was not found, 126 it cannot be run, 2 wrong usage, 3 with --require.
 `
 
-export const RELAY_USAGE = `Usage: ccr-upstream-proxy relay [--json] [--port N]
+export const RELAY_USAGE = `Usage: ccr-upstream-proxy relay [--json] [--port N] [--log FILE]
 
 Runs the relay until SIGTERM or SIGINT. The first line of standard output is the environment for its clients: export
 commands for a shell, or one JSON object {"enabled":true,"port":N,"env":{…}}. When the proxy stays off, the line is
@@ -41,6 +44,7 @@ commands for a shell, or one JSON object {"enabled":true,"port":N,"env":{…}}. 
 Options:
       --json                       print the environment as JSON
       --port N                     listen on port N of 127.0.0.1 (default: one that is free)
+      --log FILE                   append a JSON line to FILE for each tunnel at its end
   -h, --help                       show this help
 `
 
@@ -81,6 +85,7 @@ Environment:
   CCR_UPSTREAM_PROXY_ENV           how much clients get: contract, default or files (default: files)
   CCR_UPSTREAM_PROXY_ENV_EXCEPT    variables to leave as they are, between commas
   CCR_UPSTREAM_PROXY_GIT_HTTPS     hosts whose SSH addresses git takes for HTTPS ones, between commas
+  CCR_UPSTREAM_PROXY_TUNNEL_LOG    file that gets a JSON line for each tunnel at its end (default: none)
   CCR_UPSTREAM_PROXY_LOG           silent, error, warn, info or debug (default: warn)
 
 Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage.

@@ -13,6 +13,7 @@ export async function relayCommand(args: readonly string[]): Promise<number> {
   const options = parseOptions(args, {
     json: { type: 'boolean' },
     port: { type: 'string' },
+    log: { type: 'string' },
     help: { type: 'boolean', short: 'h' },
   })
   if (options.help) {
@@ -21,7 +22,7 @@ export async function relayCommand(args: readonly string[]): Promise<number> {
   }
   const port = options.port === undefined ? 0 : parsePort(options.port)
   const ended = untilSignal()
-  const proxy = await initUpstreamProxy({ port })
+  const proxy = await initUpstreamProxy({ port, ...(options.log === undefined ? {} : { tunnelLog: options.log }) })
   if (!proxy.enabled) {
     process.stdout.write(`${JSON.stringify({ enabled: false, code: proxy.code, reason: proxy.reason })}\n`)
     return 3

@@ -18,8 +18,12 @@ type Outcome = { readonly exitCode: number } | { readonly signal: NodeJS.Signals
 
 /** Runs `ccr-upstream-proxy run`; resolves to the exit code. */
 export async function runCommand(args: readonly string[]): Promise<number> {
-  const { own, command } = splitCommand(args)
-  const options = parseOptions(own, { require: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } })
+  const { own, command } = splitCommand(args, ['--log'])
+  const options = parseOptions(own, {
+    require: { type: 'boolean' },
+    log: { type: 'string' },
+    help: { type: 'boolean', short: 'h' },
+  })
   if (options.help) {
     process.stdout.write(RUN_USAGE)
     return 0
@@ -27,7 +31,7 @@ export async function runCommand(args: readonly string[]): Promise<number> {
   if (command === undefined) throw new UsageError('run needs a command')
 
   const forwarder = new SignalForwarder()
-  const proxy = await initUpstreamProxy()
+  const proxy = await initUpstreamProxy(options.log === undefined ? {} : { tunnelLog: options.log })
   if (!proxy.enabled && options.require) return refuseToRun(proxy)
   if (!proxy.enabled && proxy.code === 'guard-off') warnOfGuard(proxy)
   const outcome = await runChild(command, proxy, forwarder)

@@ -187,11 +187,16 @@ function tooLarge(detail: string): HeadVerdict {
 
 /**
  * The CONNECT head for the gateway, as ASCII bytes. `credential` is the value of Proxy-Authorization, or undefined
- * for none. Nothing of the client's own head is carried over.
+ * for none; `requestId`, of X-Request-Id, likewise. Nothing of the client's own head is carried over.
  */
-export function encodeConnectHead(authority: Authority, credential: Uint8Array | undefined): Uint8Array {
+export function encodeConnectHead(
+  authority: Authority,
+  credential: Uint8Array | undefined,
+  requestId?: string,
+): Uint8Array {
   const target = formatAuthority(authority)
-  const start = ascii(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n`)
+  const id = requestId === undefined ? '' : `X-Request-Id: ${requestId}\r\n`
+  const start = ascii(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n${id}`)
   if (credential === undefined) return concat([start, ascii('\r\n')])
   return concat([start, ascii('Proxy-Authorization: '), credential, ascii('\r\n\r\n')])
 }

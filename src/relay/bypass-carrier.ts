@@ -94,6 +94,7 @@ export class Bypass {
 }
 
 class BypassCarrier implements Carrier, ConnectionHandler {
+  readonly isWarm = false
   readonly #handler: CarrierHandler
   readonly #closeLingerMs: number
   readonly #onGone: () => void

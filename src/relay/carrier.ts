@@ -5,6 +5,8 @@ import type { UpstreamProxyError } from '../errors.js'
 
 /** What carries a tunnel's bytes. */
 export interface Carrier {
+  /** Whether it was open before the tunnel asked for it; final once it is connected. */
+  readonly isWarm: boolean
   /** Bytes that the system has not taken yet. */
   readonly queuedBytes: number
   /** Asks for the target and sends what the client has said already; once, when the carrier is connected. False: wait for a drain. */

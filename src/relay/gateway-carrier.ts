@@ -30,8 +30,10 @@ export interface GatewayWay {
 const NORMAL_CLOSE_CODES: ReadonlySet<number> = new Set([1000, 1005])
 
 export class GatewayCarrier implements Carrier, GatewayHandler {
+  isWarm: boolean
   readonly #way: GatewayWay
   readonly #authority: Authority
+  readonly #requestId: string | undefined
   readonly #handler: CarrierHandler
   #socket: GatewaySocket
   #canRetry: boolean
@@ -55,12 +57,14 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   /** Dials at once, or takes what is warm. */
-  constructor(way: GatewayWay, authority: Authority, handler: CarrierHandler) {
+  constructor(way: GatewayWay, authority: Authority, requestId: string | undefined, handler: CarrierHandler) {
     this.#way = way
     this.#authority = authority
+    this.#requestId = requestId
     this.#handler = handler
     const warm = way.warmPool.take(this)
-    this.#canRetry = warm !== undefined
+    this.isWarm = warm !== undefined
+    this.#canRetry = this.isWarm
     this.#socket = warm ?? way.dial(this)
     // Behind the constructor, as from a socket that opens.
     if (warm !== undefined) queueMicrotask(() => this.gatewayOnOpen())
@@ -79,7 +83,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   #sendFirst(held: readonly Uint8Array[]): boolean {
     this.#keepalive = new Keepalive(this.#way.limits, this.#way.now())
     const credential = this.#way.credential.basic()
-    const head = encodeConnectHead(this.#authority, credential)
+    const head = encodeConnectHead(this.#authority, credential, this.#requestId)
     const first = Buffer.concat([head, ...held])
     this.#movedBytes += first.length - head.length
     const goesOn = this.#socket.send(first)
@@ -161,6 +165,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   #retry(): boolean {
     if (!this.#canRetry) return false
     this.#canRetry = false
+    this.isWarm = false
     this.#answer = new GatewayAnswerParser()
     this.#socket = this.#way.dial(this)
     return true

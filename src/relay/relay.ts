@@ -10,6 +10,7 @@ import type { Authority } from '../protocol/authority.js'
 import { type EgressProxy, exceptOwnAddress, parseEgressProxy } from '../protocol/egress-proxy.js'
 import { isGatewayUrl } from '../protocol/gateway-url.js'
 import type {
+  Connection,
   GatewayDialer,
   GatewayEndpoint,
   GatewayHandler,
@@ -20,11 +21,13 @@ import type {
 } from '../runtime/runtime.js'
 import { runtime } from '../runtime/select.js'
 import { Bypass, type BypassOptions } from './bypass-carrier.js'
+import type { TunnelRoute } from './channels.js'
 import { Credential, type TokenSource, tokenFromText } from './credential.js'
-import { RelayMonitor, type RelayStatistics, type TunnelRoute } from './events.js'
 import { GatewayCarrier, type GatewayWay } from './gateway-carrier.js'
 import { type RelayLimits, resolveLimits } from './limits.js'
+import { RelayMonitor, type RelayStatistics } from './monitor.js'
 import { Tunnel, type TunnelContext } from './tunnel.js'
+import { TunnelLog } from './tunnel-log.js'
 import { WarmPool } from './warm-pool.js'
 
 /** What startRelay() takes. */
@@ -46,6 +49,11 @@ export interface RelayOptions {
   /** Milliseconds that open tunnels get when the relay is closed. 5,000 unless given. */
   readonly closeGraceMs?: number
   readonly limits?: Partial<RelayLimits>
+  /**
+   * File that gets one JSON line for each tunnel at its end (schema/tunnel-log.schema.json). None unless given. With it the
+   * gateway is told the ids, so that its log can be joined.
+   */
+  readonly tunnelLog?: string
   readonly logger?: Logger
 }
 
@@ -83,7 +91,8 @@ class RunningRelay implements Relay {
   readonly #runtime: Runtime
   readonly #limits: RelayLimits
   readonly #logger: Logger
-  readonly #monitor = new RelayMonitor()
+  readonly #log: TunnelLog | undefined
+  readonly #monitor: RelayMonitor
   readonly #tunnels = new Set<Tunnel>()
   readonly #endpoint: GatewayEndpoint
   readonly #bypass: Bypass | undefined
@@ -112,31 +121,40 @@ class RunningRelay implements Relay {
     const tokenGeneration = () => credential.generation()
     this.#warmPool = new WarmPool({ limits: this.#limits, dial, now, tokenGeneration })
     const way: GatewayWay = { limits: this.#limits, credential, dial, warmPool: this.#warmPool, now }
+    this.#log = options.tunnelLog === undefined ? undefined : TunnelLog.open(options.tunnelLog, this.#logger)
+    this.#monitor = new RelayMonitor(this.#log)
     this.#context = {
       limits: this.#limits,
       monitor: this.#monitor,
       logger: this.#logger,
       routeTo: (authority) => this.#routeTo(authority),
-      open: (route, authority, handler) =>
+      open: (route, authority, requestId, handler) =>
         route === 'bypass' && this.#bypass !== undefined
           ? this.#bypass.open(authority, handler)
-          : new GatewayCarrier(way, authority, handler),
+          : new GatewayCarrier(way, authority, requestId, handler),
       now,
       onClosed: (tunnel) => this.#forget(tunnel),
     }
   }
 
   async listen(port: number): Promise<void> {
-    this.#listener = await this.#runtime.listen(port, this.#limits.highWaterMarkBytes, (client) => {
-      const tunnel = new Tunnel(this.#context, client)
-      this.#tunnels.add(tunnel)
-      client.start(tunnel)
-    })
+    try {
+      this.#listener = await this.#runtime.listen(port, this.#limits.highWaterMarkBytes, this.#accept)
+    } catch (error) {
+      await this.#log?.close()
+      throw error
+    }
     // Cheaper than a timer for each tunnel. The listener keeps the process alive, and this need not.
     this.#sweeper = setInterval(() => this.#sweep(), this.#sweepIntervalMs()).unref()
     this.#warmPool.sweep(now())
     this.#monitor.state('listening', this.port)
     this.#logger.debug(`the relay listens on 127.0.0.1:${this.port}`)
+  }
+
+  readonly #accept = (client: Connection): void => {
+    const tunnel = new Tunnel(this.#context, client)
+    this.#tunnels.add(tunnel)
+    client.start(tunnel)
   }
 
   #createBypass(trust: Trust, options: BypassOptions | undefined): Bypass | undefined {
@@ -189,7 +207,7 @@ class RunningRelay implements Relay {
     await this.#emptied()
     clearTimeout(timer)
     clearInterval(this.#sweeper)
-    await Promise.all([listenerClosed, this.#dialer?.close(), this.#bypass?.close()])
+    await Promise.all([listenerClosed, this.#dialer?.close(), this.#bypass?.close(), this.#log?.close()])
     this.#monitor.state('closed', this.port)
   }
 

@@ -2,7 +2,7 @@
 
 import { type ErrorCode, UpstreamProxyError } from '../errors.js'
 import type { TunnelState } from '../protocol/tunnel-state.js'
-import type { TunnelRoute } from './events.js'
+import type { TunnelRoute } from './channels.js'
 import type { RelayLimits } from './limits.js'
 
 interface TimeLimit {

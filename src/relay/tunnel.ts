@@ -11,11 +11,13 @@ import { ConnectHeadParser } from '../protocol/connect-head.js'
 import { nextTunnelState, type TunnelEvent, type TunnelState } from '../protocol/tunnel-state.js'
 import type { Connection, ConnectionHandler } from '../runtime/runtime.js'
 import type { Carrier, CarrierHandler } from './carrier.js'
-import type { RelayMonitor, TunnelFacts, TunnelRoute } from './events.js'
+import type { TunnelEnd, TunnelFacts, TunnelRoute } from './channels.js'
 import { guardEvents } from './guard-events.js'
 import type { RelayLimits } from './limits.js'
+import type { RelayMonitor } from './monitor.js'
 import { encodeRefusal } from './refusal.js'
 import { checkTimeLimit } from './time-limits.js'
+import { TunnelHistory } from './tunnel-history.js'
 
 /** What every tunnel of a relay shares. */
 export interface TunnelContext {
@@ -27,7 +29,13 @@ export interface TunnelContext {
    * @throws {UpstreamProxyError} when none does
    */
   readonly routeTo: (authority: Authority) => TunnelRoute
-  readonly open: (route: TunnelRoute, authority: Authority, handler: CarrierHandler) => Carrier
+  /** @param requestId told to the gateway where it is given */
+  readonly open: (
+    route: TunnelRoute,
+    authority: Authority,
+    requestId: string | undefined,
+    handler: CarrierHandler,
+  ) => Carrier
   /** Monotonic milliseconds. */
   readonly now: () => number
   /** Called once, when the tunnel is over. */
@@ -38,7 +46,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   readonly #context: TunnelContext
   readonly #client: Connection
   readonly #id: number
-  readonly #acceptedAt: number
+  readonly #history: TunnelHistory
   #state: TunnelState = 'reading-head'
   #head: ConnectHeadParser | undefined
   #carrier: Carrier | undefined
@@ -80,8 +88,8 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
     this.#context = context
     this.#client = client
     this.#id = context.monitor.accepted()
-    this.#acceptedAt = context.now()
-    this.#restingSince = this.#acceptedAt
+    this.#restingSince = context.now()
+    this.#history = new TunnelHistory(context.monitor, this.#restingSince)
     this.#head = new ConnectHeadParser(context.limits)
   }
 
@@ -204,6 +212,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   }
 
   carrierOnData(bytes: Uint8Array): void {
+    if (this.#history.awaitsFirstByte) this.#history.gotFirstByte(this.#context.now())
     if (this.#isAnswered) this.#download(bytes)
   }
 
@@ -239,6 +248,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
     this.#context.logger.error(error)
     if (this.#state === 'closed') return
     this.#brokenBy = error.code
+    this.#history.ends('defect', this.#clientEnded)
     this.#state = 'closed'
     this.#enterClosed()
   }
@@ -260,16 +270,25 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   /** Facts for the events. */
   facts = (): TunnelFacts => ({
     id: this.#id,
+    requestId: this.#context.monitor.requestIdOf(this.#id),
     authority: this.#authority && formatAuthority(this.#authority),
+    host: this.#authority?.host,
+    port: this.#authority?.port,
     route: this.#route,
+    state: this.#state,
     bytesUp: this.#bytesUp,
     bytesDown: this.#bytesDown,
-    ageMs: this.#context.now() - this.#acceptedAt,
+    ageMs: this.#history.ageMs(this.#context.now()),
+    ...this.#history.stages(),
   })
+
+  readonly #end = (): TunnelEnd => ({ ...this.facts(), ...this.#history.end(this.#brokenBy) })
 
   /** Answers the client with `error`; only before the gateway answered. */
   refuse(error: UpstreamProxyError): void {
-    this.#context.monitor.refused(this.facts, error.code)
+    const { code } = error
+    this.#history.refused(code)
+    this.#context.monitor.refused(() => ({ ...this.facts(), code }), code)
     this.#client.write(encodeRefusal(error))
     this.#meet('refuse')
   }
@@ -328,34 +347,46 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   #enter(state: TunnelState, event: TunnelEvent): void {
     switch (state) {
       case 'dialling':
+        this.#history.dials(this.#route, this.#restingSince)
         this.#context.monitor.connecting(this.facts)
-        if (this.#authority !== undefined) this.#carrier = this.#context.open(this.#route, this.#authority, this)
+        this.#dial()
         return
       case 'waiting-for-answer':
+        this.#history.connected(this.#carrier?.isWarm === true, this.#restingSince)
         this.#begin()
         return
       case 'half-closed':
         this.#carrier?.endSending()
         return
       case 'open':
+        this.#history.answered(true, this.#restingSince)
         this.#context.monitor.established(this.facts, this.#route)
         for (const bytes of this.#takeHeld()) this.#upload(bytes)
         this.#resumeUpload()
         return
       case 'refused':
-        this.#context.monitor.refused(this.facts, undefined)
+        this.#history.answered(false, this.#restingSince)
+        this.#context.monitor.refused(() => ({ ...this.facts(), code: undefined }), undefined)
         this.#takeHeld()
         this.#resumeUpload()
         return
       case 'ending':
+        this.#history.ends(event, this.#clientEnded)
         this.#enterEnding(event)
         return
       case 'closed':
+        this.#history.ends(event, this.#clientEnded)
         this.#enterClosed()
         return
       default:
         return
     }
+  }
+
+  #dial(): void {
+    if (this.#authority === undefined) return
+    const requestId = this.#context.monitor.requestIdOf(this.#id)
+    this.#carrier = this.#context.open(this.#route, this.#authority, requestId, this)
   }
 
   #begin(): void {
@@ -388,7 +419,8 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
       this.#carrier?.resumeReading()
       this.#carrier?.close()
     }
-    this.#context.monitor.closed(this.facts, this.#brokenBy)
+    this.#history.closed(this.#context.now())
+    this.#context.monitor.closed(this.#end, this.#brokenBy)
     this.#context.onClosed(this)
   }
 }

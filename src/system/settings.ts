@@ -46,6 +46,11 @@ export interface SettingsOptions {
     /** Hosts whose SSH addresses git takes for HTTPS ones. None by default; CCR_UPSTREAM_PROXY_GIT_HTTPS, between commas. */
     readonly gitHttpsHosts?: readonly string[]
   }
+  /**
+   * File that gets one JSON line for each tunnel at its end; the gateway is told the ids. None by default.
+   * CCR_UPSTREAM_PROXY_TUNNEL_LOG.
+   */
+  readonly tunnelLog?: string
   /** CCR_UPSTREAM_PROXY_LOG; `warn` by default. */
   readonly logLevel?: LogLevel
 }
@@ -62,6 +67,7 @@ export interface Settings {
   /** Not checked: what does harm is left out where the list is made. */
   readonly noProxyAdditions: readonly string[]
   readonly childEnv: ChildEnvChoice
+  readonly tunnelLog: string | undefined
 }
 
 const TRUTHY = /^(?:1|true|yes|on)$/i
@@ -103,6 +109,7 @@ export function resolveSettings(options: SettingsOptions, environment: Environme
     allowsInspection: options.dangerouslyAllowInspection ?? saysSo(environment),
     noProxyAdditions: options.noProxy ?? listOf(environment.CCR_UPSTREAM_PROXY_NO_PROXY),
     childEnv: resolveChildEnv(options, environment),
+    tunnelLog: pick(options.tunnelLog, 'CCR_UPSTREAM_PROXY_TUNNEL_LOG'),
   }
 }
 

@@ -17,6 +17,7 @@ const VALUES: Readonly<Record<string, string>> = {
   '--ca-file': 'ca.pem',
   '--only': 'system',
   '--java-keystore': 'auto',
+  '--log': 'tunnels.jsonl',
 }
 
 function cli(t: Scope, ...args: string[]): Promise<Outcome> {
@@ -79,6 +80,9 @@ describe('a wrong call', { concurrency: 2, timeout: 60_000 }, () => {
     ['run', '--require'],
     ['run', '--unknown', 'true'],
     ['run', '--require=yes', 'true'],
+    ['run', '--log'],
+    ['run', '--log', 'tunnels.jsonl'],
+    ['relay', '--log'],
     ['relay', '--port'],
     ['relay', '--port', '65536'],
     ['relay', '--port', '-1'],

@@ -2,9 +2,10 @@
 // standard input, commands as the lines behind it; every line of standard output is one JSON object. The process ends
 // when its input does, so that it cannot outlive the test.
 
+import { subscribe } from 'node:diagnostics_channel'
 import { readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { createLogger, type Relay, type RelayOptions, startRelay } from '#src/index.js'
+import { type ChannelMessages, createLogger, type Relay, type RelayOptions, startRelay } from '#src/index.js'
 
 process.on('uncaughtException', (error) => say({ fault: `uncaughtException: ${error.stack}` }))
 process.on('unhandledRejection', (reason) => say({ fault: `unhandledRejection: ${String(reason)}` }))
@@ -12,6 +13,19 @@ process.on('warning', (warning) => say({ fault: `warning: ${warning.name}: ${war
 
 function say(message: object): void {
   process.stdout.write(`${JSON.stringify(message)}\n`)
+}
+
+/** Every channel; one that is missing does not compile. */
+const CHANNELS: Record<keyof ChannelMessages, true> = {
+  'ccr-upstream-proxy:tunnel:open': true,
+  'ccr-upstream-proxy:tunnel:established': true,
+  'ccr-upstream-proxy:tunnel:close': true,
+  'ccr-upstream-proxy:tunnel:refuse': true,
+  'ccr-upstream-proxy:state': true,
+}
+
+function listen(): void {
+  for (const name of Object.keys(CHANNELS)) subscribe(name, (message) => say({ event: { name, message } }))
 }
 
 function descriptors(): number {
@@ -22,6 +36,9 @@ async function answer(relay: Relay, command: string, argument: string | undefine
   switch (command) {
     case 'stats':
       return relay.stats()
+    case 'listen':
+      listen()
+      return undefined
     case 'memory':
       return process.memoryUsage().rss
     case 'descriptors':

@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import type { RelayOptions, RelayStatistics } from '#src/index.js'
+import type { ChannelMessages, RelayOptions, RelayStatistics } from '#src/index.js'
 import type { TestRuntime } from './runtimes.js'
 
 const HOST = fileURLToPath(new URL('./relay-host.js', import.meta.url))
@@ -19,6 +19,11 @@ export interface RelayProcessOptions {
   readonly env?: Readonly<Record<string, string>>
 }
 
+/** What was said on one of the channels. Fields that are undefined are missing. */
+export type ChannelEvent = {
+  [Name in keyof ChannelMessages]: { readonly name: Name; readonly message: ChannelMessages[Name] }
+}[keyof ChannelMessages]
+
 interface HostMessage {
   readonly id?: number
   readonly value?: unknown
@@ -26,6 +31,7 @@ interface HostMessage {
   readonly descriptors?: number
   readonly failure?: string
   readonly fault?: string
+  readonly event?: ChannelEvent
 }
 
 export class RelayProcess {
@@ -35,6 +41,8 @@ export class RelayProcess {
   readonly child: ChildProcess
   /** What must never happen: unhandled rejections, uncaught exceptions, warnings, lines on standard error. */
   readonly faults: string[]
+  /** What was said on the channels since listen(). */
+  readonly events: ChannelEvent[] = []
   readonly #waiting = new Map<number, (value: unknown) => void>()
   #commands = 0
 
@@ -47,6 +55,11 @@ export class RelayProcess {
 
   stats(): Promise<RelayStatistics> {
     return this.#ask('stats') as Promise<RelayStatistics>
+  }
+
+  /** From here on `events` has what is said on the channels. */
+  async listen(): Promise<void> {
+    await this.#ask('listen')
   }
 
   /** Resident memory in bytes. */
@@ -87,7 +100,8 @@ export class RelayProcess {
   }
 
   /** @internal */
-  take({ id, value }: HostMessage): void {
+  take({ id, value, event }: HostMessage): void {
+    if (event !== undefined) this.events.push(event)
     if (id === undefined) return
     this.#waiting.get(id)?.(value)
     this.#waiting.delete(id)

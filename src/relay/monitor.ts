@@ -1,24 +1,17 @@
-// What the relay tells about itself: counters, and events on node:diagnostics_channel that cost nothing while nobody listens.
+// What the relay tells about itself: counters, histograms, and events on the channels, which cost nothing while nobody listens.
 
-import { channel } from 'node:diagnostics_channel'
 import type { ErrorCode } from '../errors.js'
+import {
+  CHANNELS,
+  type RelayState,
+  type TunnelEnd,
+  type TunnelFacts,
+  type TunnelRefusal,
+  type TunnelRoute,
+} from './channels.js'
+import { AGE_BOUNDS_MS, Histogram, type HistogramCounts, STAGE_BOUNDS_MS } from './histogram.js'
+import type { TunnelLog, TunnelLogStatistics } from './tunnel-log.js'
 import type { WarmStatistics } from './warm-pool.js'
-
-/** Which way a tunnel takes: over the gateway, or past it to a target that NO_PROXY names. */
-export type TunnelRoute = 'gateway' | 'bypass'
-
-/** Facts of one tunnel, as every event about it carries them. */
-export interface TunnelFacts {
-  readonly id: number
-  /** `host:port` of the CONNECT; undefined while it is not known. */
-  readonly authority: string | undefined
-  readonly route: TunnelRoute
-  /** Payload bytes from the client, and to the client. */
-  readonly bytesUp: number
-  readonly bytesDown: number
-  /** Milliseconds since the client was accepted. */
-  readonly ageMs: number
-}
 
 /** Counters since the start of the relay. */
 export interface RelayStatistics {
@@ -36,6 +29,8 @@ export interface RelayStatistics {
   /** Over the gateway. */
   readonly bytesUp: number
   readonly bytesDown: number
+  /** How long tunnels over the gateway took. */
+  readonly latencies: RelayLatencies
   /** Past the gateway, to targets that NO_PROXY names; in none of the numbers above but `open` and `accepted`, and the codes. */
   readonly bypassed: {
     readonly established: number
@@ -44,19 +39,20 @@ export interface RelayStatistics {
   }
   /** WebSockets that were opened before they were needed. */
   readonly warm: WarmStatistics
+  /** Lines of the tunnel log; undefined when none is kept. */
+  readonly tunnelLog: TunnelLogStatistics | undefined
 }
 
-const CHANNELS = {
-  /** A CONNECT head was accepted: TunnelFacts. */
-  open: channel('ccr-upstream-proxy:tunnel:open'),
-  /** The gateway answered 200, or the target past it is connected: TunnelFacts. */
-  established: channel('ccr-upstream-proxy:tunnel:established'),
-  /** A tunnel is over: TunnelFacts and `code`, undefined for a normal end. */
-  close: channel('ccr-upstream-proxy:tunnel:close'),
-  /** A client got no tunnel: TunnelFacts and `code`, undefined when the gateway refused. */
-  refuse: channel('ccr-upstream-proxy:tunnel:refuse'),
-  /** The relay itself: `{ state: 'listening' | 'closing' | 'closed', port }`. */
-  state: channel('ccr-upstream-proxy:state'),
+/** What is measured of a tunnel. */
+export interface RelayLatencies {
+  /** DNS, TCP, TLS and upgrade of WebSockets that a client waited for. */
+  readonly dial: HistogramCounts
+  /** From the CONNECT to the gateway's answer, whichever it is. */
+  readonly connect: HistogramCounts
+  /** From a 200 to the first message behind it: the target's first bytes. */
+  readonly firstByte: HistogramCounts
+  /** From the client's connection to the end of its tunnel, for those that were established. */
+  readonly age: HistogramCounts
 }
 
 interface RouteTraffic {
@@ -67,6 +63,7 @@ interface RouteTraffic {
 
 /** The counters of one relay, and its voice on the channels. */
 export class RelayMonitor {
+  readonly #log: TunnelLog | undefined
   #open = 0
   #accepted = 0
   #refusedByGateway = 0
@@ -76,6 +73,16 @@ export class RelayMonitor {
   }
   readonly #refused: Partial<Record<ErrorCode, number>> = {}
   readonly #broken: Partial<Record<ErrorCode, number>> = {}
+  readonly #latencies: Record<keyof RelayLatencies, Histogram> = {
+    dial: new Histogram(STAGE_BOUNDS_MS),
+    connect: new Histogram(STAGE_BOUNDS_MS),
+    firstByte: new Histogram(STAGE_BOUNDS_MS),
+    age: new Histogram(AGE_BOUNDS_MS),
+  }
+
+  constructor(log: TunnelLog | undefined) {
+    this.#log = log
+  }
 
   get openTunnels(): number {
     return this.#open
@@ -87,27 +94,32 @@ export class RelayMonitor {
     return ++this.#accepted
   }
 
+  /** What the logs call a tunnel; undefined when none is kept. */
+  requestIdOf(id: number): string | undefined {
+    return this.#log?.requestIdOf(id)
+  }
+
   connecting(facts: () => TunnelFacts): void {
-    if (CHANNELS.open.hasSubscribers) CHANNELS.open.publish(facts())
+    CHANNELS.open.publish(facts)
   }
 
   established(facts: () => TunnelFacts, route: TunnelRoute): void {
     this.#traffic[route].established++
-    if (CHANNELS.established.hasSubscribers) CHANNELS.established.publish(facts())
+    CHANNELS.established.publish(facts)
   }
 
-  /** @param code the relay's reason; undefined when the gateway refused */
-  refused(facts: () => TunnelFacts, code: ErrorCode | undefined): void {
+  refused(refusal: () => TunnelRefusal, code: ErrorCode | undefined): void {
     if (code === undefined) this.#refusedByGateway++
     else this.#refused[code] = (this.#refused[code] ?? 0) + 1
-    if (CHANNELS.refuse.hasSubscribers) CHANNELS.refuse.publish({ ...facts(), code })
+    CHANNELS.refuse.publish(refusal)
   }
 
-  /** @param code why an established tunnel broke; undefined for every other end */
-  closed(facts: () => TunnelFacts, code: ErrorCode | undefined): void {
+  /** @param brokenBy why an established tunnel broke; undefined for every other end */
+  closed(end: () => TunnelEnd, brokenBy: ErrorCode | undefined): void {
     this.#open--
-    if (code !== undefined) this.#broken[code] = (this.#broken[code] ?? 0) + 1
-    if (CHANNELS.close.hasSubscribers) CHANNELS.close.publish({ ...facts(), code })
+    if (brokenBy !== undefined) this.#broken[brokenBy] = (this.#broken[brokenBy] ?? 0) + 1
+    this.#log?.write(end())
+    CHANNELS.close.publish(end)
   }
 
   countUp(bytes: number, route: TunnelRoute): void {
@@ -118,13 +130,19 @@ export class RelayMonitor {
     this.#traffic[route].bytesDown += bytes
   }
 
-  state(state: 'listening' | 'closing' | 'closed', port: number): void {
-    if (CHANNELS.state.hasSubscribers) CHANNELS.state.publish({ state, port })
+  /** A measurement; only those of the gateway's route count. */
+  took(what: keyof RelayLatencies, ms: number, route: TunnelRoute): void {
+    if (route === 'gateway') this.#latencies[what].record(ms)
+  }
+
+  state(state: RelayState, port: number): void {
+    CHANNELS.state.publish(() => ({ state, port }))
   }
 
   /** A copy of the counters. */
   statistics(): Omit<RelayStatistics, 'warm'> {
     const { gateway, bypass } = this.#traffic
+    const { dial, connect, firstByte, age } = this.#latencies
     return {
       tunnels: {
         open: this.#open,
@@ -136,7 +154,9 @@ export class RelayMonitor {
       },
       bytesUp: gateway.bytesUp,
       bytesDown: gateway.bytesDown,
+      latencies: { dial: dial.copy(), connect: connect.copy(), firstByte: firstByte.copy(), age: age.copy() },
       bypassed: { ...bypass },
+      tunnelLog: this.#log?.statistics(),
     }
   }
 }
