@@ -1,5 +1,5 @@
 // The demo: a real client gets a credential injected that its process never had. Every claim is checked; one that does not
-// hold ends the demo with exit code 1.
+// hold ends the demo with exit code 1. With --shell nothing is shown: a shell opens on the same stage.
 
 import { spawnSync } from 'node:child_process'
 import { constants } from 'node:os'
@@ -14,7 +14,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 
 try {
   await stage.open()
-  await show()
+  if (process.argv.includes('--shell')) await stage.runShell()
+  else await show()
 } catch (error) {
   if (!isInterrupted) {
     process.stderr.write(`\nThe demo failed: ${error instanceof ClaimError ? error.message : (error as Error).stack}\n`)

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
   createCertificateAuthority,
@@ -23,11 +23,6 @@ export const ORIGIN_HOST = 'api.demo.test'
 
 const CLI = fileURLToPath(new URL('cli/main.js', import.meta.resolve('ccr-upstream-proxy')))
 const NODE_CLIENT = fileURLToPath(new URL('node-client.js', import.meta.url))
-
-/** The programs that a command line of the demo may begin with, and what they are on this machine. */
-const PROGRAMS: Readonly<Record<string, readonly [string, ...string[]]>> = {
-  'ccr-upstream-proxy': [process.execPath, CLI],
-}
 
 /** A command that is told to end has this long before it is made to. */
 const END_TIMEOUT_MS = 5_000
@@ -57,7 +52,10 @@ export class Stage {
   constructor() {
     this.#root = realpathSync(mkdtempSync(join(tmpdir(), 'ccr-demo-')))
     this.#undo.push(() => rmSync(this.#root, { recursive: true, force: true }))
-    for (const name of ['gateway', 'container', 'container/tmp']) mkdirSync(join(this.#root, name), { mode: 0o700 })
+    for (const name of ['bin', 'gateway', 'container', 'container/tmp']) mkdirSync(this.#path(name), { mode: 0o700 })
+    writeFileSync(this.#path('bin/ccr-upstream-proxy'), `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`, {
+      mode: 0o700,
+    })
   }
 
   /** Starts the origin and the gateway. */
@@ -73,7 +71,7 @@ export class Stage {
   }
 
   async #writeGatewayFiles(publicRootPem: string, originPort: number): Promise<void> {
-    const interceptionCa = await createCertificateAuthority({ commonName: 'demo interception CA', days: 1 })
+    const interceptionCa = await createCertificateAuthority({ commonName: 'demo interception CA', days: 30 })
     const gatewayCa = await createCertificateAuthority({ commonName: 'demo gateway root', days: 1 })
     const own = await issueServerCertificate(gatewayCa, ['127.0.0.1'])
     this.#write('gateway/public-root.pem', publicRootPem)
@@ -124,20 +122,25 @@ hosts:
     this.#write('container/session_token', `${this.token}\n`)
   }
 
-  /** Runs a program in the container's folder with nothing in its environment but the proxy's configuration. */
+  /** The container's folder. */
+  get folder(): string {
+    return this.#path('container')
+  }
+
+  /** What programs in the container get: nothing but the proxy's configuration. */
+  get environment(): Readonly<Record<string, string>> {
+    return {
+      PATH: [this.#path('bin'), process.env.PATH].join(delimiter),
+      HOME: this.folder,
+      TMPDIR: this.#path('container/tmp'),
+      LC_ALL: 'C',
+      ...this.configuration,
+    }
+  }
+
+  /** Runs a program in the container's folder. */
   async run(program: string, ...args: string[]): Promise<CommandResult> {
-    const [file, ...before] = PROGRAMS[program] ?? [program]
-    const child = spawn(file, [...before, ...args], {
-      cwd: this.#path('container'),
-      env: {
-        PATH: process.env.PATH,
-        HOME: this.#path('container'),
-        TMPDIR: this.#path('container/tmp'),
-        LC_ALL: 'C',
-        ...this.configuration,
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    const child = spawn(program, args, { cwd: this.folder, env: this.environment, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#undo.push(() => endProcess(child))
     const pieces: [Buffer[], Buffer[]] = [[], []]
     child.stdout.on('data', (bytes: Buffer) => pieces[0].push(bytes))
@@ -146,6 +149,16 @@ hosts:
     if (this.#closing !== undefined) throw new Error('the demo was interrupted')
     this.#undo.pop()
     return { exitCode, output: Buffer.concat(pieces.flat()).toString('utf8') }
+  }
+
+  /** A shell in the container's folder, with a session token, for whoever looks around; until it ends. */
+  async runShell(): Promise<void> {
+    this.provideToken()
+    const env = { ...this.environment, PS1: 'container$ ', TERM: process.env.TERM ?? 'dumb' }
+    const child = spawn('sh', [], { cwd: this.folder, env, stdio: 'inherit' })
+    this.#undo.push(() => endProcess(child))
+    await once(child, 'close')
+    this.#undo.pop()
   }
 
   /** The command line of the client that stands in for curl. */

@@ -1,0 +1,60 @@
+// Reads what the tests of the documents need out of Markdown: tables, fenced blocks, links and anchors.
+
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+/** A fenced block. */
+export interface FencedBlock {
+  /** The word behind the fence: `sh`, `console`, `js`; empty without one. */
+  readonly language: string
+  /** Where its first line stands, from 1. */
+  readonly line: number
+  readonly text: string
+}
+
+/** A file of the repository, by its path from the root. */
+export function documentText(path: string): string {
+  return readFileSync(fileURLToPath(new URL(`../../../${path}`, import.meta.url)), 'utf8')
+}
+
+/** The cells of the first table behind a text that occurs once, without its heading. */
+export function tableRows(markdown: string, behind: string): string[][] {
+  const [, rest, more] = markdown.split(behind)
+  if (rest === undefined || more !== undefined) throw new Error(`there is not one "${behind}"`)
+  const table = /^\|.*\n\|[-| :]+\n((?:\|.*\n)+)/m.exec(rest)?.[1]
+  if (table === undefined) throw new Error(`no table behind "${behind}"`)
+  return table
+    .trimEnd()
+    .split('\n')
+    .map((row) => row.slice(1, -1).split(/(?<!\\)\|/))
+    .map((cells) => cells.map((cell) => cell.trim()))
+}
+
+/** Every fenced block, in order. */
+export function fencedBlocks(markdown: string): FencedBlock[] {
+  const blocks: FencedBlock[] = []
+  for (const match of markdown.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)) {
+    const line = markdown.slice(0, match.index).split('\n').length + 1
+    blocks.push({ language: match[1] ?? '', line, text: match[2] ?? '' })
+  }
+  return blocks
+}
+
+/** Markdown without fenced blocks and code spans: what is prose. */
+export function proseOf(markdown: string): string {
+  return markdown.replaceAll(/^```[\s\S]*?^```$/gm, '').replaceAll(/`[^`\n]*`/g, '``')
+}
+
+/** Targets of links, as they are written. */
+export function linkTargets(markdown: string): string[] {
+  return [...proseOf(markdown).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target as string)
+}
+
+/** The anchors of the headings, as GitHub makes them. */
+export function anchorsOf(markdown: string): string[] {
+  const headings = markdown.replaceAll(/^```[\s\S]*?^```$/gm, '').matchAll(/^#{1,6} (.+)$/gm)
+  return [...headings].map(([, heading]) => {
+    const text = (heading as string).replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1').toLowerCase()
+    return text.replaceAll(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')
+  })
+}
