@@ -1,0 +1,46 @@
+// An example as a reader has it: its folder in a checkout, and the commands of its README.
+
+import { cpSync, mkdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { startHttpsOrigin } from '../support/https-origin.js'
+import { INJECTION, type System, startSystem } from '../support/system.js'
+import { createTempDirectory, type Scope } from '../support/temp-dir.js'
+import { createTestCa } from '../support/test-ca.js'
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+
+/** What the package of a checkout is made of. */
+const PACKAGE = ['package.json', 'README.md', 'LICENSE', 'dist', 'prebuilds', 'src/system/children/preload/ruby']
+
+/** The host that the examples ask. */
+export const HOST = 'api.example.com'
+
+/** A copy of one example, where `../..` is a copy of the package. */
+export function copyExample(scope: Scope, name: string): string {
+  const checkout = createTempDirectory(scope, 'checkout')
+  for (const path of [...PACKAGE, `examples/${name}`]) {
+    mkdirSync(dirname(join(checkout, path)), { recursive: true })
+    cpSync(join(ROOT, path), join(checkout, path), { recursive: true })
+  }
+  return join(checkout, 'examples', name)
+}
+
+/** The text of an example's blocks of one language, in order. */
+export function readmeBlocks(name: string, language: string): string[] {
+  const readme = readFileSync(join(ROOT, 'examples', name, 'README.md'), 'utf8')
+  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'gms'))].map(([, text = '']) => text)
+}
+
+/** The commands of an example's README, one a line. */
+export function readmeCommands(name: string): string[] {
+  return readmeBlocks(name, 'sh').flatMap((block) => block.trimEnd().split('\n'))
+}
+
+/** A gateway that injects a credential for HOST, before an origin that shows what it got. */
+export async function startExampleSystem(scope: Scope): Promise<System> {
+  const publicCa = await createTestCa('public root')
+  const origin = await startHttpsOrigin(await publicCa.serverCertificate(HOST))
+  scope.after(() => origin.close())
+  return startSystem(scope, { publicCa, origins: { [HOST]: origin.address }, hosts: { [HOST]: INJECTION } })
+}
