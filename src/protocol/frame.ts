@@ -10,7 +10,7 @@
 
 import { endianness } from 'node:os'
 import { type Addon, type AddonLoading, loadAddon } from '../addon.js'
-import { chunkHeaderLength, maxPayloadBytes, splitPayload, writeChunkHeader } from './chunk.js'
+import { chunkHeaderLength, maxPayloadBytes, writeChunkHeader } from './chunk.js'
 import { MASK_KEY_BYTES, MaskKeys, readMaskKey } from './mask-keys.js'
 
 /**
@@ -220,17 +220,4 @@ function wordAt(words: Int32Array, at: number): number {
 
 function swapBytes(key: number): number {
   return (key >>> 24) | ((key >>> 8) & 0xff00) | ((key << 8) & 0xff_0000) | (key << 24)
-}
-
-// -- Messages ----------------------------------------------------------------------------------------------------------
-
-/** The messages that carry `payload`, in order; none for no bytes. Each is freshly allocated. */
-export function* encodeMessages(payload: Uint8Array, maxMessageBytes: number): Generator<Uint8Array> {
-  for (const piece of splitPayload(payload, maxMessageBytes)) {
-    const headerLength = chunkHeaderLength(piece.length)
-    const message = Buffer.allocUnsafe(headerLength + piece.length)
-    writeChunkHeader(message, 0, piece.length)
-    message.set(piece, headerLength)
-    yield message
-  }
 }

@@ -2,6 +2,7 @@
 // with a CONNECT of our own (RFC 9110, section 9.3.6). The usual agents for that have no time limit, no limit on the proxy's
 // answer, and lose what comes behind it.
 
+import type { RequestOptions } from 'node:http'
 import { isIP, connect as netConnect, type Socket } from 'node:net'
 import { type ConnectionOptions, createSecureContext, type SecureContext, connect as tlsConnect } from 'node:tls'
 import { systemCode, type UpstreamProxyError } from '../errors.js'
@@ -26,8 +27,17 @@ export class NodeTrust implements Trust {
 
 type Connected = (error: Error | null, socket?: Socket) => void
 
-/** Connects to the host of `url`, with TLS when its scheme asks for it: at once, or later through the callback. */
-export function connectTo(url: URL, route: Route, connected: Connected): Socket | undefined {
+/** What node:http and `ws` take to make a connection; node:http's asynchronous form is missing in the types of both. */
+type Connector = NonNullable<RequestOptions['createConnection']> & typeof netConnect
+
+/** Makes connections to the host of `url`, with TLS when its scheme asks for it. */
+export function connector(url: URL, route: Route): Connector {
+  const connect = (_options: unknown, connected: Connected): Socket | undefined => connectTo(url, route, connected)
+  return connect as unknown as Connector
+}
+
+/** At once, or later through the callback. */
+function connectTo(url: URL, route: Route, connected: Connected): Socket | undefined {
   const { egress, trust } = route
   if (egress === undefined) return connectDirectly(url, trust)
   connectThroughProxy(url, egress, route).then(

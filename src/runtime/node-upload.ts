@@ -1,15 +1,11 @@
 // The upload on Node: what a client sends is read into memory with room in front of it, framed where it lies, and written
-// with one call. `ws` would copy every byte into a new buffer and mask it one by one.
+// with one call.
 //
-// Rules:
-// - A buffer belongs to the reader until a frame writer takes it, and comes back to the pool when the system has it.
-// - Frames are written straight to the WebSocket's own socket. `ws` writes each control frame with one call too, and is
-//   never given a data frame, so frames never lie inside each other.
+// Rule: a buffer belongs to the reader until a frame writer takes it, and comes back to the pool when the system has it.
 
 import type { Socket } from 'node:net'
-import type { WebSocket } from 'ws'
 import { maxPayloadBytes } from '../protocol/chunk.js'
-import { encodeMessages, FrameEncoder, headroomFor } from '../protocol/frame.js'
+import type { FrameEncoder } from '../protocol/frame.js'
 
 /** Two messages of the usual size in one read: as much as libuv reads at once. */
 const PAYLOAD_BYTES = 2 * maxPayloadBytes()
@@ -57,42 +53,30 @@ export const uploadPool = new UploadPool()
 
 /** Writes payloads to one WebSocket. */
 export class FrameWriter {
-  readonly #webSocket: WebSocket
-  readonly #maxMessageBytes: number
+  readonly #socket: Socket
   readonly #encoder: FrameEncoder
   readonly #onWritten: () => void
   /** What the system does not have yet, in order; undefined for memory that is nobody's. */
   readonly #inFlight: (UploadBuffer | undefined)[] = []
 
   /** @param onWritten called whenever the system has taken something */
-  constructor(webSocket: WebSocket, maxMessageBytes: number, onWritten: () => void) {
-    this.#webSocket = webSocket
-    this.#maxMessageBytes = maxMessageBytes
-    this.#encoder = new FrameEncoder(maxMessageBytes)
+  constructor(socket: Socket, encoder: FrameEncoder, onWritten: () => void) {
+    this.#socket = socket
+    this.#encoder = encoder
     this.#onWritten = onWritten
   }
 
   /** Sends `payload`; what lies in a buffer of the pool is taken, anything else is copied. */
   send(payload: Uint8Array): void {
     if (payload.length === 0) return
-    const socket = socketOf(this.#webSocket)
-    if (socket === undefined) this.#sendThroughWs(payload)
-    else this.#sendFrames(socket, payload)
-  }
-
-  #sendFrames(socket: Socket, payload: Uint8Array): void {
-    const headroom = headroomFor(payload.length, this.#maxMessageBytes)
+    const headroom = this.#encoder.headroomFor(payload.length)
     const buffer = headroom <= HEADROOM_BYTES ? uploadPool.find(payload) : undefined
     const memory = buffer?.memory ?? copyBehind(headroom, payload)
     const offset = buffer === undefined ? headroom : payload.byteOffset - memory.byteOffset
     const start = offset - this.#encoder.encode(memory, offset, payload.length)
     if (buffer !== undefined) buffer.isTaken = true
     this.#inFlight.push(buffer)
-    socket.write(memory.subarray(start, offset + payload.length), this.#afterWrite)
-  }
-
-  #sendThroughWs(payload: Uint8Array): void {
-    for (const message of encodeMessages(payload, this.#maxMessageBytes)) this.#webSocket.send(message, this.#onWritten)
+    this.#socket.write(memory.subarray(start, offset + payload.length), this.#afterWrite)
   }
 
   readonly #afterWrite = (): void => {
@@ -106,10 +90,4 @@ function copyBehind(headroom: number, payload: Uint8Array): Buffer {
   const memory = Buffer.allocUnsafe(headroom + payload.length)
   memory.set(payload, headroom)
   return memory
-}
-
-/** `ws` keeps its socket in a field that it does not document; should it be gone one day, `ws` does the framing. */
-function socketOf(webSocket: WebSocket): Socket | undefined {
-  const { _socket: socket } = webSocket as unknown as { _socket?: Socket | null }
-  return typeof socket?.write === 'function' ? socket : undefined
 }

@@ -74,7 +74,7 @@ describeOnEachRuntime('CONNECT', (runtime) => {
       assert.deepEqual(await tunnel.take(rest.length), rest, pattern)
       client.write('up')
       assert.equal((await tunnel.take(2)).toString(), 'up', pattern)
-      client.endWriting()
+      await client.endWriting()
       tunnel.close(1000)
       assert.equal((await client.rest()).length, 0)
       if (pattern === 'whole') assert.equal(await client.ended, 'fin')
@@ -179,7 +179,7 @@ describeOnEachRuntime('CONNECT', (runtime) => {
     tunnel.send('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n')
     await client.reached(44)
     client.write(PIPELINED)
-    client.endWriting()
+    await client.endWriting()
     tunnel.close(1000)
     await tunnel.closed
     assert.equal(tunnel.received, received)

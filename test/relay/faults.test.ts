@@ -52,7 +52,7 @@ async function reach(moment: Moment, fixture: RelayFixture): Promise<OpenTunnel>
     tunnel.sendAll(bytes),
   ])
   assert.ok(up.equals(Buffer.concat(bytes)) && down.equals(up))
-  if (moment === 'half-closed') client.endWriting()
+  if (moment === 'half-closed') await client.endWriting()
   return both
 }
 
@@ -295,18 +295,20 @@ describeOnEachRuntime('faults', (runtime) => {
     }
 
     for (const moment of MOMENTS) {
-      test(`10,000 pings at once, ${moment}: the tunnel ends in order, or all are answered`, async () => {
+      test(`10,000 pings at once, ${moment}: the last is answered, and the tunnel lives on`, async () => {
         const { client, tunnel } = await reach(moment, fixture)
-        let pongs = 0
-        const answered = new Promise<string>((resolve) => {
-          tunnel.socket.on('pong', () => ++pongs === 10_000 && resolve('answered'))
+        const answered = new Promise<void>((resolve) => {
+          tunnel.socket.on('pong', (body) => body.toString() === '9999' && resolve())
         })
-        for (let count = 0; count < 10_000; count++) tunnel.socket.ping()
-        // ws gives up a peer whose pings it cannot answer as fast as they come; Bun answers them all.
-        const outcome = await Promise.race([answered, tunnel.closed])
-        if (outcome === 'answered') client.reset()
-        else if (moment !== 'waiting for the answer') assert.equal(await client.ended, 'reset')
-        else assertRefusal(await client.takeOnlyAnswer(), 502, 'gateway-closed')
+        for (let count = 0; count < 10_000; count++) tunnel.socket.ping(`${count}`)
+        await answered
+        if (moment === 'waiting for the answer') {
+          tunnel.open()
+          await client.takeOpening()
+        }
+        tunnel.send('and on')
+        assert.equal((await client.take(6)).toString(), 'and on')
+        client.reset()
         await tunnel.closed
       })
     }

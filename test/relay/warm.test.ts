@@ -35,8 +35,8 @@ describeOnEachRuntime('warm tunnels', (runtime) => {
     tunnel.send('down')
     assert.equal((await client.take(4)).toString(), 'down')
     tunnel.close(1000)
-    client.endWriting()
     assert.equal(await client.ended, 'fin')
+    client.endWriting()
   }
 
   test('one is there before anybody asked, and carries the first tunnel', async () => {

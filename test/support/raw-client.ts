@@ -111,9 +111,9 @@ export class RawClient {
     return head
   }
 
-  /** FIN behind everything written; reading goes on. */
-  endWriting(): void {
-    this.socket.end()
+  /** FIN behind everything written; reading goes on. Resolves when it is out: only then is it sure to be ahead of the relay's. */
+  endWriting(): Promise<void> {
+    return new Promise((resolve) => this.socket.end(() => resolve()))
   }
 
   /** RST: a FIN alone would leave the tunnel half-closed. */
