@@ -3,10 +3,10 @@
 import { cpSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { startHttpsOrigin } from '../support/https-origin.js'
+import { type HttpsOrigin, startHttpsOrigin } from '../support/https-origin.js'
 import { INJECTION, type System, type SystemOptions, startSystem } from '../support/system.js'
 import { createTempDirectory, type Scope } from '../support/temp-dir.js'
-import { createTestCa } from '../support/test-ca.js'
+import { createTestCa, type TestCa } from '../support/test-ca.js'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
@@ -42,11 +42,17 @@ export function exampleFile(path: string): string {
   return join(ROOT, 'examples', path)
 }
 
-/** A gateway that injects a credential for HOST, before an origin that shows what it got. */
-export async function startExampleSystem(scope: Scope, options: SystemOptions = {}): Promise<System> {
-  const publicCa = options.publicCa ?? (await createTestCa('public root'))
+/** An origin that is HOST, shows what it got, and has a certificate of the root given. */
+export async function startExampleOrigin(scope: Scope, publicCa: TestCa): Promise<HttpsOrigin> {
   const origin = await startHttpsOrigin(await publicCa.serverCertificate(HOST))
   scope.after(() => origin.close())
+  return origin
+}
+
+/** A gateway that injects a credential for HOST. */
+export async function startExampleSystem(scope: Scope, options: SystemOptions = {}): Promise<System> {
+  const publicCa = options.publicCa ?? (await createTestCa('public root'))
+  const origin = await startExampleOrigin(scope, publicCa)
   return startSystem(scope, {
     publicCa,
     origins: { [HOST]: origin.address, ...options.origins },
