@@ -4,12 +4,16 @@
 export const ENVIRONMENT_FORMATS = ['sh', 'fish', 'json', 'dotenv', 'github'] as const
 export type EnvironmentFormat = (typeof ENVIRONMENT_FORMATS)[number]
 
+/** https://docs.github.com/actions/reference/workflow-commands-for-github-actions: the job gets an error for it. */
+const REFUSED_BY_GITHUB = 'NODE_OPTIONS'
+
 type Entry = readonly [name: string, value: string]
 
 /** One line a variable, but for `json`, which is one object, and for values with line breaks. */
 export function formatEnvironment(env: Readonly<Record<string, string>>, format: EnvironmentFormat): string {
   if (format === 'json') return JSON.stringify(env)
-  return Object.entries(env).map(FORMATTERS[format]).join('\n')
+  const entries = Object.entries(env).filter(([name]) => format !== 'github' || name !== REFUSED_BY_GITHUB)
+  return entries.map(FORMATTERS[format]).join('\n')
 }
 
 /** All `export` commands in one line, for a reader of the first line only. */

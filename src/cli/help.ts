@@ -54,7 +54,8 @@ Prints the environment of this user's relay, the one that was started last, as c
 that has of its own is extended. A shell takes it with: eval "$(ccr-upstream-proxy env)"
 
 Options:
-      --format F                   sh (default), fish, json, dotenv, or github for the file that GITHUB_ENV names
+      --format F                   sh (default), fish, json, dotenv, or github for the file that GITHUB_ENV names, which
+                                   takes all but NODE_OPTIONS
       --port N                     of the relay on port N
   -h, --help                       show this help
 

@@ -3,10 +3,10 @@
 import { cpSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { startHttpsOrigin } from '../support/https-origin.js'
-import { INJECTION, type System, startSystem } from '../support/system.js'
+import { type HttpsOrigin, startHttpsOrigin } from '../support/https-origin.js'
+import { INJECTION, type System, type SystemOptions, startSystem } from '../support/system.js'
 import { createTempDirectory, type Scope } from '../support/temp-dir.js'
-import { createTestCa } from '../support/test-ca.js'
+import { createTestCa, type TestCa } from '../support/test-ca.js'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
@@ -28,7 +28,7 @@ export function copyExample(scope: Scope, name: string): string {
 
 /** The text of an example's blocks of one language, in order. */
 export function readmeBlocks(name: string, language: string): string[] {
-  const readme = readFileSync(join(ROOT, 'examples', name, 'README.md'), 'utf8')
+  const readme = readFileSync(exampleFile(`${name}/README.md`), 'utf8')
   return [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'gms'))].map(([, text = '']) => text)
 }
 
@@ -37,10 +37,25 @@ export function readmeCommands(name: string): string[] {
   return readmeBlocks(name, 'sh').flatMap((block) => block.trimEnd().split('\n'))
 }
 
-/** A gateway that injects a credential for HOST, before an origin that shows what it got. */
-export async function startExampleSystem(scope: Scope): Promise<System> {
-  const publicCa = await createTestCa('public root')
+/** The path of a file of the examples. */
+export function exampleFile(path: string): string {
+  return join(ROOT, 'examples', path)
+}
+
+/** An origin that is HOST, shows what it got, and has a certificate of the root given. */
+export async function startExampleOrigin(scope: Scope, publicCa: TestCa): Promise<HttpsOrigin> {
   const origin = await startHttpsOrigin(await publicCa.serverCertificate(HOST))
   scope.after(() => origin.close())
-  return startSystem(scope, { publicCa, origins: { [HOST]: origin.address }, hosts: { [HOST]: INJECTION } })
+  return origin
+}
+
+/** A gateway that injects a credential for HOST. */
+export async function startExampleSystem(scope: Scope, options: SystemOptions = {}): Promise<System> {
+  const publicCa = options.publicCa ?? (await createTestCa('public root'))
+  const origin = await startExampleOrigin(scope, publicCa)
+  return startSystem(scope, {
+    publicCa,
+    origins: { [HOST]: origin.address, ...options.origins },
+    hosts: { [HOST]: INJECTION, ...options.hosts },
+  })
 }
