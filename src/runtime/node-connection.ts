@@ -10,6 +10,9 @@ import type { Connection, ConnectionHandler } from './runtime.js'
 /** A connection is hot while its reads are at least this long: smaller ones are copied in no time. */
 const HOT_READ_BYTES = 16_384
 
+/** A write of this length is one of many, mostly: TLS gives the download in records of 16 KiB, four to a read of the system. */
+const JOINED_WRITE_BYTES = 8_192
+
 /** Node's lines on which the reading below was tested. On others it is left to 'data' events. */
 const TESTED_MAJORS = new Set([20, 22, 24, 26])
 const isTestedNode = TESTED_MAJORS.has(Number(process.versions.node.split('.')[0]))
@@ -49,8 +52,10 @@ export class NodeConnection implements Connection {
   }
 
   write(bytes: Uint8Array): boolean {
-    if (!this.#socket.writable) return true
-    return this.#socket.write(bytes) || this.#socket.writableLength < this.#highWaterMarkBytes
+    const socket = this.#socket
+    if (!socket.writable) return true
+    if (bytes.length >= JOINED_WRITE_BYTES && socket.writableCorked === 0) joinWrites(socket)
+    return socket.write(bytes) || socket.writableLength < this.#highWaterMarkBytes
   }
 
   pauseReading(): void {
@@ -126,4 +131,14 @@ export class NodeConnection implements Connection {
     if (this.#hotBuffer?.isTaken === false) uploadPool.release(this.#hotBuffer)
     this.#hotBuffer = undefined
   }
+}
+
+/** What is written in this turn of the event loop goes out in one call at its end. */
+function joinWrites(socket: Socket): void {
+  socket.cork()
+  setImmediate(uncork, socket)
+}
+
+function uncork(socket: Socket): void {
+  socket.uncork()
 }

@@ -11,8 +11,8 @@ import type { FrameEncoder } from '../protocol/frame.js'
 const PAYLOAD_BYTES = 2 * maxPayloadBytes()
 /** Room for the headers of messages that are not much smaller than usual; with smaller ones there is a copy. */
 const HEADROOM_BYTES = 64
-/** Buffers that are kept for later, 4 MiB in all; more are left to the garbage collector. */
-const MAX_IDLE_BUFFERS = 64
+/** Buffers that are kept for later, 8 MiB in all; more are left to the garbage collector. */
+const MAX_IDLE_BUFFERS = 128
 
 /** Memory for one read. */
 export interface UploadBuffer {
