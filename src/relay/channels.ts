@@ -102,6 +102,10 @@ class TypedChannel<Name extends keyof ChannelMessages> {
     this.#channel = channel(name)
   }
 
+  get hasSubscribers(): boolean {
+    return this.#channel.hasSubscribers
+  }
+
   publish(message: () => ChannelMessages[Name]): void {
     if (this.#channel.hasSubscribers) this.#channel.publish(message())
   }
@@ -114,3 +118,6 @@ export const CHANNELS = {
   refuse: new TypedChannel('ccr-upstream-proxy:tunnel:refuse'),
   state: new TypedChannel('ccr-upstream-proxy:state'),
 }
+
+/** Which of them. */
+export type EventName = keyof typeof CHANNELS
