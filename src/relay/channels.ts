@@ -96,9 +96,11 @@ export interface ChannelMessages {
 
 /** A channel that takes only its own messages, made by `message` when somebody listens. */
 class TypedChannel<Name extends keyof ChannelMessages> {
+  readonly name: Name
   readonly #channel: Channel
 
   constructor(name: Name) {
+    this.name = name
     this.#channel = channel(name)
   }
 
