@@ -30,6 +30,7 @@ import {
   type Settings,
   type SettingsOptions,
 } from './system/settings.js'
+import { placeStatusSocket } from './system/status-place.js'
 import { readSessionToken, type SessionToken } from './system/token.js'
 
 /** What initUpstreamProxy() takes; every option wins over the environment. */
@@ -117,7 +118,8 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
     // The relay listens while the CA is being downloaded; a listener on loopback is there at once.
     const directory = new PrivateDirectory()
     undo.push(() => directory.remove())
-    const relay = await listen({ options, settings, token, route, noProxy, containerProxy, logger }, undo)
+    const statusSocket = placeStatusSocket(directory, (folder) => undo.push(() => folder.remove()), logger)
+    const relay = await listen({ options, settings, token, route, noProxy, containerProxy, logger, statusSocket }, undo)
     const egress = exceptOwnAddress(route.egress, relay.port)
     const download = () => downloadGatewayCa(runtime, { ...route, egress }, settings.caUrl, logger)
     const gatewayCa = await download()
@@ -125,7 +127,13 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
     if (!settings.allowsInspection) assertInspectorClosed()
     removeTokenFile(settings, token, logger)
     const targets: ChildTargets = { proxyUrl: relay.proxyUrl, noProxy, ...files, choice: settings.childEnv }
-    writeRelayRecord(directory, { pid: process.pid, port: relay.port, startedAt: Date.now(), targets })
+    writeRelayRecord(directory, {
+      pid: process.pid,
+      port: relay.port,
+      startedAt: Date.now(),
+      ...(statusSocket === undefined ? {} : { statusSocket }),
+      targets,
+    })
     const renewal = new CaRenewal(gatewayCa, download, (ca) => renewFiles(certificates, ca, directory, files), logger)
     undo.push(() => renewal.stop())
     return enabledProxy(relay, targets, environment, undo)
@@ -218,10 +226,11 @@ interface ListenInputs {
   readonly noProxy: string
   readonly containerProxy: ContainerProxy
   readonly logger: Logger
+  readonly statusSocket: string | undefined
 }
 
 async function listen(inputs: ListenInputs, undo: UndoStack): Promise<Relay> {
-  const { options, settings, token, route, noProxy, containerProxy, logger } = inputs
+  const { options, settings, token, route, noProxy, containerProxy, logger, statusSocket } = inputs
   const relay = await startRelayOn(runtime, route.trust, {
     tunnelUrl: settings.tunnelUrl,
     token,
@@ -234,6 +243,7 @@ async function listen(inputs: ListenInputs, undo: UndoStack): Promise<Relay> {
     },
     ...(route.egress === undefined ? {} : { egress: route.egress }),
     ...(options.port === undefined ? {} : { port: options.port }),
+    ...(statusSocket === undefined ? {} : { statusSocket }),
     ...(settings.tunnelLog === undefined ? {} : { tunnelLog: settings.tunnelLog }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   })

@@ -10,6 +10,8 @@ Commands:
   relay [--json] [--port N] [--log FILE]
                                    run the relay until SIGTERM; print its environment first
   env [--format F] [--port N]      print the environment of a relay that is running
+  status [--json] [--port N]       say how a relay that is running does
+  top [--port N] [--interval S]    the same, live in the terminal
   doctor [--json]                  check every step and say what to do about what fails
   install-ca [OPTION…]             make this machine, or an image's tree, trust the gateway's CA
   uninstall-ca [OPTION…]           take that back, to the byte
@@ -60,6 +62,31 @@ Options:
   -h, --help                       show this help
 
 Exit codes: 0 done, 2 wrong usage, 3 no relay is running.
+`
+
+export const STATUS_USAGE = `Usage: ccr-upstream-proxy status [--json] [--port N]
+
+Says how this user's relay does, the one that was started last: tunnels by host, bytes, latencies by stage, refusals by
+code, WebSockets that are open ahead. It is asked through a socket that only its own user can reach.
+
+Options:
+      --json                       print the report as one JSON object: doc/observability.md
+      --port N                     of the relay on port N
+  -h, --help                       show this help
+
+Exit codes: 0 done, 2 wrong usage, 3 no relay is running, or it cannot be asked.
+`
+
+export const TOP_USAGE = `Usage: ccr-upstream-proxy top [--port N] [--interval S]
+
+Shows what status says, again and again, with rates per second; q ends it. Without a terminal, use status.
+
+Options:
+      --port N                     of the relay on port N
+      --interval S                 seconds between two looks, 0.1 to 3600 (default: 1)
+  -h, --help                       show this help
+
+Exit codes: 0 ended with q, 2 wrong usage or no terminal, 3 no relay is running, or it is gone.
 `
 
 export const DOCTOR_USAGE = `Usage: ccr-upstream-proxy doctor [--json]

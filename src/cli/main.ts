@@ -10,11 +10,15 @@ import { USAGE } from './help.js'
 import { installCaCommand, uninstallCaCommand } from './install-ca.js'
 import { relayCommand } from './relay.js'
 import { runCommand } from './run.js'
+import { statusCommand } from './status.js'
+import { topCommand } from './top.js'
 
 const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
   run: runCommand,
   relay: relayCommand,
   env: envCommand,
+  status: statusCommand,
+  top: topCommand,
   doctor: doctorCommand,
   'install-ca': installCaCommand,
   'uninstall-ca': uninstallCaCommand,

@@ -96,10 +96,16 @@ export interface ChannelMessages {
 
 /** A channel that takes only its own messages, made by `message` when somebody listens. */
 class TypedChannel<Name extends keyof ChannelMessages> {
+  readonly name: Name
   readonly #channel: Channel
 
   constructor(name: Name) {
+    this.name = name
     this.#channel = channel(name)
+  }
+
+  get hasSubscribers(): boolean {
+    return this.#channel.hasSubscribers
   }
 
   publish(message: () => ChannelMessages[Name]): void {
@@ -114,3 +120,6 @@ export const CHANNELS = {
   refuse: new TypedChannel('ccr-upstream-proxy:tunnel:refuse'),
   state: new TypedChannel('ccr-upstream-proxy:state'),
 }
+
+/** Which of them. */
+export type EventName = keyof typeof CHANNELS

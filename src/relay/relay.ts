@@ -4,7 +4,7 @@
 // It never dials the target of a CONNECT itself, for everything that listens on this machine's loopback would be in reach;
 // but for targets that the clients' own NO_PROXY names, which clients reach without it too (bypass-carrier.ts).
 
-import { UpstreamProxyError } from '../errors.js'
+import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
 import { createLogger, type Logger } from '../log.js'
 import type { Authority } from '../protocol/authority.js'
 import { type EgressProxy, exceptOwnAddress, parseEgressProxy } from '../protocol/egress-proxy.js'
@@ -20,12 +20,14 @@ import type {
   Trust,
 } from '../runtime/runtime.js'
 import { runtime } from '../runtime/select.js'
+import { listenForStatus, type StatusListener } from '../runtime/status-socket.js'
 import { Bypass, type BypassOptions } from './bypass-carrier.js'
 import type { TunnelRoute } from './channels.js'
 import { Credential, type TokenSource, tokenFromText } from './credential.js'
 import { GatewayCarrier, type GatewayWay } from './gateway-carrier.js'
 import { type RelayLimits, resolveLimits } from './limits.js'
 import { RelayMonitor, type RelayStatistics } from './monitor.js'
+import { createStatus, type RelayStatus } from './status.js'
 import { Tunnel, type TunnelContext } from './tunnel.js'
 import { TunnelLog } from './tunnel-log.js'
 import { WarmPool } from './warm-pool.js'
@@ -54,6 +56,10 @@ export interface RelayOptions {
    * gateway is told the ids, so that its log can be joined.
    */
   readonly tunnelLog?: string
+  /**
+   * Unix socket that says how the relay is (RelayStatus as JSON), in a folder that only its user may enter. None unless given.
+   */
+  readonly statusSocket?: string
   readonly logger?: Logger
 }
 
@@ -84,6 +90,7 @@ export function startRelay(options: RelayOptions): Promise<Relay> {
 export async function startRelayOn(runtime: Runtime, trust: Trust, options: RelayOptions): Promise<Relay> {
   const relay = new RunningRelay(runtime, trust, options)
   await relay.listen(options.port ?? 0)
+  if (options.statusSocket !== undefined) await relay.tellStatus(options.statusSocket)
   return relay
 }
 
@@ -100,6 +107,8 @@ class RunningRelay implements Relay {
   readonly #context: TunnelContext
   readonly #closeGraceMs: number
   #listener: Listener | undefined
+  #listensSince = 0
+  #statusListener: StatusListener | undefined
   #dialer: GatewayDialer | undefined
   #sweeper: NodeJS.Timeout | undefined
   #closing: Promise<void> | undefined
@@ -144,6 +153,7 @@ class RunningRelay implements Relay {
       await this.#log?.close()
       throw error
     }
+    this.#listensSince = now()
     // Cheaper than a timer for each tunnel. The listener keeps the process alive, and this need not.
     this.#sweeper = setInterval(() => this.#sweep(), this.#sweepIntervalMs()).unref()
     this.#warmPool.sweep(now())
@@ -155,6 +165,22 @@ class RunningRelay implements Relay {
     const tunnel = new Tunnel(this.#context, client)
     this.#tunnels.add(tunnel)
     client.start(tunnel)
+  }
+
+  /** A relay that cannot say how it is carries tunnels all the same. */
+  async tellStatus(path: string): Promise<void> {
+    try {
+      this.#statusListener = await listenForStatus(path, () => `${JSON.stringify(this.#status())}\n`)
+    } catch (error) {
+      this.#logger.warn(asUpstreamProxyError(error, 'status-unavailable', 'the status socket'))
+    }
+  }
+
+  #status(): RelayStatus {
+    const state = this.#closing === undefined ? 'listening' : 'closing'
+    const uptimeMs = now() - this.#listensSince
+    const tunnels = Array.from(this.#tunnels, (tunnel) => tunnel.facts())
+    return createStatus({ state, port: this.port, uptimeMs, statistics: this.stats() }, tunnels)
   }
 
   #createBypass(trust: Trust, options: BypassOptions | undefined): Bypass | undefined {
@@ -207,6 +233,7 @@ class RunningRelay implements Relay {
     await this.#emptied()
     clearTimeout(timer)
     clearInterval(this.#sweeper)
+    await this.#statusListener?.close()
     await Promise.all([listenerClosed, this.#dialer?.close(), this.#bypass?.close(), this.#log?.close()])
     this.#monitor.state('closed', this.port)
   }

@@ -14,10 +14,13 @@ export class PrivateDirectory {
   readonly path: string
   readonly #onExit = (): void => this.#removeTree()
 
-  /** @throws {UpstreamProxyError} `bundle-unwritable` */
-  constructor() {
-    this.path = attempt(tmpdir(), () => {
-      const path = mkdtempSync(join(tmpdir(), DIRECTORY_PREFIX))
+  /**
+   * @param parent the temporary directory unless given
+   * @throws {UpstreamProxyError} `bundle-unwritable`
+   */
+  constructor(parent = tmpdir()) {
+    this.path = attempt(parent, () => {
+      const path = mkdtempSync(join(parent, DIRECTORY_PREFIX))
       chmodSync(path, 0o755)
       return path
     })
@@ -35,6 +38,18 @@ export class PrivateDirectory {
       writeFileSync(`${path}.new`, content, { mode, flag: 'wx' })
       chmodSync(`${path}.new`, mode)
       renameSync(`${path}.new`, path)
+      return path
+    })
+  }
+
+  /**
+   * Makes a folder that nobody else may enter; returns its path.
+   * @throws {UpstreamProxyError} `bundle-unwritable`
+   */
+  makeSecretFolder(name: string): string {
+    const path = join(this.path, name)
+    return attempt(path, () => {
+      mkdirSync(path, { mode: 0o700 })
       return path
     })
   }

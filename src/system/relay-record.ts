@@ -15,6 +15,8 @@ export interface RelayRecord {
   readonly port: number
   /** Milliseconds since 1970. */
   readonly startedAt: number
+  /** The Unix socket that says how it is, if there is one. */
+  readonly statusSocket?: string
   readonly targets: ChildTargets
 }
 

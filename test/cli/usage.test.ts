@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { CLI_FILE, type Outcome, run } from '../support/cli-process.js'
 import type { Scope } from '../support/temp-dir.js'
 
-const COMMANDS = ['run', 'relay', 'env', 'doctor', 'install-ca', 'uninstall-ca']
+const COMMANDS = ['run', 'relay', 'env', 'status', 'top', 'doctor', 'install-ca', 'uninstall-ca']
 
 /** What stands behind an option that takes a value. */
 const VALUES: Readonly<Record<string, string>> = {
@@ -18,6 +18,7 @@ const VALUES: Readonly<Record<string, string>> = {
   '--only': 'system',
   '--java-keystore': 'auto',
   '--log': 'tunnels.jsonl',
+  '--interval': '1',
 }
 
 function cli(t: Scope, ...args: string[]): Promise<Outcome> {
@@ -83,6 +84,9 @@ describe('a wrong call', { concurrency: 2, timeout: 60_000 }, () => {
     ['run', '--log'],
     ['run', '--log', 'tunnels.jsonl'],
     ['relay', '--log'],
+    ['status', 'extra'],
+    ['top', '--interval', '0'],
+    ['top', '--interval', '1s'],
     ['relay', '--port'],
     ['relay', '--port', '65536'],
     ['relay', '--port', '-1'],

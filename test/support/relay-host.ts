@@ -5,7 +5,8 @@
 import { subscribe } from 'node:diagnostics_channel'
 import { readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { type ChannelMessages, createLogger, type Relay, type RelayOptions, startRelay } from '#src/index.js'
+import { createLogger, type Relay, type RelayOptions, startRelay } from '#src/index.js'
+import { CHANNELS } from '#src/relay/channels.js'
 
 process.on('uncaughtException', (error) => say({ fault: `uncaughtException: ${error.stack}` }))
 process.on('unhandledRejection', (reason) => say({ fault: `unhandledRejection: ${String(reason)}` }))
@@ -15,17 +16,8 @@ function say(message: object): void {
   process.stdout.write(`${JSON.stringify(message)}\n`)
 }
 
-/** Every channel; one that is missing does not compile. */
-const CHANNELS: Record<keyof ChannelMessages, true> = {
-  'ccr-upstream-proxy:tunnel:open': true,
-  'ccr-upstream-proxy:tunnel:established': true,
-  'ccr-upstream-proxy:tunnel:close': true,
-  'ccr-upstream-proxy:tunnel:refuse': true,
-  'ccr-upstream-proxy:state': true,
-}
-
 function listen(): void {
-  for (const name of Object.keys(CHANNELS)) subscribe(name, (message) => say({ event: { name, message } }))
+  for (const { name } of Object.values(CHANNELS)) subscribe(name, (message) => say({ event: { name, message } }))
 }
 
 function descriptors(): number {

@@ -1,0 +1,135 @@
+// A Unix socket that answers everybody who connects with one text, and ends; nothing is read from it. Who may connect is the
+// file system's to say: the socket is its owner's alone, in a folder that nobody else may enter. Node and Bun do it alike.
+
+import { chmodSync, lstatSync, rmSync, statSync } from 'node:fs'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { dirname } from 'node:path'
+import { systemCode, UpstreamProxyError } from '../errors.js'
+
+/** Of a socket's path: what sun_path takes besides its final NUL (unix(7)); elsewhere it is 104 bytes. */
+const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103
+/** Somebody who asks once a second, a few times over. */
+const MAX_CONNECTIONS = 8
+/** Milliseconds in which an answer must have been taken. */
+const ANSWER_TIMEOUT_MS = 5_000
+/** Bytes of an answer: ten times what the largest report has. */
+const MAX_ANSWER_BYTES = 8 * 1_048_576
+
+/** Whether a socket can have this path: a runtime may cut off a longer one without a word. */
+export function fitsSocketPath(path: string): boolean {
+  return Buffer.byteLength(path) <= MAX_PATH_BYTES
+}
+
+/** A socket that answers. */
+export interface StatusListener {
+  /** Drops who is still reading, and removes the socket. */
+  close(): Promise<void>
+}
+
+/**
+ * Answers on the socket `path`; what a relay that was killed left there is removed.
+ * @param answer is asked for each connection
+ * @throws {UpstreamProxyError} `status-unavailable`
+ */
+export async function listenForStatus(path: string, answer: () => string): Promise<StatusListener> {
+  if (!fitsSocketPath(path)) throw unavailable(path, `is longer than ${MAX_PATH_BYTES} bytes`)
+  const connections = new Set<Socket>()
+  const server = createServer((socket) => serve(socket, connections, answer))
+  try {
+    assertPrivate(dirname(path))
+    await removeStale(path)
+    await listen(server, path)
+    chmodSync(path, 0o600)
+  } catch (error) {
+    server.close()
+    throw error instanceof UpstreamProxyError
+      ? error
+      : unavailable(path, `cannot be listened on (${systemCode(error)})`)
+  }
+  return { close: () => close(server, connections, path) }
+}
+
+/**
+ * What the socket `path` answers.
+ * @throws {UpstreamProxyError} `status-unavailable`
+ */
+export function readStatus(path: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const fail = (why: string): void => {
+      socket.destroy()
+      reject(unavailable(path, why))
+    }
+    const pieces: Buffer[] = []
+    let length = 0
+    const timer = setTimeout(() => fail('did not answer in time'), ANSWER_TIMEOUT_MS)
+    const socket = connect({ path })
+      .on('data', (piece: Buffer) => {
+        pieces.push(piece)
+        length += piece.length
+        if (length > MAX_ANSWER_BYTES) fail('answers without an end')
+      })
+      .on('error', (error) => fail(`cannot be read (${systemCode(error)})`))
+      .on('end', () => resolve(Buffer.concat(pieces).toString('utf8')))
+      .on('close', () => clearTimeout(timer))
+  })
+}
+
+function serve(socket: Socket, connections: Set<Socket>, answer: () => string): void {
+  socket.on('error', () => {})
+  if (connections.size >= MAX_CONNECTIONS) {
+    socket.destroy()
+    return
+  }
+  connections.add(socket)
+  const timer = setTimeout(() => socket.destroy(), ANSWER_TIMEOUT_MS)
+  socket.on('close', () => {
+    clearTimeout(timer)
+    connections.delete(socket)
+  })
+  // What is said here is thrown away: an end that nobody reads does not come.
+  socket.resume()
+  socket.end(answer())
+}
+
+/** Between bind(2) and chmod(2) the socket has the mode of the umask, so that nobody else may get there at all. */
+function assertPrivate(folder: string): void {
+  const { uid, mode } = statSync(folder)
+  if (uid !== process.geteuid?.() || (mode & 0o077) !== 0) throw unavailable(folder, 'is open to others')
+}
+
+/** Only a socket that nobody answers on; anything else is left for listen() to fail. */
+async function removeStale(path: string): Promise<void> {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  if (found?.isSocket() !== true) return
+  const isAnswered = await readStatus(path).then(
+    () => true,
+    () => false,
+  )
+  if (!isAnswered) rmSync(path, { force: true })
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ path }, () => {
+      server.removeListener('error', reject)
+      // Out of descriptors while accepting: who asks waits in the backlog.
+      server.on('error', () => {})
+      resolve()
+    })
+  })
+}
+
+function close(server: Server, connections: ReadonlySet<Socket>, path: string): Promise<void> {
+  for (const socket of connections) socket.destroy()
+  return new Promise((resolve) => {
+    server.close(() => {
+      rmSync(path, { force: true })
+      resolve()
+    })
+  })
+}
+
+function unavailable(path: string, why: string): UpstreamProxyError {
+  return new UpstreamProxyError('status-unavailable', `the status socket: ${path} ${why}`)
+}
