@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { delimiter, dirname } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { isInstalled, type Outcome, RunningProcess, run } from '../support/cli-process.js'
 import { describeOnEachRuntime, runtimes } from '../support/runtimes.js'
 import { createSession, DENIED_AUTHORITY, SECRET, type System, TOKEN } from '../support/system.js'
@@ -82,6 +83,16 @@ describe('the agent host', { skip, timeout: 120_000 }, () => {
         assert.deepEqual(listTree(session.temporary), [])
       })
     }
+  })
+
+  it("runs in the demo's shell, as the README shows", async (t) => {
+    const [, command = ''] = (readmeBlocks('agent-host', 'console')[0] ?? '').split(/^\$ /m).slice(1)
+    const input = command.replace('CLONE/examples/agent-host', folder)
+    const demo = fileURLToPath(new URL('../demo/demo.js', import.meta.url))
+    const { env } = createSession(t, self, {})
+    const { exitCode, stdout, stderr } = await run(t, process.execPath, [demo, '--shell'], { env, input })
+    assert.equal(exitCode, 0, stderr)
+    assert.match(`${stdout}${stderr}`, /^ {2}authorization: Bearer demo-secret-/m)
   })
 
   it('never shows the token to a tool', async (t) => {
