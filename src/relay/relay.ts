@@ -48,12 +48,14 @@ export interface RelayOptions {
   readonly port?: number
   /** Milliseconds that open tunnels get when the relay is closed. 5,000 unless given. */
   readonly closeGraceMs?: number
+  /** Limits that are not to be the defaults. */
   readonly limits?: Partial<RelayLimits>
   /**
    * File that gets one JSON line for each tunnel at its end (schema/tunnel-log.schema.json). None unless given. With it the
    * gateway is told the ids, so that its log can be joined.
    */
   readonly tunnelLog?: string
+  /** Where warnings and errors go. createLogger('warn') unless given. */
   readonly logger?: Logger
 }
 
@@ -63,6 +65,7 @@ export interface Relay {
   readonly port: number
   /** `http://127.0.0.1:<port>`, for HTTPS_PROXY. */
   readonly proxyUrl: string
+  /** Counters since the start, as of now. */
   stats(): RelayStatistics
   /**
    * Stops accepting, gives open tunnels the grace period, resets what is left; resolves when nothing is left.
