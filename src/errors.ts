@@ -242,7 +242,9 @@ export function factsOf(code: ErrorCode): CodeFacts {
 /** Every error of this package. `side` tells whether this machine or the far end is at fault. */
 export class UpstreamProxyError extends Error {
   override readonly name = 'UpstreamProxyError'
+  /** Stable; doc/errors.md says what each means. */
   readonly code: ErrorCode
+  /** The next thing to do, for a person. */
   readonly hint: string
   readonly side: 'local' | 'remote'
 

@@ -1,4 +1,7 @@
-// The public names of the package.
+/**
+ * The public names of the package.
+ * @module ccr-upstream-proxy
+ */
 
 export { ERROR_CODES, type ErrorCode, UpstreamProxyError } from './errors.js'
 export {
@@ -9,6 +12,7 @@ export {
   type UpstreamProxyOptions,
 } from './init.js'
 export { createLogger, type LogEntry, type Logger, type LogLevel, type LogSink } from './log.js'
+export type { EgressProxy } from './protocol/egress-proxy.js'
 export type { BypassOptions } from './relay/bypass-carrier.js'
 export type {
   ChannelMessages,
@@ -30,3 +34,4 @@ export { formatPrometheus, PROMETHEUS_CONTENT_TYPE } from './relay/prometheus.js
 export { type Relay, type RelayOptions, startRelay } from './relay/relay.js'
 export type { HostStatus, RelayStatus } from './relay/status.js'
 export type { TunnelLogRecord, TunnelLogStatistics } from './relay/tunnel-log.js'
+export type { WarmStatistics } from './relay/warm-pool.js'

@@ -39,6 +39,7 @@ export interface UpstreamProxyOptions extends SettingsOptions {
   readonly environment?: Environment
   /** Port of the relay on 127.0.0.1. 0, the default, leaves the choice to the system. */
   readonly port?: number
+  /** Limits that are not to be the defaults. */
   readonly limits?: Partial<RelayLimits>
   /** Where log entries go instead of to standard error. */
   readonly logSink?: LogSink
@@ -46,6 +47,7 @@ export interface UpstreamProxyOptions extends SettingsOptions {
 
 /** A proxy that runs. */
 export interface EnabledProxy {
+  /** Tells an EnabledProxy from a DisabledProxy. */
   readonly enabled: true
   /** Port on 127.0.0.1. */
   readonly port: number
@@ -57,19 +59,23 @@ export interface EnabledProxy {
   readonly env: Readonly<Record<string, string>>
   /** `base`, process.env unless given, with the changes that it needs: what it has of its own is extended and merged. */
   childEnvironment(base?: Environment): Record<string, string | undefined>
+  /** Counters since the start, as of now. */
   stats(): RelayStatistics
   /**
    * Stops the relay and removes its files.
    * @param graceMs milliseconds that open tunnels get; 5,000 unless given
    */
   close(graceMs?: number): Promise<void>
+  /** As close(), for `await using`. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
 /** A proxy that stays off, and why. Its methods do nothing, so that callers need not ask. */
 export interface DisabledProxy {
   readonly enabled: false
+  /** Of doc/errors.md; `guard-off` where the proxy was not asked for. */
   readonly code: ErrorCode
+  /** What went wrong, in a sentence; no secret is in it. */
   readonly reason: string
   /** The next thing to do. */
   readonly hint: string

@@ -3,9 +3,11 @@
 
 import type { ErrorCode, UpstreamProxyError } from './errors.js'
 
+/** How much is logged. Each level has what the ones before it have. */
+export type LogLevel = 'silent' | 'error' | 'warn' | 'info' | 'debug'
+
 /** From nothing to everything. */
-export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const
-export type LogLevel = (typeof LOG_LEVELS)[number]
+export const LOG_LEVELS: readonly LogLevel[] = ['silent', 'error', 'warn', 'info', 'debug']
 
 /** One line of the log. */
 export interface LogEntry {

@@ -1,4 +1,7 @@
-// Public names of the gateway.
+/**
+ * The public names of the gateway.
+ * @module ccr-upstream-gateway
+ */
 
 export {
   type CertificateConfig,

@@ -1,4 +1,7 @@
-// What the wire needs on either end: the relay and any gateway built on this package share it.
+/**
+ * What the wire needs on either end: the relay and any gateway built on this package share it.
+ * @module ccr-upstream-proxy/protocol
+ */
 
 export { type Authority, formatAuthority, parseAuthority } from './authority.js'
 export {

@@ -50,6 +50,7 @@ export interface RelayOptions {
   readonly port?: number
   /** Milliseconds that open tunnels get when the relay is closed. 5,000 unless given. */
   readonly closeGraceMs?: number
+  /** Limits that are not to be the defaults. */
   readonly limits?: Partial<RelayLimits>
   /**
    * File that gets one JSON line for each tunnel at its end (schema/tunnel-log.schema.json). None unless given. With it the
@@ -60,6 +61,7 @@ export interface RelayOptions {
    * Unix socket that says how the relay is (RelayStatus as JSON), in a folder that only its user may enter. None unless given.
    */
   readonly statusSocket?: string
+  /** Where warnings and errors go. createLogger('warn') unless given. */
   readonly logger?: Logger
 }
 
@@ -69,6 +71,7 @@ export interface Relay {
   readonly port: number
   /** `http://127.0.0.1:<port>`, for HTTPS_PROXY. */
   readonly proxyUrl: string
+  /** Counters since the start, as of now. */
   stats(): RelayStatistics
   /**
    * Stops accepting, gives open tunnels the grace period, resets what is left; resolves when nothing is left.

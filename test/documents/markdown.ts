@@ -1,6 +1,7 @@
 // Reads what the tests of the documents need out of Markdown: tables, fenced blocks, links and anchors.
 
-import { readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** A fenced block. */
@@ -12,9 +13,36 @@ export interface FencedBlock {
   readonly text: string
 }
 
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+
 /** A file of the repository, by its path from the root. */
 export function documentText(path: string): string {
-  return readFileSync(fileURLToPath(new URL(`../../../${path}`, import.meta.url)), 'utf8')
+  return readFileSync(join(ROOT, path), 'utf8')
+}
+
+/** Every document that people read from top to bottom: at the root, in doc/, and the README of each folder. */
+export function allDocuments(): string[] {
+  const folders = ['', 'doc', 'gateway', 'deploy', 'bench', 'examples', ...foldersIn('examples')]
+  return folders.flatMap((folder) => namesIn(folder).map((name) => join(folder, name)))
+}
+
+/** Those whose commands are for the reader; a change log tells of what was. */
+export function commandDocuments(): string[] {
+  return allDocuments().filter((path) => path !== 'CHANGELOG.md')
+}
+
+function namesIn(folder: string): string[] {
+  if (!existsSync(join(ROOT, folder))) return []
+  return readdirSync(join(ROOT, folder))
+    .filter((name) => name.endsWith('.md'))
+    .sort()
+}
+
+function foldersIn(folder: string): string[] {
+  if (!existsSync(join(ROOT, folder))) return []
+  return readdirSync(join(ROOT, folder), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => join(folder, name))
 }
 
 /** The cells of the first table behind a text that occurs once, without its heading. */

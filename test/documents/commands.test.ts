@@ -1,0 +1,177 @@
+// Every command of a document does what the document says. The commands of one document run in one shell, in order, on the
+// stage of the demo; not-run.ts has those that cannot be run, and what is looked at instead.
+
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { describe, type TestContext, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { Stage } from '../demo/stage.js'
+import { runtimes } from '../support/runtimes.js'
+import { createTempDirectory } from '../support/temp-dir.js'
+import { commandDocuments, documentText, type FencedBlock, fencedBlocks } from './markdown.js'
+import { checkNotRun, unusedReasons } from './not-run.js'
+import { consoleCommands, type ShellCommand, scriptCommands, withoutComment } from './shell-commands.js'
+import { ShellSession } from './shell-session.js'
+import { assertShown, isShown } from './shown-output.js'
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+
+/** Commands that go on until they are told to end, and what they write when they work. */
+const SERVING: readonly (readonly [RegExp, RegExp])[] = [
+  [/ccr-upstream-gateway serve /, /listening on /],
+  [/ccr-upstream-proxy(?:\)")? relay/, /"enabled":true/],
+]
+
+/** The build is there, and a test cannot install; the rest is as it stands. */
+const DEMO_SHELL = 'npm ci && npm run --silent demo -- --shell'
+
+/** How long the audit of a tunnel that is over may take to be written. */
+const AUDIT_WAIT_MS = 2_000
+
+/** Programs that not every machine has. */
+const OPTIONAL_PROGRAMS = ['curl', 'haproxy', 'bun'] as const
+
+const BUN = runtimes.find(({ kind }) => kind === 'bun')?.path
+
+/** The languages of blocks that are run. */
+const RUNNABLE: readonly string[] = ['sh', 'console', 'js', 'ts']
+
+interface Place {
+  readonly shell: ShellSession
+  readonly folder: string
+  readonly stage: Stage
+}
+
+describe('the commands of the documents', { concurrency: 2, timeout: 120_000 }, () => {
+  for (const path of commandDocuments()) {
+    test(path, async (t) => {
+      const blocks = fencedBlocks(documentText(path)).filter(({ language }) => RUNNABLE.includes(language))
+      if (blocks.length === 0) return
+      const place = await createPlace(t, path)
+      for (const block of blocks) await runBlock(t, place, path, block)
+    })
+  }
+
+  test('no reason for not running a command is left over', () => {
+    const commands = commandDocuments()
+      .flatMap((path) => fencedBlocks(documentText(path)))
+      .flatMap((block) => commandsOf(block))
+      .map(({ text }) => withoutComment(text))
+    assert.deepEqual(unusedReasons(commands), [])
+  })
+})
+
+/** A shell in a folder that looks like a clone; for CONTRIBUTING.md, whose commands write nothing, the repository itself. */
+async function createPlace(t: TestContext, path: string): Promise<Place> {
+  const stage = new Stage()
+  t.after(() => stage.close())
+  await stage.open()
+  const home = createTempDirectory(t, 'documents')
+  const folder = path === 'CONTRIBUTING.md' ? ROOT : createProject(home)
+  const env = {
+    ...stage.environment,
+    PATH: [createPrograms(home, stage), join(ROOT, 'node_modules/.bin'), process.env.PATH].join(delimiter),
+    HOME: home,
+    CCR_SESSION_TOKEN_PATH: join(stage.folder, 'session_token'),
+    CCR_UPSTREAM_PROXY_GATEWAY_CA: join(stage.folder, 'gateway-root.pem'),
+  }
+  return { shell: new ShellSession(t, { cwd: folder, env }), folder, stage }
+}
+
+/** A program's folder with the packages in it; its test asks the origin. The repository's own files are there too. */
+function createProject(home: string): string {
+  const folder = join(home, 'project')
+  mkdirSync(folder)
+  for (const name of ['node_modules', 'deploy', 'doc', 'test']) symlinkSync(join(ROOT, name), join(folder, name))
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ type: 'module', scripts: { test: 'agent' } }))
+  return folder
+}
+
+/** The commands as npm links them, and an agent that asks the origin. */
+function createPrograms(home: string, stage: Stage): string {
+  const folder = join(home, 'bin')
+  mkdirSync(folder)
+  const program = (name: string, text: string): void => writeFileSync(join(folder, name), text, { mode: 0o755 })
+  program(
+    'proxy.mjs',
+    `#!/usr/bin/env node\nawait import('${new URL('../../../dist/cli/main.js', import.meta.url)}')\n`,
+  )
+  symlinkSync('proxy.mjs', join(folder, 'ccr-upstream-proxy'))
+  symlinkSync(join(ROOT, 'gateway/bin/ccr-upstream-gateway.js'), join(folder, 'ccr-upstream-gateway'))
+  if (BUN !== undefined) symlinkSync(BUN, join(folder, 'bun'))
+  const [node, client] = stage.nodeClient
+  program('agent', `#!/bin/sh\nexec '${node}' '${client}' https://api.demo.test/v1/me\n`)
+  return folder
+}
+
+function commandsOf({ language, text }: FencedBlock): readonly ShellCommand[] {
+  if (language === 'console') return consoleCommands(text)
+  return language === 'sh' ? scriptCommands(text) : []
+}
+
+async function runBlock(t: TestContext, place: Place, path: string, block: FencedBlock): Promise<void> {
+  place.stage.provideToken()
+  for (const command of commandsOf(block)) {
+    const text = withoutComment(command.text)
+    const name = `${path}:${block.line}: ${text.split('\n')[0]}`
+    const reason = text === DEMO_SHELL ? undefined : checkNotRun(text)
+    if (reason !== undefined) await t.test(`${name}: checked, not run: ${reason}`, () => {})
+    else await t.test(name, { skip: whyNot(text) }, () => runCommand(place, command))
+  }
+  await place.shell.leave()
+  if (['js', 'ts'].includes(block.language)) {
+    await t.test(`${path}:${block.line}: the example`, () => runExample(place, block))
+  }
+}
+
+/** The program that a command needs and that is missing here. */
+function whyNot(command: string): string | undefined {
+  const missing = OPTIONAL_PROGRAMS.find((name) => {
+    return new RegExp(`\\b${name} `).test(command) && !hasProgram(name)
+  })
+  return missing === undefined ? undefined : `${missing} is not installed`
+}
+
+function hasProgram(name: string): boolean {
+  return name === 'bun' ? BUN !== undefined : spawnSync('sh', ['-c', `command -v ${name}`]).status === 0
+}
+
+async function runCommand({ shell }: Place, { text, shown }: ShellCommand): Promise<void> {
+  // Another gateway may have the port.
+  const command = text.replaceAll('127.0.0.1:8443', '127.0.0.1:0')
+  const serving = SERVING.find(([pattern]) => pattern.test(command))
+  if (serving !== undefined) {
+    await shell.serve(command, serving[1])
+    return
+  }
+  if (command === DEMO_SHELL) {
+    await shell.enter(`'${process.execPath}' '${join(ROOT, 'test/dist/demo/demo.js')}' --shell`)
+    return
+  }
+  const { output, exitCode } = await shell.run(command)
+  if (shown === undefined) assert.equal(exitCode, 0, output)
+  else if (command.startsWith('cat ')) await assertShownSoon(shell, command, output, shown)
+  else assertShown(output, shown)
+}
+
+/** The audit is written when the tunnel is over, which may be a moment after its client has ended. */
+async function assertShownSoon(shell: ShellSession, command: string, first: string, shown: string): Promise<void> {
+  const deadline = Date.now() + AUDIT_WAIT_MS
+  let output = first
+  while (!isShown(output, shown) && Date.now() < deadline) {
+    await delay(50)
+    output = (await shell.run(command)).output
+  }
+  assertShown(output, shown)
+}
+
+async function runExample({ shell, folder }: Place, { language, text }: FencedBlock): Promise<void> {
+  const file = `example.${language === 'ts' ? 'ts' : 'mjs'}`
+  writeFileSync(join(folder, file), text)
+  const { output, exitCode } = await shell.run(`${language === 'ts' ? 'bun' : 'node'} ${file}`)
+  assert.equal(exitCode, 0, output)
+  assert.match(output, /the origin got GET/)
+}

@@ -1,0 +1,134 @@
+// Documents and program name the same things: help, options, variables, codes, keys, metrics. What a document names is
+// there, and of closed lists each is named.
+
+import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { configKeys, REFUSALS } from 'ccr-upstream-gateway'
+import { ERROR_CODES } from 'ccr-upstream-proxy'
+import * as help from '#src/cli/help.js'
+import { TUNNEL_TRANSITIONS } from '#src/protocol/tunnel-state.js'
+import { allDocuments, documentText, tableRows } from './markdown.js'
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+
+/** Code spans of a text. */
+const codeIn = (text: string): string[] => [...text.matchAll(/`([^`\n]+)`/g)].map(([, code]) => code as string)
+
+const documents = allDocuments().filter((path) => path !== 'CHANGELOG.md')
+
+/** Every line of code that may name a variable. */
+const sources = ['src', 'gateway/src', 'test', 'bench', 'deploy'].flatMap((folder) =>
+  readdirSync(join(ROOT, folder), { recursive: true })
+    .map(String)
+    .filter((path) => /\.(c?ts|yaml|cfg|mjs)$/.test(path) && !/(^|\/)(dist|documents)\//.test(path))
+    .map((path) => documentText(join(folder, path))),
+)
+const isInSources = (name: string): boolean => sources.some((text) => text.includes(name))
+
+test('README shows the help word for word', () => {
+  assert.ok(documentText('README.md').includes(`\`\`\`\n${help.USAGE}\`\`\``))
+})
+
+test("README's table has every variable of the help, and no other", () => {
+  const inTable = tableRows(documentText('README.md'), '### Configuration')
+    .flatMap(([cell = '']) => codeIn(cell))
+    .filter((name) => /^(CCR|CLAUDE)_/.test(name))
+  const inHelp = help.DOCTOR_USAGE.matchAll(/\b(?:CCR|CLAUDE)_[A-Z_]+\b/g)
+  assert.deepEqual(new Set(inTable), new Set([...inHelp].map(([name]) => name)))
+})
+
+test("doc/gateway.md's table has every key of the config, and no other", () => {
+  const documented = tableRows(documentText('doc/gateway.md'), '## Configuration')
+    .flatMap(([cell = '']) => codeIn(cell))
+    .flatMap((key) => (key === 'hosts' ? [] : key))
+  // One row stands for a whole subtree whose keys are those of the top level.
+  const keys = configKeys().map((key) => (key.startsWith('policies.*') ? 'policies.*' : key))
+  assert.deepEqual([...new Set(documented)].sort(), [...new Set(keys)].sort())
+})
+
+test('config.example.yaml has every key, in the file or in a comment', () => {
+  const text = documentText('gateway/config.example.yaml')
+  for (const key of configKeys()) {
+    const last = key
+      .replace(/(\[\]|\.\*)+$/, '')
+      .split('.')
+      .at(-1)
+      ?.replace('[]', '')
+    if (['tunnel', 'caCertificate', 'health', 'tokenFile', 'tokenEnv'].includes(last ?? '')) continue
+    assert.match(text, new RegExp(`\\b${last}\\b`), key)
+  }
+})
+
+test("doc/gateway.md has every metric of the gateway's own, and no other", () => {
+  const documented = tableRows(documentText('doc/gateway.md'), '## Metrics').flatMap(([cell = '']) => codeIn(cell))
+  const own = documentText('gateway/src/operation/metrics.ts').matchAll(/'(ccr_gateway_\w+)'/g)
+  assert.deepEqual(documented.sort(), [...own].map(([, name]) => name).sort())
+})
+
+for (const path of documents) {
+  const text = documentText(path)
+
+  test(`${path}: every variable is in the code`, () => {
+    const named = new Set([...text.matchAll(/\b(?:CCR|CLAUDE_CODE)_[A-Z0-9_]+\b/g)].map(([name]) => name))
+    assert.deepEqual(
+      [...named].filter((name) => !isInSources(name)),
+      [],
+    )
+  })
+
+  test(`${path}: every option of the two commands is in their help`, () => {
+    const helps = `${Object.values(help).join('\n')}${documentText('gateway/src/cli/help.ts')}`
+    const calls = text.matchAll(/ccr-upstream-(?:proxy|gateway) [a-z-]+((?: +(?!--\s)-[^\s`|]+| +[^\s`|-][^\s`|]*)*)/g)
+    const options = [...calls].flatMap(([, rest = '']) => [...rest.matchAll(/(?<=\s)--[a-z-]+/g)].map(([name]) => name))
+    assert.deepEqual(
+      options.filter((name) => !helps.includes(name)),
+      [],
+    )
+  })
+
+  test(`${path}: every path of the repository is there`, () => {
+    const folders = 'src|gateway|test|bench|doc|deploy|native|prebuilds|examples'
+    const paths = codeIn(text).filter((code) => new RegExp(`^(?:${folders})/[\\w./-]*$`).test(code))
+    assert.deepEqual(
+      paths.filter((name) => !isThere(name)),
+      [],
+    )
+  })
+
+  test(`${path}: every script is in package.json`, () => {
+    const { scripts } = JSON.parse(documentText('package.json')) as { scripts: Record<string, string> }
+    const named = [...text.matchAll(/npm run (?:--silent )?([a-z:]+)/g)].map(([, name]) => name as string)
+    assert.deepEqual(
+      named.filter((name) => !(name in scripts)),
+      [],
+    )
+  })
+}
+
+/** What the build writes is not there in every clone. */
+function isThere(path: string): boolean {
+  if (/^(bench\/results|doc\/api)\//.test(path)) return true
+  try {
+    readdirSync(join(ROOT, path))
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOTDIR'
+  }
+}
+
+test('every code in a document that looks like one of ours is one', () => {
+  const events = Object.values(TUNNEL_TRANSITIONS).flatMap((next) => Object.keys(next))
+  const known = new Set([...Object.keys(ERROR_CODES), ...Object.keys(REFUSALS), ...events])
+  const families =
+    /^(?:token|ca|egress|gateway|tunnel|head|connection|session|policy|port|address|forward|debugger|dump)-[a-z]+(?:-[a-z]+)*$/
+  const documented = documents.flatMap((path) => codeIn(documentText(path)).map((code) => `${path}: ${code}`))
+  const codes = documented.filter((entry) => families.test(entry.split(': ')[1] as string))
+  assert.ok(codes.length > 20)
+  assert.deepEqual(
+    codes.filter((entry) => !known.has(entry.split(': ')[1] as string)),
+    [],
+  )
+})
