@@ -11,13 +11,24 @@ export function cpuMicroseconds(pid: number): number {
   }
 }
 
-/** The scheduler's own count, in nanoseconds; kernels may be built without it. A thread that has ended is missing. */
+/** Microseconds on a CPU of the thread that the process began with: the one that JavaScript's main program runs in. */
+export function threadCpuMicroseconds(pid: number): number {
+  try {
+    return threadMicroseconds(pid, String(pid))
+  } catch {
+    return tickMicroseconds(pid)
+  }
+}
+
+/** A thread that has ended is missing. */
 function schedulerMicroseconds(pid: number): number {
   const threads = readdirSync(`/proc/${pid}/task`)
-  const nanoseconds = threads.map((thread) =>
-    Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')[0]),
-  )
-  return nanoseconds.reduce((sum, value) => sum + value, 0) / 1_000
+  return threads.map((thread) => threadMicroseconds(pid, thread)).reduce((sum, value) => sum + value, 0)
+}
+
+/** The scheduler's own count, in nanoseconds; kernels may be built without it. */
+function threadMicroseconds(pid: number, thread: string): number {
+  return Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')[0]) / 1_000
 }
 
 /** proc_pid_stat(5), fields 14 and 15, in the ticks of USER_HZ, which is 100 everywhere. */

@@ -195,7 +195,7 @@ class BypassCarrier implements Carrier, ConnectionHandler {
   // -- What the connection tells -------------------------------------------------------------------------------------------
 
   connectionOnData(bytes: Uint8Array): void {
-    this.#tell(() => this.#handler.carrierOnData(new Uint8Array(bytes)))
+    if (!this.#isLetGo) this.#handler.carrierOnData(new Uint8Array(bytes))
   }
 
   connectionOnEnd(): void {

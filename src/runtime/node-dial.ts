@@ -3,11 +3,12 @@
 // answer, and lose what comes behind it.
 
 import type { RequestOptions } from 'node:http'
-import { isIP, connect as netConnect, type Socket } from 'node:net'
+import { isIP, type LookupFunction, connect as netConnect, type Socket } from 'node:net'
 import { type ConnectionOptions, createSecureContext, type SecureContext, connect as tlsConnect } from 'node:tls'
 import { systemCode, type UpstreamProxyError } from '../errors.js'
 import { EgressAnswerParser, type EgressProxy, encodeEgressConnect } from '../protocol/egress-proxy.js'
 import { egressRefusal, egressTimeout, egressUnreachable } from './failures.js'
+import { NameCache } from './name-cache.js'
 import type { Route, Trust } from './runtime.js'
 
 /** Milliseconds that one address of a name gets before the next is tried. Node's 250 make far hosts unreachable. */
@@ -18,10 +19,13 @@ export class NodeTrust implements Trust {
   readonly trust: SecureContext
   /** The latest TLS session with each server that was verified, for the next connection (RFC 8446, section 2.2). */
   readonly sessions = new Map<string, Buffer>()
+  /** Where those servers are. */
+  readonly names: NameCache
 
   /** @param certificates PEM; Node's own roots when undefined */
-  constructor(certificates: string | undefined) {
+  constructor(certificates: string | undefined, names = new NameCache()) {
     this.trust = createSecureContext(certificates === undefined ? {} : { ca: certificates })
+    this.names = names
   }
 }
 
@@ -39,7 +43,7 @@ export function connector(url: URL, route: Route): Connector {
 /** At once, or later through the callback. */
 function connectTo(url: URL, route: Route, connected: Connected): Socket | undefined {
   const { egress, trust } = route
-  if (egress === undefined) return connectDirectly(url, trust)
+  if (egress === undefined) return connectToServer(url, trust)
   connectThroughProxy(url, egress, route).then(
     (socket) => connected(null, isSecure(url) ? connectTls(url, trust, { socket }) : socket),
     (error: Error) => connected(error),
@@ -75,15 +79,25 @@ export function connectPlain(authority: string, route: Route, signal: AbortSigna
 /** What a connection is opened with besides its address. */
 interface DialOptions {
   readonly allowHalfOpen?: boolean
+  readonly lookup?: LookupFunction
   readonly signal?: AbortSignal
 }
 
-function connectDirectly(url: URL, trust: Trust, { allowHalfOpen = false }: DialOptions = {}): Socket {
+/** To the gateway or the egress proxy, whose addresses are kept. */
+function connectToServer(url: URL, trust: Trust, options: DialOptions = {}): Socket {
+  const { names } = trust as NodeTrust
+  const socket = connectDirectly(url, trust, { ...options, lookup: names.lookup })
+  names.watch(socket, hostOf(url), isSecure(url) ? 'secureConnect' : 'connect')
+  return socket
+}
+
+function connectDirectly(url: URL, trust: Trust, { allowHalfOpen = false, lookup }: DialOptions = {}): Socket {
   const address = {
     host: hostOf(url),
     port: portOf(url),
     noDelay: true,
     allowHalfOpen,
+    ...(lookup === undefined ? {} : { lookup }),
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_TIMEOUT_MS,
   }
@@ -133,7 +147,7 @@ function portOf(url: URL): number {
 
 function connectThroughProxy(url: URL, egress: EgressProxy, route: Route, options: DialOptions = {}): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connectDirectly(egress.url, route.trust, options)
+    const socket = connectToServer(egress.url, route.trust, options)
     const answer = new EgressAnswerParser()
     const settle = (error: UpstreamProxyError | undefined): void => {
       clearTimeout(timer)

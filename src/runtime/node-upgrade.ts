@@ -2,11 +2,11 @@
 // of the answer, and what may go wrong. The connection behind it is handed over before `ws` puts anything on it.
 
 import type { Socket } from 'node:net'
-import { WebSocket } from 'ws'
 import { systemCode, UpstreamProxyError } from '../errors.js'
 import { dialFailed, upgradeRefused } from './failures.js'
 import { connector } from './node-dial.js'
 import type { Route } from './runtime.js'
+import WebSocket from './web-socket.cjs'
 
 /** What an upgrade tells: that it is open, or why not. */
 export interface UpgradeHandler {

@@ -2,14 +2,14 @@
 
 import type { X509Certificate } from 'node:crypto'
 import type { PrivateDirectory } from '../private-directory.js'
-import { formatCertificates } from './pem.js'
+import { type Certificate, formatCertificates } from './pem.js'
 import type { TrustedCertificates } from './trusted-certificates.js'
 
 export interface CertificateFiles {
   readonly fullBundleFile: string
   readonly extraCertificatesFile: string
   /** What is in the full bundle. */
-  readonly certificates: readonly X509Certificate[]
+  readonly certificates: readonly Certificate[]
 }
 
 /**

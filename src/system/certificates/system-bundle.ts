@@ -1,12 +1,11 @@
 // The certificates that the machine trusts without us: its own bundle, and what the container's CA variables name.
 
-import type { X509Certificate } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { rootCertificates } from 'node:tls'
 import { systemCode, UpstreamProxyError } from '../../errors.js'
 import type { Logger } from '../../log.js'
 import type { Environment } from '../settings.js'
-import { parseCertificates } from './pem.js'
+import { checkCertificates } from './pem.js'
 
 /** Where distributions keep the bundle: the lists of Go's crypto/x509, openssl-probe and curl, commonest first. */
 const KNOWN_BUNDLES = [
@@ -21,8 +20,8 @@ const KNOWN_BUNDLES = [
   '/nix/var/nix/profiles/default/etc/ssl/certs/ca-bundle.crt', // Nix on another distribution
 ] as const
 
-/** Reads the certificates of a file; none when it cannot be read. */
-export type CertificateReader = (file: string) => readonly X509Certificate[]
+/** Reads the certificates of a file, each as PEM; none when it cannot be read. */
+export type CertificateReader = (file: string) => readonly string[]
 
 /**
  * The certificates of the first bundle that has any: `file` alone where it is given, else what the container names in
@@ -33,17 +32,17 @@ export function readSystemBundle(
   environment: Environment,
   read: CertificateReader,
   logger: Logger,
-): readonly X509Certificate[] {
+): readonly string[] {
   if (file !== undefined) return readNamedBundle(file, read, logger)
   for (const path of [environment.SSL_CERT_FILE, ...KNOWN_BUNDLES]) {
     const certificates = path && existsSync(path) ? read(path) : []
     if (certificates.length > 0) return certificates
   }
   logger.debug("no system CA bundle was found: the runtime's own roots stand in")
-  return parseCertificates(rootCertificates.join('\n')).certificates
+  return checkCertificates(rootCertificates.join('\n')).certificates
 }
 
-function readNamedBundle(file: string, read: CertificateReader, logger: Logger): readonly X509Certificate[] {
+function readNamedBundle(file: string, read: CertificateReader, logger: Logger): readonly string[] {
   const certificates = read(file)
   if (certificates.length === 0) {
     const message = `the system CA bundle ${file} has no certificate: clients trust only what the gateway signs`
@@ -53,9 +52,9 @@ function readNamedBundle(file: string, read: CertificateReader, logger: Logger):
 }
 
 /** The certificates of a file; none, with a warning, when it cannot be read. Broken blocks are left out with a warning. */
-export function readCertificateFile(path: string, logger: Logger): readonly X509Certificate[] {
+export function readCertificateFile(path: string, logger: Logger): readonly string[] {
   try {
-    const { certificates, broken } = parseCertificates(readFileSync(path, 'latin1'))
+    const { certificates, broken } = checkCertificates(readFileSync(path, 'latin1'))
     if (broken > 0) {
       logger.warn(new UpstreamProxyError('certificate-skipped', `${path}: ${broken} blocks are no certificate`))
     }

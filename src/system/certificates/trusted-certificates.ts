@@ -1,6 +1,5 @@
 // What is trusted before the gateway has said anything: by the machine, by the container's variables, and for the gateway.
 
-import type { X509Certificate } from 'node:crypto'
 import { rootCertificates } from 'node:tls'
 import { UpstreamProxyError } from '../../errors.js'
 import type { Logger } from '../../log.js'
@@ -9,11 +8,12 @@ import type { Environment, Settings } from '../settings.js'
 import { formatCertificates } from './pem.js'
 import { type CertificateReader, readCertificateFile, readSystemBundle } from './system-bundle.js'
 
+/** Each certificate as PEM. */
 export interface TrustedCertificates {
   /** The system's, and what the container's variables name: they stay trusted by children. */
-  readonly system: readonly X509Certificate[]
+  readonly system: readonly string[]
   /** What the container had named on top of its tools' own roots (NODE_EXTRA_CA_CERTS). */
-  readonly extra: readonly X509Certificate[]
+  readonly extra: readonly string[]
   /** PEM, for the gateway's own TLS: never with the CA in it that the gateway hands out. */
   readonly gatewayRoots: string
 }
@@ -36,7 +36,7 @@ export function readTrustedCertificates(
 
 /** Several variables often name the same file: it is read, and complained of, once. */
 function createReader(logger: Logger): CertificateReader {
-  const known = new Map<string, readonly X509Certificate[]>()
+  const known = new Map<string, readonly string[]>()
   return (file) => {
     const certificates = known.get(file) ?? readCertificateFile(file, logger)
     known.set(file, certificates)
@@ -44,7 +44,7 @@ function createReader(logger: Logger): CertificateReader {
   }
 }
 
-function readGatewayCaFile(file: string | undefined, read: CertificateReader): readonly X509Certificate[] {
+function readGatewayCaFile(file: string | undefined, read: CertificateReader): readonly string[] {
   if (file === undefined) return []
   const certificates = read(file)
   if (certificates.length > 0) return certificates

@@ -1,9 +1,9 @@
 // The files of the level `files`: settings of tools that take a bundle from no variable, and code that makes two languages
 // use the proxy. Settings go with the relay; code lies in the package, for a program that cannot find it does not start.
 
-import type { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
+import type { Certificate } from '../certificates/pem.js'
 import type { PrivateDirectory } from '../private-directory.js'
 import type { Environment } from '../settings.js'
 import { createAptConf } from './files/apt-conf.js'
@@ -32,7 +32,7 @@ export function writeChildFiles(
   directory: PrivateDirectory,
   environment: Environment,
   fullBundleFile: string,
-  certificates: readonly X509Certificate[],
+  certificates: readonly Certificate[],
 ): ChildFiles {
   const wgetrc = createWgetrc(environment, fullBundleFile)
   const aptConf = createAptConf(environment, fullBundleFile)
@@ -47,7 +47,7 @@ export function writeChildFiles(
 }
 
 /** Writes the trust store, at the start and whenever the certificates have changed. */
-export function writeJavaTrustStore(directory: PrivateDirectory, certificates: readonly X509Certificate[]): string {
+export function writeJavaTrustStore(directory: PrivateDirectory, certificates: readonly Certificate[]): string {
   return directory.writeFile('java-trust-store.jks', encodeJavaTrustStore(certificates))
 }
 

@@ -6,7 +6,8 @@
 // Numbers are big-endian; a text is its length in two bytes and modified UTF-8, which for ASCII is ASCII. The digest keeps
 // accidents apart and nothing more: its key is the public password. There is no secret in a trust store.
 
-import { createHash, type X509Certificate } from 'node:crypto'
+import { createHash } from 'node:crypto'
+import { type Certificate, derOfCertificates } from '../../certificates/pem.js'
 
 /** What every JDK's own cacerts has. Java refuses a store whose password it was not told, however public. */
 export const JAVA_TRUST_STORE_PASSWORD = 'changeit'
@@ -18,20 +19,17 @@ const TRUSTED_CERTIFICATE = 2
 const DIGEST_SALT = 'Mighty Aphrodite'
 
 /** The certificates, each once, as a JKS file; the same bytes for the same certificates. */
-export function encodeJavaTrustStore(certificates: readonly X509Certificate[]): Buffer {
-  const distinct = new Map(certificates.map((certificate) => [certificate.fingerprint256, certificate]))
-  const entries = Array.from(distinct.values(), encodeEntry)
+export function encodeJavaTrustStore(certificates: Iterable<Certificate>): Buffer {
+  const entries = derOfCertificates(certificates).map(encodeEntry)
   const body = Buffer.concat([uint32(MAGIC), uint32(VERSION), uint32(entries.length), ...entries])
   return Buffer.concat([body, keyedDigest(body)])
 }
 
-/** The alias is the fingerprint: unique, and the same in every store. The date says since when the certificate is valid. */
-function encodeEntry(certificate: X509Certificate): Buffer {
-  const alias = certificate.fingerprint256.replaceAll(':', '').toLowerCase()
-  const createdAt = Buffer.alloc(8)
-  createdAt.writeBigInt64BE(BigInt(Date.parse(certificate.validFrom) || 0))
-  const der = certificate.raw
-  return Buffer.concat([uint32(TRUSTED_CERTIFICATE), text(alias), createdAt, text('X.509'), uint32(der.length), der])
+/** The alias is the fingerprint: unique, and the same in every store. Nobody asks for the date. */
+function encodeEntry(der: Buffer): Buffer {
+  const alias = createHash('sha256').update(der).digest('hex')
+  const date = Buffer.alloc(8)
+  return Buffer.concat([uint32(TRUSTED_CERTIFICATE), text(alias), date, text('X.509'), uint32(der.length), der])
 }
 
 function keyedDigest(body: Buffer): Buffer {
