@@ -39,15 +39,17 @@ Exit codes: CMD's own; 127 CMD was not found, 126 it cannot be run, 2 wrong usag
 
 export const RELAY_USAGE = `Usage: ccr-upstream-proxy relay [--json] [--port N] [--log FILE]
 
-Runs the relay until SIGTERM or SIGINT. The first line of standard output is the environment for its clients: export
-commands for a shell, or one JSON object {"enabled":true,"port":N,"env":{…}}. When the proxy stays off, the line is
-{"enabled":false,"code":…,"reason":…} and the exit code 3.
+Runs the relay until SIGTERM, SIGINT or SIGHUP; a second signal ends it at once. The first line of standard output is the
+environment for its clients: export commands for a shell, or one JSON object {"enabled":true,"port":N,"env":{…}}. When the
+proxy stays off, the line is {"enabled":false,"code":…,"reason":…} and the exit code 3.
 
 Options:
       --json                       print the environment as JSON
       --port N                     listen on port N of 127.0.0.1 (default: one that is free)
       --log FILE                   append a JSON line to FILE for each tunnel at its end
   -h, --help                       show this help
+
+Exit codes: 0 ended by a signal, 2 wrong usage, 3 the proxy stays off.
 `
 
 export const ENV_USAGE = `Usage: ccr-upstream-proxy env [--format F] [--port N]

@@ -32,6 +32,9 @@ import { Tunnel, type TunnelContext } from './tunnel.js'
 import { TunnelLog } from './tunnel-log.js'
 import { WarmPool } from './warm-pool.js'
 
+/** Between looks at what still keeps a relay from being closed. */
+const CLOSING_SWEEP_MS = 100
+
 /** What startRelay() takes. */
 export interface RelayOptions {
   /** Where the WebSockets go: `wss://host/path`, or `ws://` on loopback only. */
@@ -232,6 +235,8 @@ class RunningRelay implements Relay {
     this.#monitor.state('closing', this.port)
     const listenerClosed = this.#listener?.close()
     this.#warmPool.close()
+    clearInterval(this.#sweeper)
+    this.#sweeper = setInterval(() => this.#sweep(), CLOSING_SWEEP_MS)
     const timer = setTimeout(() => this.#abortAll(), graceMs)
     await this.#emptied()
     clearTimeout(timer)
@@ -271,7 +276,7 @@ class RunningRelay implements Relay {
 
   #sweep(): void {
     const time = now()
-    for (const tunnel of this.#tunnels) tunnel.sweep(time)
+    for (const tunnel of this.#tunnels) tunnel.sweep(time, this.#closing !== undefined)
     this.#warmPool.sweep(time)
   }
 }

@@ -318,14 +318,14 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   }
 
   /** Looks whether a limit of time has passed. */
-  sweep(now: number): void {
+  sweep(now: number, isClosing: boolean): void {
     const moved = this.#bytesUp + this.#bytesDown - this.#client.queuedBytes
     if (moved !== this.#movedAtSweep) {
       this.#movedAtSweep = moved
       this.#restingSince = now
     }
     const error = checkTimeLimit(
-      { state: this.#state, route: this.#route, isClientFlushed: this.#clientFlushed },
+      { state: this.#state, route: this.#route, isClientFlushed: this.#clientFlushed, isClosing },
       now - this.#restingSince,
       this.#context.limits,
     )

@@ -328,6 +328,26 @@ describeOnEachRuntime('close()', (runtime) => {
     for (const { tunnel } of [open, halfClosed, waiting]) await tunnel.closed
   })
 
+  test('waits for a half-closed client that bytes come for, and not for one that rests', async () => {
+    const fixture = await start()
+    const resting = await fixture.open('h:1')
+    const busy = await fixture.open('h:2')
+    const trickle = setInterval(() => busy.tunnel.send('b'), 50)
+    resting.client.endWriting()
+    busy.client.endWriting()
+    const begun = performance.now()
+    const closed = fixture.relay.close(20_000)
+    assert.equal(await resting.client.ended, 'reset')
+    assert.ok(since(begun) < 10_000, `${since(begun)} ms`)
+    await resting.tunnel.closed
+    await busy.client.reached(busy.client.received + 20)
+    clearInterval(trickle)
+    busy.tunnel.close(1000)
+    assert.equal(await busy.client.ended, 'fin')
+    busy.client.endWriting()
+    await closed
+  })
+
   test('with stalled tunnels in both directions: ends them too', async () => {
     const fixture = await start()
     const down = await fixture.open('h:1')

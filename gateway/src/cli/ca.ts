@@ -64,8 +64,10 @@ async function server(values: Values, streams: Streams): Promise<number> {
   const days = parseDays(values.days, 90)
   const names = (values.name ?? []).map(parseName)
   if (names.length === 0) throw new UsageError('ca', '--name is missing')
-  const authority = await loadAuthority(folder).catch((error: Error) => {
-    streams.err(`ccr-upstream-gateway: ${join(folder, 'ca.pem')}: ${error.message}\n`)
+  const authority = await loadAuthority(folder).catch((error: NodeJS.ErrnoException) => {
+    const { path, code, message } = error
+    const problem = path === undefined ? `the CA in ${folder} ${message}` : `${path} cannot be read (${code})`
+    streams.err(`ccr-upstream-gateway: ${problem}\n`)
     return undefined
   })
   if (authority === undefined) return EXIT_FAILURE

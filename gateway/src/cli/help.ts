@@ -51,6 +51,8 @@ export const TOKEN_HELP = `Usage: ccr-upstream-gateway token new [--session ID]
 Options:
       --session ID   the session's id in those lines (default: session)
   -h, --help         show this help
+
+Exit codes: 0 done, 1 what came on stdin is no token, 2 wrong usage.
 `
 
 export const CA_HELP = `Usage: ccr-upstream-gateway ca init --out DIR [--name CN] [--days N] [--force]
@@ -67,4 +69,6 @@ Options:
       --days N      how long it is valid, 1 to 3650 (default: init 365, server 90)
       --force       replace files that are there already
   -h, --help        show this help
+
+Exit codes: 0 done, 1 a file cannot be read or written, or is there already, 2 wrong usage.
 `
