@@ -4,11 +4,13 @@ import assert from 'node:assert/strict'
 import { readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { ERROR_CODES, type LogEntry, type TunnelLogRecord } from '#src/index.js'
 import { createLogger } from '#src/log.js'
 import { LineFile } from '#src/relay/line-file.js'
 import { TunnelLog } from '#src/relay/tunnel-log.js'
+import { isInstalled, run } from '../support/cli-process.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
 import { createTempDirectory, type Scope } from '../support/temp-dir.js'
 import { type RelayFixture, startFixture } from './fixture.js'
@@ -204,6 +206,19 @@ test('lost lines are told once, and counted all', { skip: !HAS_DEV_FULL && 'ther
   await file.close()
   assert.deepEqual(losses, ['ENOSPC'])
   assert.deepEqual(file.counts, { written: 0, lost: 100 })
+})
+
+test('a line that the disk took a part of does not spoil the next', async (context) => {
+  if (!(await isInstalled(context, 'prlimit'))) return context.skip('prlimit is not installed')
+  const path = join(createTempDirectory(context), 'log')
+  // A file has 1,024 bytes at most, until the program lifts the limit.
+  const writer = fileURLToPath(new URL('line-file-writer.js', import.meta.url))
+  const env = { PATH: process.env.PATH }
+  const { stdout } = await run(context, 'prlimit', ['--fsize=1024:', process.execPath, writer, path], { env })
+  assert.deepEqual(JSON.parse(stdout), { losses: ['EFBIG'], counts: { written: 103, lost: 98 } })
+  const lines = readFileSync(path, 'utf8').split('\n')
+  assert.deepEqual(lines.splice(102, 1), ['line'])
+  assert.deepEqual(lines, [...Array.from({ length: 102 }, (_, count) => `line ${1000 + count}`), 'after', ''])
 })
 
 test('every line is in the file, in order, when it is closed', async (context) => {

@@ -2,10 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isInstalled } from './cli-process.js'
-import { createTempDirectory, type Scope } from './temp-dir.js'
+import type { Scope } from './temp-dir.js'
 
 export class Tmux {
   readonly #socket: string
@@ -14,10 +15,12 @@ export class Tmux {
   /** A terminal of 80 by 24 with a shell in it, or undefined when tmux is not installed. */
   static async open(scope: Scope, env: Readonly<Record<string, string>>): Promise<Tmux | undefined> {
     if (!(await isInstalled(scope, 'tmux', '-V'))) return undefined
-    // Put in first, because the first is tidied up first, and the socket lies in the folder.
-    let terminal: Tmux | undefined
-    scope.after(() => terminal?.close())
-    terminal = new Tmux(join(createTempDirectory(scope, 'tmux'), 's'), env)
+    const directory = mkdtempSync(join(tmpdir(), 'ccr-tmux-'))
+    const terminal = new Tmux(join(directory, 'socket'), env)
+    scope.after(() => {
+      terminal.#run('kill-server')
+      rmSync(directory, { recursive: true })
+    })
     terminal.#run('new-session', '-d', '-x', '80', '-y', '24', 'PS1="$ " sh')
     await terminal.until(/^\$/)
     return terminal
@@ -26,10 +29,6 @@ export class Tmux {
   private constructor(socket: string, env: Readonly<Record<string, string>>) {
     this.#socket = socket
     this.#env = env
-  }
-
-  close(): void {
-    this.#run('kill-server')
   }
 
   type(text: string): void {
