@@ -1,5 +1,4 @@
-// TCP connections on Bun, accepted and opened: Bun.listen and Bun.connect, because Bun's node:net has lost bytes in several
-// releases.
+// TCP connections on Bun, accepted and opened: Bun's own sockets, because Bun's node:net has lost bytes in several releases.
 //
 // Rules, each learnt from what Bun does (1.4):
 // - `write()` takes what fits and says how much; the rest waits here for `drain`.
@@ -7,49 +6,8 @@
 // - Behind our own FIN the peer's is only told as `close` without an error.
 
 import { systemCode, UpstreamProxyError } from '../errors.js'
-import type { BunTlsOptions } from './bun-gateway.js'
+import { Bun, type BunSocket, type BunSocketOwner, type BunTlsOptions, plainEvents, tlsEvents } from './bun-socket.js'
 import type { Connection, ConnectionHandler, Listener } from './runtime.js'
-
-// What is used of https://bun.sh/docs/api/tcp
-
-interface BunSocket {
-  data: BunConnection
-  write(bytes: Uint8Array): number
-  shutdown(): void
-  end(): void
-  terminate(): void
-  pause(): void
-  resume(): void
-  setNoDelay(noDelay: boolean): void
-}
-
-interface BunSocketHandler {
-  open(socket: BunSocket): void
-  data(socket: BunSocket, bytes: Uint8Array): void
-  drain(socket: BunSocket): void
-  end(socket: BunSocket): void
-  close(socket: BunSocket, error?: Error): void
-  error(socket: BunSocket, error: Error): void
-}
-
-interface BunListener {
-  readonly port: number
-  stop(closeActiveConnections?: boolean): void
-}
-
-interface BunSocketOptions {
-  readonly hostname: string
-  readonly port: number
-  readonly allowHalfOpen: boolean
-  readonly socket: BunSocketHandler
-}
-
-declare const Bun: {
-  listen(options: BunSocketOptions): BunListener
-  connect(
-    options: BunSocketOptions & { readonly tls?: BunTlsOptions & { readonly serverName: string } },
-  ): Promise<BunSocket>
-}
 
 /** The only address that is ever listened on: a name could resolve to one that another process holds. */
 const LISTEN_HOST = '127.0.0.1'
@@ -60,83 +18,49 @@ export async function listen(
   highWaterMarkBytes: number,
   accept: (client: Connection) => void,
 ): Promise<Listener> {
+  const open = (socket: BunSocket): void => {
+    socket.setNoDelay(true)
+    accept(new BunConnection(socket, { highWaterMarkBytes }))
+  }
   try {
-    const listener = Bun.listen({
-      hostname: LISTEN_HOST,
-      port,
-      allowHalfOpen: true,
-      socket: socketHandler((socket) => accept(open(socket, highWaterMarkBytes))),
-    })
+    const socket = { ...plainEvents, open }
+    const listener = Bun.listen({ hostname: LISTEN_HOST, port, allowHalfOpen: true, socket })
     return { port: listener.port, close: async () => listener.stop() }
   } catch (error) {
     throw new UpstreamProxyError('listen-failed', `cannot listen on ${LISTEN_HOST}:${port} (${systemCode(error)})`)
   }
 }
 
-/** Where a connection is opened to. */
-export interface BunAddress {
-  readonly hostname: string
-  readonly port: number
-  readonly tls?: BunTlsOptions
+/** How much may wait to be sent, and what else a connection is to know. */
+export interface BunConnectionOptions {
+  readonly highWaterMarkBytes: number
+  /** 0 unless given. */
+  readonly lowWaterMarkBytes?: number
+  /** Told of every TLS session that may be resumed. */
+  readonly onSession?: (session: Buffer) => void
 }
 
-/**
- * Opens a connection; an abort counts once it is open.
- * @throws {Error} of the system
- */
-export async function openConnection(
-  { hostname, port, tls }: BunAddress,
-  highWaterMarkBytes: number,
-  signal: AbortSignal,
-): Promise<BunConnection> {
-  const socket = await Bun.connect({
-    hostname,
-    port,
-    allowHalfOpen: true,
-    socket: socketHandler((opened) => open(opened, highWaterMarkBytes)),
-    ...(tls === undefined ? {} : { tls: { ...tls, serverName: hostname } }),
-  })
-  if (signal.aborted) {
-    socket.terminate()
-    throw signal.reason
-  }
-  return socket.data
-}
-
-function open(socket: BunSocket, highWaterMarkBytes: number): BunConnection {
-  socket.setNoDelay(true)
-  socket.data = new BunConnection(socket, highWaterMarkBytes)
-  return socket.data
-}
-
-function socketHandler(onOpen: (socket: BunSocket) => void): BunSocketHandler {
-  return {
-    open: onOpen,
-    data: (socket, bytes) => socket.data.onData(bytes),
-    drain: (socket) => socket.data.onDrain(),
-    end: (socket) => socket.data.onEnd(),
-    close: (socket, error) => socket.data?.onClose(error),
-    // `close` follows and says all that there is to say.
-    error: () => {},
-  }
-}
-
-export class BunConnection implements Connection {
-  #handler: ConnectionHandler | undefined
+/** A connection over a socket that is open, and verified where it has TLS. */
+export class BunConnection implements Connection, BunSocketOwner {
   readonly #socket: BunSocket
-  readonly #highWaterMarkBytes: number
+  readonly #options: BunConnectionOptions
+  #handler: ConnectionHandler | undefined
   /** What the system has not taken, in order. */
   #waiting: Uint8Array[] = []
   #queuedBytes = 0
+  #isHigh = false
+  /** What came before there was a handler. */
   #early: Uint8Array | undefined
   #isEnding = false
   #hasShutDown = false
   #hasEnded = false
   #isClosed = false
 
-  constructor(socket: BunSocket, highWaterMarkBytes: number) {
+  /** From here on the events of `socket` come here. */
+  constructor(socket: BunSocket, options: BunConnectionOptions) {
     this.#socket = socket
-    this.#highWaterMarkBytes = highWaterMarkBytes
+    this.#options = options
+    socket.data = this
   }
 
   /** May be called again: from then on the new handler is told. */
@@ -144,12 +68,22 @@ export class BunConnection implements Connection {
     this.#handler = handler
     const early = this.#early
     this.#early = undefined
-    if (early !== undefined && early.length > 0) handler.connectionOnData(early)
+    if (early !== undefined) handler.connectionOnData(early)
   }
 
   /** The next handler gets `bytes` first. */
   pushBack(bytes: Uint8Array): void {
-    this.#early = bytes
+    this.#handler = undefined
+    if (bytes.length > 0) this.#early = bytes
+  }
+
+  /** Goes over to TLS: from here on `owner` is told what happens. False when the connection is closed. */
+  upgrade(owner: BunSocketOwner, tls: BunTlsOptions): boolean {
+    if (this.#isClosed) return false
+    const [wire] = this.#socket.upgradeTLS({ data: owner, tls, socket: tlsEvents }) ?? []
+    // What comes over the wire is told twice, unless nobody listens.
+    wire?.reload({ socket: { drain() {} } })
+    return wire !== undefined
   }
 
   get queuedBytes(): number {
@@ -157,13 +91,16 @@ export class BunConnection implements Connection {
   }
 
   write(bytes: Uint8Array): boolean {
-    if (this.#isClosed || this.#isEnding) return true
-    const taken = this.#waiting.length > 0 ? 0 : Math.max(this.#socket.write(bytes), 0)
-    if (taken < bytes.length) {
-      this.#waiting.push(bytes.subarray(taken))
-      this.#queuedBytes += bytes.length - taken
-    }
-    return this.#queuedBytes < this.#highWaterMarkBytes
+    const taken = this.#offer(bytes)
+    if (taken < bytes.length) this.#queue(bytes.subarray(taken))
+    return !this.#isHigh
+  }
+
+  /** As write(), of bytes that may be changed afterwards. */
+  writeLent(bytes: Uint8Array): boolean {
+    const taken = this.#offer(bytes)
+    if (taken < bytes.length) this.#queue(new Uint8Array(bytes.subarray(taken)))
+    return !this.#isHigh
   }
 
   pauseReading(): void {
@@ -188,8 +125,31 @@ export class BunConnection implements Connection {
     if (!this.#isClosed) this.#socket.terminate()
   }
 
+  /** What the system takes of `bytes` at once; all of them once nothing is sent any more. */
+  #offer(bytes: Uint8Array): number {
+    if (this.#isClosed || this.#isEnding) return bytes.length
+    return this.#queuedBytes > 0 ? 0 : Math.max(this.#socket.write(bytes), 0)
+  }
+
+  #queue(bytes: Uint8Array): void {
+    this.#waiting.push(bytes)
+    this.#queuedBytes += bytes.length
+    this.#isHigh ||= this.#queuedBytes >= this.#options.highWaterMarkBytes
+  }
+
+  // -- What the socket tells -----------------------------------------------------------------------------------------------
+
+  onOpen(): void {}
+
+  onHandshake(): void {}
+
+  onSession(session: Buffer): void {
+    this.#options.onSession?.(session)
+  }
+
   onData(bytes: Uint8Array): void {
-    this.#handler?.connectionOnData(bytes)
+    if (this.#handler !== undefined) this.#handler.connectionOnData(bytes)
+    else this.#early = this.#early === undefined ? bytes : Buffer.concat([this.#early, bytes])
   }
 
   onEnd(): void {
@@ -199,9 +159,12 @@ export class BunConnection implements Connection {
 
   onDrain(): void {
     this.#flush()
-    if (this.#queuedBytes > 0) return
-    if (this.#isEnding) this.#finish()
-    else this.#handler?.connectionOnDrain()
+    if (this.#isEnding) {
+      if (this.#queuedBytes === 0) this.#finish()
+    } else if (this.#isHigh && this.#queuedBytes <= (this.#options.lowWaterMarkBytes ?? 0)) {
+      this.#isHigh = false
+      this.#handler?.connectionOnDrain()
+    }
   }
 
   onClose(error: Error | undefined): void {
@@ -227,6 +190,7 @@ export class BunConnection implements Connection {
   }
 
   #finish(): void {
+    if (this.#hasShutDown) return
     this.#hasShutDown = true
     this.#socket.shutdown()
     // Not from within endWriting(): the handler learns of its own call's effects later, as on Node.

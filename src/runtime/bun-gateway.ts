@@ -1,113 +1,55 @@
-// The gateway on Bun: the native WebSocket, because `ws` on Bun is a shim that knows neither when its bytes have left nor a
-// time limit.
+// The WebSockets to the gateway on Bun: our own handshake and frames over Bun's sockets. Its native WebSocket makes an event of
+// every message, however small, does not tell when its bytes have left, and says why it was refused in prose alone.
 //
-// Rules, each learnt from what Bun does (1.4):
-// - The WebSocket has no drain event: `bufferedAmount` is looked at every millisecond while it is too high, and only then.
-// - `send()` copies, so all messages are put together in one place.
-// - A paused WebSocket is resumed before it is let go, or its descriptor stays open.
+// Rules:
+// - Each frame is written with one call, so frames never lie inside each other.
+// - Behind our Close frame nothing is sent. The gateway's is answered with its own code (RFC 6455, section 5.5.1), a fault with
+//   the code for it (section 7.1.7).
+// - A ping that comes while the upload waits is answered behind it, and only the last of them (section 5.5.3).
 
-import { systemCode, type UpstreamProxyError } from '../errors.js'
-import { ChunkDecodeError, decodeChunk, MAX_MESSAGE_BYTES, splitPayload, writeChunkHeader } from '../protocol/chunk.js'
-import type { EgressProxy } from '../protocol/egress-proxy.js'
-import type { FrameFault } from '../protocol/frame-reader.js'
-import {
-  dialFailed,
-  egressRefused,
-  egressTimeout,
-  egressUnreachable,
-  faultReceived,
-  socketBroke,
-  upgradeRefused,
-} from './failures.js'
-import type { GatewayDialer, GatewayEndpoint, GatewayHandler, GatewaySocket, Trust } from './runtime.js'
+import { asUpstreamProxyError, type UpstreamProxyError } from '../errors.js'
+import { encodeCloseFrame, encodeControlFrame } from '../protocol/control-frame.js'
+import { FrameEncoder, selectEncodeFrames } from '../protocol/frame.js'
+import { type FrameFault, FrameReader, type FrameReaderHandler } from '../protocol/frame-reader.js'
+import { MaskKeys } from '../protocol/mask-keys.js'
+import { createUpgradeKey, encodeUpgradeRequest, UpgradeAnswerParser } from '../protocol/upgrade.js'
+import { connectToGateway, type LendingConnection } from './bun-dial.js'
+import { FrameWriter } from './bun-upload.js'
+import { dialFailed, faultReceived, notWebSocket, upgradeRefused } from './failures.js'
+import type { ConnectionHandler, GatewayDialer, GatewayEndpoint, GatewayHandler, GatewaySocket } from './runtime.js'
 
-// What is used of https://bun.sh/docs/api/websockets
-
-export interface BunTlsOptions {
-  readonly ca?: string
-  readonly rejectUnauthorized: true
-}
-
-interface BunProxyOptions {
-  readonly url: string
-  readonly headers?: Readonly<Record<string, string>>
-}
-
-interface BunWebSocketOptions {
-  readonly headers: Readonly<Record<string, string>>
-  readonly perMessageDeflate: false
-  readonly tls: BunTlsOptions
-  readonly proxy?: BunProxyOptions
-}
-
-interface BunWebSocket {
-  binaryType: string
-  readonly readyState: number
-  readonly bufferedAmount: number
-  send(message: Uint8Array): void
-  ping(): void
-  pong(): void
-  pause(): void
-  resume(): void
-  close(code: number): void
-  terminate(): void
-  addEventListener(type: 'open' | 'pong', listener: () => void): void
-  addEventListener(type: 'message', listener: (event: { readonly data: unknown }) => void): void
-  addEventListener(type: 'close', listener: (event: { readonly code: number }) => void): void
-  addEventListener(
-    type: 'error',
-    listener: (event: { readonly message?: string; readonly error?: unknown }) => void,
-  ): void
-}
-
-const CONNECTING = 0
-const OPEN = 1
-
-/** Milliseconds that the gateway gets to answer our Close frame. */
+/** Milliseconds that the gateway gets to answer our Close frame and to close the connection. */
 const CLOSE_TIMEOUT_MS = 5_000
-const DRAIN_POLL_MS = 1
 
-export class BunTrust implements Trust {
-  readonly trust: BunTlsOptions
+/** RFC 6455, section 7.1.5: the connection ended without a Close frame. */
+const NO_CLOSE_FRAME = 1006
 
-  constructor(certificates: string | undefined) {
-    // Said here, so that NODE_TLS_REJECT_UNAUTHORIZED has no say.
-    this.trust = { rejectUnauthorized: true, ...(certificates === undefined ? {} : { ca: certificates }) }
-  }
-}
+const NO_BODY = new Uint8Array(0)
 
-/** An egress proxy as Bun takes it. */
-export function proxyOptions({ url, authorization }: EgressProxy): BunProxyOptions {
-  const headers = authorization === undefined ? {} : { headers: { 'Proxy-Authorization': authorization } }
-  return { url: url.href, ...headers }
+/** What all sockets of a dialer share. */
+interface Shared {
+  readonly endpoint: GatewayEndpoint
+  readonly keys: MaskKeys
+  readonly writer: FrameWriter
+  readonly onGone: (socket: BunGatewaySocket) => void
 }
 
 /** Opens WebSockets on Bun. */
 export class BunGatewayDialer implements GatewayDialer {
-  readonly #endpoint: GatewayEndpoint
+  readonly #shared: Shared
   readonly #sockets = new Set<BunGatewaySocket>()
-  readonly #waiting = new Set<BunGatewaySocket>()
-  #poll: NodeJS.Timeout | undefined
   #onEmpty: (() => void) | undefined
 
   constructor(endpoint: GatewayEndpoint) {
-    this.#endpoint = endpoint
+    const keys = new MaskKeys()
+    const writer = new FrameWriter(new FrameEncoder(endpoint.maxSentMessageBytes, selectEncodeFrames(), keys))
+    this.#shared = { endpoint, keys, writer, onGone: (socket) => this.#forget(socket) }
   }
 
   dial(url: URL, headers: Readonly<Record<string, string>>, handler: GatewayHandler): GatewaySocket {
-    const { trust, egress } = this.#endpoint
-    const { WebSocket } = globalThis as unknown as {
-      WebSocket: new (url: string, options: BunWebSocketOptions) => BunWebSocket
-    }
-    const webSocket = new WebSocket(url.href, {
-      headers,
-      // The upload is ciphertext: compression costs memory and gains nothing.
-      perMessageDeflate: false,
-      tls: (trust as BunTrust).trust,
-      ...(egress === undefined ? {} : { proxy: proxyOptions(egress) }),
-    })
-    const socket = new BunGatewaySocket(webSocket, this.#endpoint, handler, this)
+    const socket = new BunGatewaySocket(this.#shared, handler)
     this.#sockets.add(socket)
+    socket.dial(url, headers)
     return socket
   }
 
@@ -116,72 +58,48 @@ export class BunGatewayDialer implements GatewayDialer {
     if (this.#sockets.size > 0) await new Promise<void>((resolve) => (this.#onEmpty = resolve))
   }
 
-  forget(socket: BunGatewaySocket): void {
+  #forget(socket: BunGatewaySocket): void {
     this.#sockets.delete(socket)
-    this.#waiting.delete(socket)
     if (this.#sockets.size === 0) this.#onEmpty?.()
   }
-
-  /** Watches a socket until its queue is short again. */
-  awaitDrain(socket: BunGatewaySocket): void {
-    this.#waiting.add(socket)
-    this.#poll ??= setInterval(() => this.#look(), DRAIN_POLL_MS)
-  }
-
-  #look(): void {
-    for (const socket of this.#waiting) if (socket.hasDrained()) this.#waiting.delete(socket)
-    if (this.#waiting.size > 0) return
-    clearInterval(this.#poll)
-    this.#poll = undefined
-  }
 }
 
-const scratch = new Uint8Array(MAX_MESSAGE_BYTES)
-
-/** One chunk, valid until the next. */
-function chunkOf(payload: Uint8Array): Uint8Array {
-  const headerLength = writeChunkHeader(scratch, 0, payload.length)
-  scratch.set(payload, headerLength)
-  return scratch.subarray(0, headerLength + payload.length)
-}
-
-class BunGatewaySocket implements GatewaySocket {
-  readonly #socket: BunWebSocket
-  readonly #endpoint: GatewayEndpoint
+class BunGatewaySocket implements GatewaySocket, ConnectionHandler, FrameReaderHandler {
+  readonly #shared: Shared
   #handler: GatewayHandler
-  readonly #dialer: BunGatewayDialer
+  /** Gives up the dial; undefined once there is a connection. */
+  #dial: AbortController | undefined
+  #connection: LendingConnection | undefined
+  /** Reads the answer to the upgrade; undefined before and after. */
+  #answer: UpgradeAnswerParser | undefined
+  /** Reads frames; undefined before the answer has come. */
+  #reader: FrameReader | undefined
+  /** Whether the handler is told nothing any more. */
   #isLetGo = false
-  #isPaused = false
-  #hasOpened = false
-  #dialTimer: NodeJS.Timeout | undefined
+  #hasSentClose = false
   #closeTimer: NodeJS.Timeout | undefined
+  /** Whether too much waits to be sent. */
+  #isFull = false
+  /** The body of a ping whose pong has to wait for that. */
+  #ping: Uint8Array | undefined
 
-  constructor(socket: BunWebSocket, endpoint: GatewayEndpoint, handler: GatewayHandler, dialer: BunGatewayDialer) {
-    this.#socket = socket
-    this.#endpoint = endpoint
+  constructor(shared: Shared, handler: GatewayHandler) {
+    this.#shared = shared
     this.#handler = handler
-    this.#dialer = dialer
-    socket.binaryType = 'nodebuffer'
-    const { egress, egressTimeoutMs } = endpoint
-    if (egress !== undefined) {
-      // Bun does not tell when the proxy has answered, so the whole dial has this long.
-      this.#dialTimer = setTimeout(() => this.#fail(egressTimeout(egress, egressTimeoutMs)), egressTimeoutMs)
-    }
-    socket.addEventListener('open', () => {
-      clearTimeout(this.#dialTimer)
-      this.#hasOpened = true
-      this.#tell(() => this.#handler.gatewayOnOpen())
-    })
-    socket.addEventListener('message', ({ data }) => this.#onMessage(data))
-    socket.addEventListener('pong', () => this.#tell(() => this.#handler.gatewayOnPong()))
-    socket.addEventListener('error', ({ message, error }) =>
-      this.#fail(this.#explain(message ?? '', systemCode(error))),
+  }
+
+  /** Once. */
+  dial(url: URL, headers: Readonly<Record<string, string>>): void {
+    const { endpoint } = this.#shared
+    this.#dial = new AbortController()
+    connectToGateway(url, endpoint, endpoint, this.#dial.signal).then(
+      (connection) => this.#onConnected(connection, url, headers),
+      (error: unknown) => this.#onDialFailed(error),
     )
-    socket.addEventListener('close', ({ code }) => this.#onClose(code))
   }
 
   get queuedBytes(): number {
-    return this.#socket.bufferedAmount
+    return this.#connection?.queuedBytes ?? 0
   }
 
   handTo(handler: GatewayHandler): void {
@@ -189,111 +107,184 @@ class BunGatewaySocket implements GatewaySocket {
   }
 
   send(payload: Uint8Array): boolean {
-    if (this.#socket.readyState !== OPEN) return true
-    for (const piece of splitPayload(payload, this.#endpoint.maxSentMessageBytes)) this.#socket.send(chunkOf(piece))
-    if (this.#socket.bufferedAmount < this.#endpoint.highWaterMarkBytes) return true
-    this.#dialer.awaitDrain(this)
-    return false
-  }
-
-  /** Tells the handler when the queue is short again; true when there is nothing more to wait for. */
-  hasDrained(): boolean {
-    if (!this.#isLetGo && this.#socket.bufferedAmount > this.#endpoint.lowWaterMarkBytes) return false
-    this.#tell(() => this.#handler.gatewayOnDrain())
-    return true
+    if (this.#connection === undefined || !this.#canSend) return true
+    this.#isFull = !this.#shared.writer.write(this.#connection, payload)
+    return !this.#isFull
   }
 
   ping(): void {
-    if (this.#socket.readyState === OPEN) this.#socket.ping()
+    this.#sendControl('ping', NO_BODY)
   }
 
   pong(): void {
-    if (this.#socket.readyState === OPEN) this.#socket.pong()
+    this.#sendControl('pong', NO_BODY)
   }
 
   pauseReading(): void {
-    this.#isPaused = true
-    this.#socket.pause()
+    this.#connection?.pauseReading()
   }
 
   resumeReading(): void {
-    if (!this.#isPaused) return
-    this.#isPaused = false
-    this.#socket.resume()
+    this.#connection?.resumeReading()
   }
 
   close(): void {
     if (this.#isLetGo) return
+    if (!this.#canSend) {
+      this.terminate()
+      return
+    }
     this.#isLetGo = true
-    this.resumeReading()
-    if (this.#socket.readyState === CONNECTING) this.#socket.terminate()
-    else this.#socket.close(1000)
-    this.#closeTimer = setTimeout(() => this.#socket.terminate(), CLOSE_TIMEOUT_MS)
+    this.#sendClose(1000)
+    // To the gateway's Close frame.
+    this.#connection?.resumeReading()
   }
 
   terminate(): void {
     this.#isLetGo = true
-    this.resumeReading()
-    this.#socket.terminate()
+    this.#dial?.abort()
+    this.#connection?.reset()
   }
 
-  #onMessage(data: unknown): void {
-    if (this.#isLetGo) return
-    const fault = this.#findFault(data)
-    if (fault !== undefined) this.#fail(faultReceived(fault))
-  }
+  // -- The upgrade ---------------------------------------------------------------------------------------------------------
 
-  /** Tells the payload of a message, or returns what is wrong with it. */
-  #findFault(data: unknown): FrameFault | undefined {
-    if (!(data instanceof Uint8Array)) return { closeCode: 1003, detail: 'text' }
-    // Bun has a limit of its own, which cannot be set, at 128 MiB.
-    if (data.length > this.#endpoint.maxReceivedMessageBytes)
-      return { closeCode: 1009, detail: 'a message that is too long' }
-    try {
-      for (const payload of decodeChunk(data)) this.#tell(() => this.#handler.gatewayOnData(payload))
-    } catch (error) {
-      if (!(error instanceof ChunkDecodeError)) throw error
-      return { closeCode: 1007, detail: `a chunk that does not parse: ${error.message}` }
+  #onConnected(connection: LendingConnection, url: URL, headers: Readonly<Record<string, string>>): void {
+    this.#dial = undefined
+    this.#connection = connection
+    const key = createUpgradeKey()
+    this.#answer = new UpgradeAnswerParser(key)
+    connection.start(this)
+    if (this.#isLetGo) {
+      connection.reset()
+      return
     }
-    return undefined
+    const request = encodeUpgradeRequest(url, headers, key)
+    connection.writeLent(request)
+    request.fill(0)
   }
 
-  #onClose(code: number): void {
-    clearTimeout(this.#dialTimer)
+  #onDialFailed(error: unknown): void {
+    this.#dial = undefined
+    this.#shared.onGone(this)
+    this.#fail(asUpstreamProxyError(error, 'gateway-unreachable', 'no connection'))
+  }
+
+  #readAnswer(parser: UpgradeAnswerParser, bytes: Uint8Array): void {
+    const verdict = parser.push(bytes)
+    switch (verdict.kind) {
+      case 'incomplete':
+        return
+      case 'open':
+        this.#onUpgraded(verdict.rest)
+        return
+      case 'refused':
+        this.#fail(upgradeRefused(verdict.status))
+        return
+      case 'not-http':
+        this.#fail(dialFailed(''))
+        return
+      case 'not-websocket':
+        this.#fail(notWebSocket(verdict.detail))
+        return
+    }
+  }
+
+  #onUpgraded(rest: Uint8Array): void {
+    this.#answer = undefined
+    this.#reader = new FrameReader(this, this.#shared.endpoint.maxReceivedMessageBytes)
+    if (!this.#isLetGo) this.#handler.gatewayOnOpen()
+    if (rest.length > 0) this.#reader.push(rest)
+  }
+
+  // -- What the connection tells -------------------------------------------------------------------------------------------
+
+  connectionOnData(bytes: Uint8Array): void {
+    if (this.#reader !== undefined) this.#reader.push(bytes)
+    else if (this.#answer !== undefined) this.#readAnswer(this.#answer, bytes)
+  }
+
+  connectionOnEnd(): void {
+    this.#tellLoss()
+    this.#connection?.close()
+  }
+
+  connectionOnDrain(): void {
+    this.#isFull = false
+    this.#answerPing()
+    if (!this.#isLetGo) this.#handler.gatewayOnDrain()
+  }
+
+  connectionOnFinish(): void {}
+
+  connectionOnClose(): void {
     clearTimeout(this.#closeTimer)
-    this.#dialer.forget(this)
-    this.#tell(() => this.#handler.gatewayOnClose({ code }))
-    this.#isLetGo = true
+    this.#tellLoss()
+    this.#shared.onGone(this)
   }
 
-  #explain(text: string, code: string): UpstreamProxyError {
-    if (this.#hasOpened) return socketBroke(code || 'error')
-    return explainDial(text, code, this.#endpoint.egress)
+  #tellLoss(): void {
+    if (this.#reader === undefined) this.#fail(dialFailed('ECONNRESET'))
+    else this.#tellEnd(NO_CLOSE_FRAME)
+  }
+
+  #tellEnd(code: number): void {
+    if (this.#isLetGo) return
+    this.#isLetGo = true
+    this.#handler.gatewayOnClose({ code })
   }
 
   /** The first failure is the last word of the socket. */
   #fail(error: UpstreamProxyError): void {
-    this.#tell(() => this.#handler.gatewayOnFailure(error))
+    if (!this.#isLetGo) this.#handler.gatewayOnFailure(error)
     this.terminate()
   }
 
-  #tell(event: () => void): void {
-    if (!this.#isLetGo) event()
-  }
-}
+  // -- What the gateway sends ----------------------------------------------------------------------------------------------
 
-/**
- * Why a connection was not made. Bun 1.4 has no field for the status of a refused upgrade or of the proxy's answer: it
- * stands in the text of the error alone, so this is the one place that reads a text.
- */
-export function explainDial(text: string, code: string, egress: EgressProxy | undefined): UpstreamProxyError {
-  // The connection ended before the handshake did; what fails in the handshake itself has a code.
-  if (code === '' && text.endsWith('TLS handshake failed')) return explainDial('', 'ECONNRESET', egress)
-  const upgradeStatus = /status code: ([0-9]{3})/.exec(text)?.[1]
-  if (upgradeStatus !== undefined) return upgradeRefused(Number(upgradeStatus))
-  if (egress === undefined) return dialFailed(code)
-  const proxyStatus = /^.*[Pp]roxy.*: ([0-9]{3}) /.exec(text)?.[1]
-  if (proxyStatus !== undefined) return egressRefused(Number(proxyStatus))
-  const error = dialFailed(code)
-  return error.code === 'gateway-tls-failed' ? error : egressUnreachable(egress, code || 'its answer is not valid HTTP')
+  frameOnData(payload: Uint8Array): void {
+    if (!this.#isLetGo) this.#handler.gatewayOnData(payload)
+  }
+
+  frameOnPing(body: Uint8Array): void {
+    this.#ping = new Uint8Array(body)
+    if (!this.#isFull) this.#answerPing()
+  }
+
+  frameOnPong(): void {
+    if (!this.#isLetGo) this.#handler.gatewayOnPong()
+  }
+
+  frameOnClose(code: number): void {
+    this.#sendClose(code)
+    this.#tellEnd(code)
+    this.#connection?.resumeReading()
+    this.#connection?.endWriting()
+  }
+
+  frameOnFault(fault: FrameFault): void {
+    this.#sendClose(fault.closeCode)
+    this.#fail(faultReceived(fault))
+  }
+
+  // -- What is sent --------------------------------------------------------------------------------------------------------
+
+  get #canSend(): boolean {
+    return this.#reader !== undefined && !this.#hasSentClose
+  }
+
+  #answerPing(): void {
+    if (this.#ping !== undefined) this.#sendControl('pong', this.#ping)
+    this.#ping = undefined
+  }
+
+  #sendControl(kind: 'ping' | 'pong', body: Uint8Array): void {
+    if (this.#canSend) this.#connection?.write(encodeControlFrame(kind, body, this.#shared.keys))
+  }
+
+  #sendClose(code: number): void {
+    if (!this.#canSend) return
+    this.#hasSentClose = true
+    this.#connection?.write(encodeCloseFrame(code, this.#shared.keys))
+    this.#closeTimer = setTimeout(() => this.#connection?.reset(), CLOSE_TIMEOUT_MS)
+  }
 }

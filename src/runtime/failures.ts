@@ -11,6 +11,12 @@ export function upgradeRefused(status: number): UpstreamProxyError {
   })
 }
 
+/** The gateway's 101 does not open a WebSocket. */
+export function notWebSocket(detail: string): UpstreamProxyError {
+  const message = `the gateway answered the upgrade with ${detail}`
+  return new UpstreamProxyError('gateway-upgrade-refused', message, { side: 'remote' })
+}
+
 function upgradeRefusalCode(status: number): ErrorCode {
   if (status === 401 || status === 403) return 'gateway-token-refused'
   if (status === 429 || status === 503) return 'gateway-overloaded'

@@ -59,9 +59,27 @@ export function connectPlain(authority: string, route: Route, signal: AbortSigna
   const url = new URL(`http://${authority}`)
   if (route.egress !== undefined) return connectThroughProxy(url, route.egress, route, { allowHalfOpen: true, signal })
   const socket = connectDirectly(url, route.trust, { allowHalfOpen: true })
+  return untilReady(socket, 'connect', signal)
+}
+
+/**
+ * Opens TLS with the host of `url` behind the egress proxy of `route`; it is handed over verified and paused.
+ * @throws as connectPlain()
+ */
+export async function connectBehindProxy(
+  url: URL,
+  egress: EgressProxy,
+  route: Route,
+  signal: AbortSignal,
+): Promise<Socket> {
+  const socket = await connectThroughProxy(url, egress, route, { signal })
+  return untilReady(connectTls(url, route.trust, { socket }), 'secureConnect', signal)
+}
+
+function untilReady(socket: Socket, event: 'connect' | 'secureConnect', signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const settle = (error: Error | undefined): void => {
-      socket.removeListener('error', settle).removeListener('connect', onConnect)
+      socket.removeListener('error', settle).removeListener(event, onReady)
       signal.removeEventListener('abort', onAbort)
       if (error === undefined) resolve(socket.pause())
       else {
@@ -69,9 +87,9 @@ export function connectPlain(authority: string, route: Route, signal: AbortSigna
         reject(error)
       }
     }
-    const onConnect = (): void => settle(undefined)
+    const onReady = (): void => settle(undefined)
     const onAbort = (): void => settle(signal.reason)
-    socket.on('error', settle).on('connect', onConnect)
+    socket.on('error', settle).on(event, onReady)
     signal.addEventListener('abort', onAbort)
   })
 }
@@ -131,15 +149,15 @@ function tlsOptions(url: URL, trust: Trust): ConnectionOptions {
   }
 }
 
-function hostOf(url: URL): string {
+export function hostOf(url: URL): string {
   return url.hostname.replace(/^\[|\]$/g, '')
 }
 
-function isSecure(url: URL): boolean {
+export function isSecure(url: URL): boolean {
   return url.protocol === 'wss:' || url.protocol === 'https:'
 }
 
-function portOf(url: URL): number {
+export function portOf(url: URL): number {
   return Number(url.port || (isSecure(url) ? 443 : 80))
 }
 

@@ -1,0 +1,116 @@
+// The opening handshake of a WebSocket client (RFC 6455, section 4.1): the request, and what the answer to it comes to. No I/O.
+//
+// Rules:
+// - Nothing is asked for besides the WebSocket, so an answer that names an extension or a subprotocol breaks the rules.
+// - A refusal is known by its status line; what else stands in it is not looked at.
+// - The head of the answer has a limit; what stands behind it are frames.
+
+import { createHash, randomBytes } from 'node:crypto'
+
+/** As much as Node's own HTTP parser would take. */
+const MAX_HEAD_BYTES = 16_384
+
+/** Of RFC 6455, section 1.3. */
+const ACCEPT_SUFFIX = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
+
+/** A new value of Sec-WebSocket-Key. */
+export function createUpgradeKey(): string {
+  return randomBytes(16).toString('base64')
+}
+
+/**
+ * The request for `url` with `headers` besides its own, in memory that may be wiped.
+ * @throws {RangeError} when a header has a character that would end its line
+ */
+export function encodeUpgradeRequest(url: URL, headers: Readonly<Record<string, string>>, key: string): Buffer {
+  const fields = Object.entries({
+    Host: url.host,
+    Upgrade: 'websocket',
+    Connection: 'Upgrade',
+    'Sec-WebSocket-Key': key,
+    'Sec-WebSocket-Version': '13',
+    ...headers,
+  })
+  if (fields.some((field) => /[^\x20-\x7e]/.test(field.join('')))) throw new RangeError('a header is not visible ASCII')
+  const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`)
+  return Buffer.from(`GET ${url.pathname}${url.search} HTTP/1.1\r\n${lines.join('')}\r\n`, 'latin1')
+}
+
+/** What the gateway said: with `open`, `rest` is what stands behind its head. */
+export type UpgradeVerdict =
+  | { readonly kind: 'incomplete' }
+  | { readonly kind: 'open'; readonly rest: Uint8Array }
+  | { readonly kind: 'refused'; readonly status: number }
+  | { readonly kind: 'not-http' }
+  /** A 101 that does not open a WebSocket; `detail` says what is wrong with it. */
+  | { readonly kind: 'not-websocket'; readonly detail: string }
+
+/** Collects the head of the answer to the request with `key`. */
+export class UpgradeAnswerParser {
+  readonly #key: string
+  #bytes = Buffer.alloc(0)
+
+  constructor(key: string) {
+    this.#key = key
+  }
+
+  push(bytes: Uint8Array): UpgradeVerdict {
+    this.#bytes = Buffer.concat([this.#bytes, bytes])
+    const statusEnd = this.#bytes.indexOf('\r\n')
+    if (statusEnd === -1) return couldBeHttp(this.#bytes) ? { kind: 'incomplete' } : { kind: 'not-http' }
+    const status = readStatus(this.#bytes.toString('latin1', 0, statusEnd))
+    if (status === undefined) return { kind: 'not-http' }
+    if (status !== 101) return { kind: 'refused', status }
+    const end = this.#bytes.indexOf('\r\n\r\n')
+    if (end === -1) return this.#bytes.length > MAX_HEAD_BYTES ? { kind: 'not-http' } : { kind: 'incomplete' }
+    const detail = findFault(this.#bytes.toString('latin1', statusEnd + 2, end), this.#key)
+    if (detail !== undefined) return { kind: 'not-websocket', detail }
+    return { kind: 'open', rest: this.#bytes.subarray(end + 4) }
+  }
+}
+
+const STATUS_LINE = /^HTTP\/1\.[01] ([1-9][0-9]{2})(?: .*)?$/
+const EXAMPLE = 'HTTP/1.1 101 '
+
+/** Whether a status line may still come of `bytes`. */
+function couldBeHttp(bytes: Buffer): boolean {
+  const begun = bytes.toString('latin1', 0, EXAMPLE.length).replace(/\r$/, ' ')
+  return bytes.length <= MAX_HEAD_BYTES && STATUS_LINE.test(begun + EXAMPLE.slice(begun.length))
+}
+
+function readStatus(line: string): number | undefined {
+  const status = STATUS_LINE.exec(line)?.[1]
+  return status === undefined ? undefined : Number(status)
+}
+
+/** What is wrong with the fields of a 101; undefined when they open a WebSocket. */
+function findFault(fieldLines: string, key: string): string | undefined {
+  const fields = parseFields(fieldLines)
+  if (fields === undefined) return 'a line that is no field'
+  if (fields.get('upgrade')?.toLowerCase() !== 'websocket') return 'an Upgrade other than websocket'
+  if (!hasToken(fields.get('connection') ?? '', 'upgrade')) return 'a Connection without Upgrade'
+  if (fields.get('sec-websocket-accept') !== acceptOf(key)) return 'a wrong Sec-WebSocket-Accept'
+  if (fields.has('sec-websocket-extensions')) return 'an extension that was not asked for'
+  if (fields.has('sec-websocket-protocol')) return 'a subprotocol that was not asked for'
+  return undefined
+}
+
+/** Values by names in lower case, of a name that stands twice joined by a comma (RFC 9110, section 5.3). */
+function parseFields(lines: string): Map<string, string> | undefined {
+  const fields = new Map<string, string>()
+  for (const line of lines.split('\r\n')) {
+    const [, name, value = ''] = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? []
+    if (name === undefined) return undefined
+    const before = fields.get(name.toLowerCase())
+    fields.set(name.toLowerCase(), before === undefined ? value : `${before}, ${value}`)
+  }
+  return fields
+}
+
+function hasToken(list: string, token: string): boolean {
+  return list.split(',').some((member) => member.trim().toLowerCase() === token)
+}
+
+function acceptOf(key: string): string {
+  return createHash('sha1').update(`${key}${ACCEPT_SUFFIX}`).digest('base64')
+}
