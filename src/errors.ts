@@ -94,6 +94,9 @@ export const ERROR_CODES = {
   'kernel-vulnerable': {
     hint: 'update the kernel, or set kernel.yama.ptrace_scope to 2: this one may let others take open files (a warning)',
   },
+  'loopback-unreachable': {
+    hint: 'bring the loopback interface up (ip link set lo up): clients reach the relay on 127.0.0.1',
+  },
   'gateway-connect-refused': {
     hint: "see the gateway's log and its rules for this host: it refused the tunnel and gave no code",
   },

@@ -92,6 +92,9 @@ async function say(port: number, text: string): Promise<HttpAnswer> {
   try {
     await probe.connect('127.0.0.1', port)
     return await probe.ask(text)
+  } catch (error) {
+    const why = probe.isLate ? 'no answer' : systemCode(error)
+    throw new UpstreamProxyError('loopback-unreachable', `the relay listens, but cannot be reached (${why})`)
   } finally {
     probe.close()
   }
