@@ -34,7 +34,9 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
   const ok = !checks.some(({ status }) => status === 'fail')
   if (table !== undefined) table.conclude(checks)
   else process.stdout.write(`${JSON.stringify({ ok, checks })}\n`)
-  return ok ? 0 : 1
+  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()))
+  // Not by the end of everything that is under way: a question to a silent name server cannot be taken back.
+  process.exit(ok ? 0 : 1)
 }
 
 /** An address that clients can be told to ask for. */
@@ -51,8 +53,8 @@ function silent(progress: Progress): Audience {
 }
 
 /**
- * A question to a name server that is silent cannot be taken back, and this process would wait for its end: some thirty
- * seconds as resolv.conf(5) has it. Not for the clients that are tried.
+ * Node waits for the resolver even then, some thirty seconds where resolv.conf(5) says nothing. This is for this process
+ * alone: the clients that are tried have what they would have.
  */
 function limitResolver(): void {
   process.env.RES_OPTIONS ??= 'timeout:1 attempts:2'

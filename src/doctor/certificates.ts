@@ -35,7 +35,8 @@ export async function examineCertificates(examination: Examination, ground: Grou
   examination.enter('certificates')
   const gatewayCa = await examination.check('gateway-ca', () => {
     needed(gatewayAnswer)
-    return checkGatewayCa(routeTo(needed(address)), needed(settings).caUrl)
+    const timeoutMs = examination.timeFor(DOWNLOAD_TIMEOUT_MS)
+    return checkGatewayCa(routeTo(needed(address)), needed(settings).caUrl, timeoutMs)
   })
   await examination.check('ca-lint', () => checkCaLint(needed(gatewayCa)))
   const bundle = await examination.check('bundle', () => {
@@ -57,8 +58,8 @@ export function checkSystemBundle(
   return { seen: `${system.length} certificates of the system, ${extra.length} of NODE_EXTRA_CA_CERTS`, result }
 }
 
-async function checkGatewayCa(route: Route, url: URL): Promise<Finding<readonly X509Certificate[]>> {
-  const result = await fetchGatewayCa(runtime, route, url, DOWNLOAD_TIMEOUT_MS)
+async function checkGatewayCa(route: Route, url: URL, timeoutMs: number): Promise<Finding<readonly X509Certificate[]>> {
+  const result = await fetchGatewayCa(runtime, route, url, timeoutMs)
   return { seen: `${result.length} from ${url.href}: ${result.map(nameOf).join('; ')}`, result }
 }
 

@@ -91,9 +91,19 @@ export class Examination {
     this.#deadline = performance.now() + budgetMs
   }
 
-  /** Milliseconds that are left, `most` at the most. */
-  remainingMs(most = Number.POSITIVE_INFINITY): number {
-    return Math.max(Math.min(this.#deadline - performance.now(), most), 0)
+  /** Milliseconds that are left. */
+  remainingMs(): number {
+    return Math.max(this.#deadline - performance.now(), 0)
+  }
+
+  /**
+   * Milliseconds for one step, `most` at the most.
+   * @throws {Skipped} when so little is left that its failure would say nothing
+   */
+  timeFor(most: number, least = 250): number {
+    const leftMs = this.remainingMs()
+    if (leftMs < least) throw new Skipped('no time was left for it')
+    return Math.round(Math.min(leftMs, most))
   }
 
   /** What follows belongs to `group`. */

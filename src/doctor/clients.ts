@@ -99,10 +99,10 @@ class ClientTrials {
   }
 
   async #try(installed: InstalledClient): Promise<Finding<true>> {
-    if (this.#examination.remainingMs() < LEAST_TIME_MS) throw new Skipped('no time was left for it')
+    const timeoutMs = this.#examination.timeFor(CLIENT_TIMEOUT_MS, LEAST_TIME_MS)
     const relay = this.#idle.pop() ?? (await this.#openRelay())
     try {
-      return await this.#tryThrough(relay, installed)
+      return await this.#tryThrough(relay, installed, timeoutMs)
     } finally {
       this.#idle.push(relay)
     }
@@ -114,7 +114,7 @@ class ClientTrials {
     return relay
   }
 
-  async #tryThrough(relay: Relay, { client, file }: InstalledClient): Promise<Finding<true>> {
+  async #tryThrough(relay: Relay, { client, file }: InstalledClient, timeoutMs: number): Promise<Finding<true>> {
     const { environment } = this.#ground
     const cwd = join(needed(this.#ground.bundle).directory.path, `client-${this.#begun++}`)
     const trial = client.trial(clientTarget(this.#target))
@@ -122,7 +122,7 @@ class ClientTrials {
     for (const [name, text] of Object.entries(trial.files ?? {})) writeFileSync(join(cwd, name), text)
     const given = createChildEnvironment({ ...this.#targets, proxyUrl: relay.proxyUrl }, environment)
     const env = { ...environment, ...given, ...homeIn(cwd, environment), ...trial.env }
-    const options = { env, cwd, timeoutMs: this.#examination.remainingMs(CLIENT_TIMEOUT_MS) }
+    const options = { env, cwd, timeoutMs }
     const before = relay.stats()
     const [outcome, version] = await Promise.all([
       this.#runner.run(file, trial.args, options),

@@ -14,7 +14,7 @@ import type { Ground } from './ground.js'
 import { type Redact, wordsOf } from './words.js'
 
 /** A way that answers at all does so within four round trips on a bad link. */
-const GATEWAY_TIMEOUT_MS = 3_500
+export const GATEWAY_TIMEOUT_MS = 3_500
 
 /** Clocks that are further apart than this make certificates look expired, or not valid yet. */
 const MOST_SKEW_MS = 300_000
@@ -28,7 +28,8 @@ export async function examineWay(
     return checkSystemBundle(needed(settings), environment, examination.logger)
   })
   const visit = await examination.check('egress', async () => {
-    const visit = new GatewayVisit(needed(settings), environment, needed(trusted).gatewayRoots)
+    const probe = new Probe(examination.timeFor(GATEWAY_TIMEOUT_MS))
+    const visit = new GatewayVisit(probe, needed(settings), environment, needed(trusted).gatewayRoots)
     return { ...(await visit.checkEgress()), result: visit }
   })
   const gatewayAnswer = await examination.check('gateway', () => needed(visit).checkGateway())
@@ -39,10 +40,11 @@ export async function examineWay(
 /** Every hop up to the gateway, which is asked for its CA without the token. */
 class GatewayVisit {
   readonly address: GatewayAddress
-  readonly #probe = new Probe(GATEWAY_TIMEOUT_MS)
+  readonly #probe: Probe
   readonly #outcome: Promise<HttpAnswer>
 
-  constructor({ tunnelUrl, caUrl }: Settings, environment: Environment, certificates: string) {
+  constructor(probe: Probe, { tunnelUrl, caUrl }: Settings, environment: Environment, certificates: string) {
+    this.#probe = probe
     const egress = egressTo(tunnelUrl, readContainerProxy(environment))
     this.address = { url: tunnelUrl, certificates, egress }
     this.#outcome = this.#visit(caUrl)
@@ -93,11 +95,11 @@ function checkClock({ headers }: HttpAnswer, now = Date.now()): Finding<true> {
 
 /** Asks for a WebSocket with the token, and shows what the gateway says when it does not want to. */
 export async function checkUpgrade(
+  probe: Probe,
   address: GatewayAddress,
   credential: Credential,
   redact: Redact,
 ): Promise<Finding<true>> {
-  const probe = new Probe(GATEWAY_TIMEOUT_MS)
   try {
     await reachGateway(probe, address)
     const answer = await askGateway(probe, upgradeRequest(address.url, credential))

@@ -3,23 +3,20 @@
 
 import { readFileSync } from 'node:fs'
 import { ERROR_CODES, systemCode, UpstreamProxyError } from '../errors.js'
-import { type Authority, formatAuthority } from '../protocol/authority.js'
-import { decodeChunk } from '../protocol/chunk.js'
-import { encodeConnectHead } from '../protocol/connect-head.js'
-import { type HttpAnswer, readHttpAnswer } from '../protocol/http-answer.js'
+import { formatAuthority } from '../protocol/authority.js'
+import type { HttpAnswer } from '../protocol/http-answer.js'
 import { isInNoProxy } from '../protocol/no-proxy.js'
 import { Credential } from '../relay/credential.js'
-import { DEFAULT_RELAY_LIMITS } from '../relay/limits.js'
 import { type Relay, startRelayOn } from '../relay/relay.js'
 import { dialFailed } from '../runtime/failures.js'
 import { Probe } from '../runtime/probe.js'
-import type { GatewayHandler, Route } from '../runtime/runtime.js'
 import { runtime } from '../runtime/select.js'
 import type { CertificateFiles } from '../system/certificates/certificate-files.js'
 import { readContainerProxy } from '../system/egress.js'
 import { routeTo } from './certificates.js'
 import { type Examination, type Finding, needed, Problem, Skipped } from './check.js'
-import { checkUpgrade, describeStages, request, stagesOf } from './gateway-way.js'
+import { ConnectAttempt } from './connect-attempt.js'
+import { checkUpgrade, describeStages, GATEWAY_TIMEOUT_MS, request, stagesOf } from './gateway-way.js'
 import type { Ground } from './ground.js'
 import { chooseTarget, type Target } from './target.js'
 import { type Redact, redactorOf, wordsOf } from './words.js'
@@ -37,13 +34,17 @@ export async function examineTunnel(examination: Examination, ground: Ground): P
   await examination.check('relay-answers', () => checkRelayAnswers(needed(relay)))
   const gateway = await examination.check('upgrade', async () => {
     needed(gatewayAnswer)
+    const probe = new Probe(examination.timeFor(GATEWAY_TIMEOUT_MS))
     const credential = new Credential(needed(token), needed(settings).sessionId)
     const result = { credential, redact: redactorOf(needed(token), needed(settings).sessionId) }
-    return { ...(await checkUpgrade(needed(address), result.credential, result.redact)), result }
+    return { ...(await checkUpgrade(probe, needed(address), result.credential, result.redact)), result }
   })
   const target = await examination.check('connect', () => {
     const target = chooseTarget(targetUrl, needed(settings))
-    return checkConnect(needed(settings).tunnelUrl, routeTo(needed(address)), target, needed(gateway))
+    const { credential, redact } = needed(gateway)
+    const way = { url: needed(settings).tunnelUrl, route: routeTo(needed(address)), credential }
+    const attempt = new ConnectAttempt(way, target.authority, examination.timeFor(TUNNEL_TIMEOUT_MS))
+    return checkConnect(attempt, target, redact)
   })
   const reached = await examination.check('round-trip', () => {
     const { url, authority } = needed(target)
@@ -51,7 +52,8 @@ export async function examineTunnel(examination: Examination, ground: Ground): P
     const isBypassed = isInNoProxy(needed(noProxy), authority.host, authority.port)
     if (isBypassed)
       throw new Skipped(`${url.host} is in NO_PROXY, so clients go past the relay: name another with --url`)
-    return checkRoundTrip(needed(relay), needed(target), needed(bundle).files, needed(gateway).redact)
+    const probe = new Probe(examination.timeFor(TUNNEL_TIMEOUT_MS))
+    return checkRoundTrip(probe, needed(relay), needed(target), needed(bundle).files, needed(gateway).redact)
   })
   return { relay, reached }
 }
@@ -109,13 +111,11 @@ function assertRefusal(answer: HttpAnswer, status: number, code: string): void {
 
 /** One WebSocket, one CONNECT, and the gateway's answer in its own words. */
 async function checkConnect(
-  tunnelUrl: URL,
-  route: Route,
+  attempt: ConnectAttempt,
   target: Target,
-  { credential, redact }: { readonly credential: Credential; readonly redact: Redact },
+  redact: Redact,
 ): Promise<Finding<Target | undefined>> {
-  const connection = new ConnectAttempt(tunnelUrl, route, credential, target.authority)
-  const { answer, connectMs } = await connection.answered
+  const { answer, connectMs } = await attempt.answered
   const name = formatAuthority(target.authority)
   if (answer.status === 200) {
     const seen = `the gateway opened a tunnel to ${name} (connect ${Math.round(connectMs)} ms)`
@@ -143,84 +143,14 @@ function tunnelRefused(answer: HttpAnswer, what: string, redact: Redact): Proble
 /** What a gateway of this repository says when it is the host behind it that failed (gateway/src/refusal.ts). */
 const ORIGIN_CODES = /^(?:dns-failed|connection-\w+|certificate-rejected|tls-failed|response-\w+)$/
 
-/** A WebSocket of the runtime's own dialer that is closed as soon as the gateway has answered. */
-class ConnectAttempt implements GatewayHandler {
-  readonly answered: Promise<{ readonly answer: HttpAnswer; readonly connectMs: number }>
-  readonly #credential: Credential
-  readonly #authority: Authority
-  readonly #dialer
-  readonly #socket
-  #bytes = Buffer.alloc(0)
-  #askedAt = 0
-  #settle: (result: HttpAnswer | Error) => void = () => {}
-
-  constructor(url: URL, route: Route, credential: Credential, authority: Authority) {
-    this.#credential = credential
-    this.#authority = authority
-    this.#dialer = runtime.createGatewayDialer({ ...DEFAULT_RELAY_LIMITS, ...route })
-    this.answered = this.#answer()
-    this.#socket = this.#dialer.dial(url, credential.upgradeHeaders(), this)
-  }
-
-  async #answer(): Promise<{ readonly answer: HttpAnswer; readonly connectMs: number }> {
-    const timer = setTimeout(() => this.#settle(this.#late()), TUNNEL_TIMEOUT_MS)
-    try {
-      const answer = await new Promise<HttpAnswer>((resolve, reject) => {
-        this.#settle = (result) => (result instanceof Error ? reject(result) : resolve(result))
-      })
-      return { answer, connectMs: performance.now() - this.#askedAt }
-    } finally {
-      clearTimeout(timer)
-      await this.#dialer.close()
-    }
-  }
-
-  #late(): UpstreamProxyError {
-    const code = this.#askedAt === 0 ? 'gateway-dial-timeout' : 'gateway-answer-timeout'
-    return new UpstreamProxyError(code, `the gateway did not answer within ${TUNNEL_TIMEOUT_MS} ms`)
-  }
-
-  gatewayOnOpen(): void {
-    const credential = this.#credential.basic()
-    const head = encodeConnectHead(this.#authority, credential)
-    this.#askedAt = performance.now()
-    this.#socket.send(head)
-    for (const secret of [credential, head]) secret.fill(0)
-  }
-
-  gatewayOnMessage(message: Uint8Array): void {
-    this.#bytes = Buffer.concat([this.#bytes, ...decodeChunk(message)])
-    this.#read(false)
-  }
-
-  gatewayOnFailure(error: UpstreamProxyError): void {
-    this.#settle(error)
-  }
-
-  gatewayOnClose({ code }: { readonly code: number }): void {
-    if (this.#bytes.length > 0) this.#read(true)
-    else this.#settle(new UpstreamProxyError('gateway-closed', `the gateway closed the tunnel (close code ${code})`))
-  }
-
-  #read(isOver: boolean): void {
-    const verdict = readHttpAnswer(this.#bytes, 'CONNECT', isOver)
-    if (verdict.kind === 'complete') this.#settle(verdict.answer)
-    else if (verdict.kind === 'not-http')
-      this.#settle(new UpstreamProxyError('gateway-protocol-error', 'the gateway did not answer in HTTP'))
-  }
-
-  gatewayOnPong(): void {}
-  gatewayOnDrain(): void {}
-}
-
 /** A request of a client: through the relay, the gateway and TLS up to the first byte that the target says. */
 async function checkRoundTrip(
+  probe: Probe,
   relay: Relay,
   target: Target,
   { fullBundleFile }: CertificateFiles,
   redact: Redact,
 ): Promise<Finding<Target>> {
-  const probe = new Probe(TUNNEL_TIMEOUT_MS)
   try {
     const answer = await probeTarget(probe, relay, target, readFileSync(fullBundleFile, 'latin1'))
     if (isOfHop(answer)) throw tunnelRefused(answer, `inside the tunnel to ${target.url.host}`, redact)

@@ -30,11 +30,17 @@ export class Probe {
   #bytes = Buffer.alloc(0)
   #failure: Error | undefined
   #hasEnded = false
+  #current: StageName | undefined
   #wake: () => void = () => {}
 
   constructor(timeoutMs: number) {
     this.timeoutMs = timeoutMs
     this.#signal = AbortSignal.timeout(timeoutMs)
+  }
+
+  /** What it does, or what it did when it failed. */
+  get stage(): StageName | undefined {
+    return this.#current
   }
 
   /** Whether its time is over. */
@@ -129,6 +135,7 @@ export class Probe {
   }
 
   async #time<T>(name: StageName, step: () => Promise<T>): Promise<T> {
+    this.#current = name
     const start = performance.now()
     const result = await inTime(step(), this.#signal)
     this.stages.push({ name, ms: performance.now() - start })
@@ -183,11 +190,14 @@ export function hostAndPort(url: URL): [host: string, port: number] {
   return [url.hostname.replace(/^\[|\]$/g, ''), Number(url.port || (isSecure ? 443 : 80))]
 }
 
-function gatewayError(error: unknown, { isLate, timeoutMs }: Probe): UpstreamProxyError {
+function gatewayError(error: unknown, { isLate, stage, timeoutMs }: Probe): UpstreamProxyError {
   if (error instanceof UpstreamProxyError) return error
   if (!isLate) return dialFailed(systemCode(error))
-  const message = `the gateway did not answer within ${timeoutMs} ms`
-  return new UpstreamProxyError('gateway-dial-timeout', message, { side: 'remote' })
+  const [code, what] =
+    stage === 'dns'
+      ? (['gateway-dns-failed', 'no name server told the address of the gateway'] as const)
+      : (['gateway-dial-timeout', 'the gateway did not answer'] as const)
+  return new UpstreamProxyError(code, `${what} within ${timeoutMs} ms`, { side: 'remote' })
 }
 
 async function named<T>(work: Promise<T>, name: (error: unknown) => unknown): Promise<T> {
