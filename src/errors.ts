@@ -54,6 +54,11 @@ export const ERROR_CODES = {
     hint: 'check the way to the gateway: its CA expires soon, and a newer one could not be fetched (a warning)',
     retryable: true,
   },
+  'clock-skew': {
+    status: 502,
+    proxyError: 'tls_certificate_error',
+    hint: "set this machine's clock (date -u): by it, a certificate of the gateway is not valid yet, or the gateway's own clock differs",
+  },
   'no-proxy-refused': { hint: 'write NO_PROXY entries as host, .host, address or IPv4 network (a warning)' },
   'system-bundle-missing': {
     hint: 'install ca-certificates, or name the bundle in CCR_SYSTEM_CA_BUNDLE (a warning: only the gateway is trusted)',
@@ -87,6 +92,29 @@ export const ERROR_CODES = {
     proxyError: 'proxy_internal_error',
     hint: 'this is a defect of ccr-upstream-proxy: report it with the message',
   },
+
+  // What only doctor finds.
+  'ptrace-capable': {
+    hint: 'drop CAP_SYS_PTRACE (docker run --cap-drop SYS_PTRACE): who has it sees into every process (a warning)',
+  },
+  'kernel-vulnerable': {
+    hint: 'update the kernel, or set kernel.yama.ptrace_scope to 2: this one may let others take open files (a warning)',
+  },
+  'loopback-unreachable': {
+    hint: 'bring the loopback interface up (ip link set lo up): clients reach the relay on 127.0.0.1',
+  },
+  'gateway-connect-refused': {
+    hint: "see the gateway's log and its rules for this host: it refused the tunnel and gave no code",
+  },
+  'round-trip-failed': {
+    hint: 'the gateway opened the tunnel, but the host behind it did not answer over TLS: check that it is up',
+  },
+  'target-untrusted': {
+    hint: 'the certificate behind the tunnel is not in the bundle: let the gateway intercept the host, or name its root in CCR_SYSTEM_CA_BUNDLE',
+  },
+  'client-failed': { hint: 'see what the client needs in doc/clients.md' },
+  'client-not-proxied': { hint: 'see which variable tells the client of the proxy in doc/clients.md' },
+  'client-timeout': { hint: 'run the client by hand under ccr-upstream-proxy run: it took too long (a warning)' },
 
   // Refusals of what a client sent.
   'bad-request': { status: 400, proxyError: 'http_request_error', hint: 'send a well-formed HTTP/1.1 CONNECT request' },

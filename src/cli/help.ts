@@ -12,7 +12,7 @@ Commands:
   env [--format F] [--port N]      print the environment of a relay that is running
   status [--json] [--port N]       say how a relay that is running does
   top [--port N] [--interval S]    the same, live in the terminal
-  doctor [--json]                  check every step and say what to do about what fails
+  doctor [--json] [--url URL]      check every step and say what to do about what fails
   install-ca [OPTION…]             make this machine, or an image's tree, trust the gateway's CA
   uninstall-ca [OPTION…]           take that back, to the byte
 
@@ -91,13 +91,16 @@ Options:
 Exit codes: 0 ended with q, 2 wrong usage or no terminal, 3 no relay is running, or it is gone.
 `
 
-export const DOCTOR_USAGE = `Usage: ccr-upstream-proxy doctor [--json]
+export const DOCTOR_USAGE = `Usage: ccr-upstream-proxy doctor [--json] [--url URL]
 
-Goes through every step of the start and through a handshake with the gateway, says what it saw and what to do about
-what fails. The token file is read but not removed.
+Goes through every step of the start, the container's hardening, the gateway's CA, a request through a real tunnel, and every
+client that is installed, tried for real; says what it saw, which hop is at fault and what to do next. The token file is
+read but not removed. Ends within 15 seconds; what there was no time for is skipped.
 
 Options:
-      --json                       print {"ok":…,"checks":[{"id","status","code"?,"seen"?,"hint"?}]}
+      --json                       print {"ok":…,"checks":[{"id","status","code"?,"hop"?,"seen"?,"hint"?,"stages"?,"group"}]};
+                                   stages are milliseconds
+      --url URL                    the https:// address that is asked for through the tunnel (default: the gateway's own)
   -h, --help                       show this help
 
 Environment:

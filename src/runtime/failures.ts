@@ -35,6 +35,8 @@ export function dialFailed(code: string): UpstreamProxyError {
 function dialFailureCode(code: string): ErrorCode {
   if (isDnsCode(code)) return 'gateway-dns-failed'
   if (isDescriptorCode(code)) return 'descriptors-exhausted'
+  // The certificate that verifies but for its first day says more of a clock than of the certificate.
+  if (code === 'CERT_NOT_YET_VALID') return 'clock-skew'
   if (isTlsCode(code)) return 'gateway-tls-failed'
   return code === '' || code.startsWith('HPE_') ? 'gateway-upgrade-refused' : 'gateway-unreachable'
 }

@@ -1,28 +1,20 @@
-// `ccr-upstream-proxy doctor`: what it finds, how it says it, and that it leaves everything as it was.
+// `ccr-upstream-proxy doctor` as it is called: its arguments, its report for people, its exit codes, and how it is stopped.
 
 import assert from 'node:assert/strict'
-import { chmodSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { findFreePort } from '../support/ca-server.js'
-import { CLI_FILE, type Outcome, run } from '../support/cli-process.js'
-import { createSession, type Session, type System, startSystem, TOKEN } from '../support/system.js'
+import { wrap } from '#src/cli/doctor-report.js'
+import { checkOf, diagnosisOf, failuresOf, runDoctor } from '../doctor/doctor-process.js'
+import { CLI_FILE, RunningProcess, run } from '../support/cli-process.js'
+import { createSession, PLAIN_HOST, RULED_HOST, type Session, type System, startSystem } from '../support/system.js'
 import { type Scope, SharedScope } from '../support/temp-dir.js'
-import { chooseActor, listTree } from '../support/unprivileged.js'
+import { chooseActor } from '../support/unprivileged.js'
 
-interface Check {
-  readonly id: string
-  readonly status: 'pass' | 'warn' | 'fail' | 'skip'
-  readonly code?: string
-  readonly seen?: string
-  readonly hint?: string
-}
-
-interface Diagnosis {
-  readonly ok: boolean
-  readonly checks: readonly Check[]
-}
-
-const LINUX_ONLY = process.platform === 'linux' ? [] : ['hardening']
+const URL_OF_TARGET = `https://${RULED_HOST}/hello`
+/** What of this machine may be worth a warning on any: see doc/security.md. */
+const OF_THE_MACHINE = ['sys-ptrace', 'kernel', 'dumpable']
 
 describe('doctor', { concurrency: 2, timeout: 60_000 }, () => {
   const scope = new SharedScope()
@@ -34,145 +26,241 @@ describe('doctor', { concurrency: 2, timeout: 60_000 }, () => {
   })
   after(() => scope.end())
 
-  interface Visit {
-    readonly args?: readonly string[]
-    readonly env?: Record<string, string>
-    readonly spoil?: (session: Session) => void
-  }
-
-  /** Runs the doctor, and makes sure that it leaves no trace and tells no secret. */
-  async function visit(t: Scope, { args = ['--json'], env = {}, spoil = () => {} }: Visit): Promise<Outcome> {
-    const session = createSession(t, self, { ...system.environment, ...env })
-    spoil(session)
-    const before = listTree(session.directory)
-    const outcome = await run(t, process.execPath, [CLI_FILE, 'doctor', ...args], { env: session.env })
-    assert.deepEqual(listTree(session.directory), before)
-    assert.ok(!`${outcome.stdout}${outcome.stderr}`.includes(TOKEN))
-    assert.equal(outcome.stderr, '')
-    return outcome
-  }
-
-  function diagnosisOf({ stdout }: Outcome): Diagnosis {
-    assert.match(stdout, /^[^\n]+\n$/)
-    return JSON.parse(stdout) as Diagnosis
-  }
+  const sessionOf = (t: Scope, env: Record<string, string> = {}): Session =>
+    createSession(t, self, { ...system.environment, ...env })
 
   it('passes a healthy machine', async (t) => {
-    const outcome = await visit(t, {})
-    const { ok, checks } = diagnosisOf(outcome)
-    assert.deepEqual(
-      checks.filter(({ id, status }) => status !== 'pass' && !LINUX_ONLY.includes(id)),
-      [],
-    )
+    const session = sessionOf(t)
+    const { ok, checks } = diagnosisOf(await runDoctor(t, { session, args: ['--json', '--url', URL_OF_TARGET] }))
     assert.equal(ok, true)
-    assert.equal(outcome.exitCode, 0)
+    const odd = checks.filter(({ id, status }) => status !== 'pass' && !OF_THE_MACHINE.includes(id))
+    assert.deepEqual(odd, [])
     assert.deepEqual(
-      checks
-        .map(({ id }) => id)
-        .filter((id) => ['guard', 'token', 'gateway-ca', 'relay', 'gateway-handshake'].includes(id)),
-      ['guard', 'token', 'gateway-ca', 'relay', 'gateway-handshake'],
+      checks.map(({ id }) => id),
+      [
+        ['guard', 'settings', 'no-proxy'],
+        ['addon', 'doors', 'dumpable', 'token', 'token-unlink'],
+        ['ptrace-scope', 'sys-ptrace', 'core-pattern', 'seccomp', 'kernel'],
+        ['system-bundle', 'egress', 'gateway', 'clock'],
+        ['gateway-ca', 'ca-lint', 'bundle'],
+        ['relay', 'relay-answers', 'upgrade', 'connect', 'round-trip'],
+        ['clients'],
+      ].flat(),
     )
   })
 
-  it('says it in words without --json', async (t) => {
-    const { exitCode, stdout } = await visit(t, { args: [] })
-    assert.equal(exitCode, 0)
-    assert.match(stdout, /^pass {2}guard /)
-    assert.match(stdout, /The proxy would start\.\n$/)
+  it('says how long each stage of the round trip took', async (t) => {
+    const args = ['--json', '--url', URL_OF_TARGET]
+    const diagnosis = diagnosisOf(await runDoctor(t, { session: sessionOf(t), args }))
+    const stagesOf = (id: string) => Object.keys(checkOf(diagnosis, id).stages ?? {})
+    assert.deepEqual(stagesOf('upgrade'), ['tcp', 'tls', 'upgrade'])
+    assert.deepEqual(stagesOf('connect'), ['connect'])
+    assert.deepEqual(stagesOf('round-trip'), ['tunnel', 'tls', 'first byte'])
+    for (const { stages = {} } of diagnosis.checks)
+      for (const ms of Object.values(stages)) assert.ok(ms >= 0 && ms < 5_000)
   })
 
-  it('says in words what to do about what fails', async (t) => {
-    const { exitCode, stdout } = await visit(t, { args: [], spoil: ({ tokenFile }) => rmSync(tokenFile) })
-    assert.equal(exitCode, 1)
-    assert.match(stdout, /^fail {2}token +\S+ does not exist \[token-missing\]\n +→ mount the session token/m)
+  it('goes by the root of the system where the gateway does not intercept', async (t) => {
+    const args = ['--json', '--url', `https://${PLAIN_HOST}/hello`]
+    const diagnosis = diagnosisOf(await runDoctor(t, { session: sessionOf(t), args }))
+    assert.equal(checkOf(diagnosis, 'round-trip').status, 'pass')
+    const without = { CCR_SYSTEM_CA_BUNDLE: '/nonexistent/bundle.pem' }
+    const poorer = diagnosisOf(await runDoctor(t, { session: sessionOf(t), args, env: without }))
+    assert.equal(checkOf(poorer, 'system-bundle').code, 'system-bundle-missing')
+    assert.deepEqual(failuresOf(poorer), { 'round-trip': 'target-untrusted' })
   })
 
-  const BROKEN: readonly (Visit & { title: string; check: string; code: string })[] = [
-    { title: 'a guard that is off', check: 'guard', code: 'guard-off', env: { CLAUDE_CODE_REMOTE: '0' } },
-    {
-      title: 'a base that is no URL',
-      check: 'settings',
-      code: 'config-invalid',
-      env: { CCR_UPSTREAM_PROXY_URL: 'gateway' },
-    },
-    {
-      title: 'a missing token',
-      check: 'token',
-      code: 'token-missing',
-      spoil: ({ tokenFile }) => rmSync(tokenFile),
-    },
-    {
-      title: 'a token that others may write',
-      check: 'token',
-      code: 'token-unsafe',
-      spoil: ({ tokenFile }) => chmodSync(tokenFile, 0o666),
-    },
-    {
-      title: 'a token that the gateway does not know',
-      check: 'gateway-handshake',
-      code: 'gateway-token-refused',
-      spoil: ({ tokenFile }) => writeFileSync(tokenFile, `${TOKEN}-of-yesterday`),
-    },
-    {
-      title: 'a gateway with an unknown certificate',
-      check: 'gateway-ca',
-      code: 'gateway-tls-failed',
-      env: { CCR_UPSTREAM_PROXY_GATEWAY_CA: '' },
-    },
-    {
-      title: 'a wrong CA path',
-      check: 'gateway-ca',
-      code: 'ca-refused',
-      env: { CCR_UPSTREAM_PROXY_CA_PATH: '/elsewhere' },
-    },
-    {
-      title: 'a wrong tunnel path',
-      check: 'gateway-handshake',
-      code: 'gateway-upgrade-refused',
-      env: { CCR_UPSTREAM_PROXY_TUNNEL_PATH: '/elsewhere' },
-    },
-    {
-      title: 'a temporary folder that is not there',
-      check: 'bundle',
-      code: 'bundle-unwritable',
-      env: { TMPDIR: '/nonexistent' },
-      spoil: () => {},
-    },
-  ]
-  for (const { title, check, code, ...how } of BROKEN) {
+  it("takes a refusal of the gateway's own address for no failure, and tries no client then", async (t) => {
+    const diagnosis = diagnosisOf(await runDoctor(t, { session: sessionOf(t), env: { PATH: process.env.PATH } }))
+    const { status, code, hint } = checkOf(diagnosis, 'connect')
+    assert.deepEqual([status, code], ['warn', 'port-denied'])
+    assert.match(hint ?? '', /--url/)
+    assert.equal(checkOf(diagnosis, 'round-trip').status, 'skip')
+    assert.equal(checkOf(diagnosis, 'clients').status, 'skip')
+    assert.equal(diagnosis.checks.at(-1)?.id, 'clients')
+  })
+
+  it('says that the guard is off, and examines the rest as if it were on', async (t) => {
+    const session = sessionOf(t, { CLAUDE_CODE_REMOTE: '0' })
+    const diagnosis = diagnosisOf(await runDoctor(t, { session, args: ['--json', '--url', URL_OF_TARGET] }))
+    assert.deepEqual(failuresOf(diagnosis), { guard: 'guard-off' })
+    assert.equal(checkOf(diagnosis, 'round-trip').status, 'pass')
+  })
+
+  it('says what it skips and why when the token is missing', async (t) => {
+    const session = sessionOf(t)
+    rmSync(session.tokenFile)
+    const diagnosis = diagnosisOf(await runDoctor(t, { session }))
+    assert.deepEqual(failuresOf(diagnosis), { token: 'token-missing' })
+    assert.equal(checkOf(diagnosis, 'gateway-ca').status, 'pass')
+    for (const id of ['relay', 'upgrade', 'connect', 'round-trip', 'clients'])
+      assert.equal(checkOf(diagnosis, id).status, 'skip')
+  })
+
+  const BROKEN: readonly { title: string; check: string; code: string; env?: Record<string, string>; mode?: number }[] =
+    [
+      {
+        title: 'a base that is no URL',
+        check: 'settings',
+        code: 'config-invalid',
+        env: { CCR_UPSTREAM_PROXY_URL: 'gate' },
+      },
+      { title: 'a token that others may write', check: 'token', code: 'token-unsafe', mode: 0o666 },
+      {
+        title: 'a wrong CA path',
+        check: 'gateway-ca',
+        code: 'ca-refused',
+        env: { CCR_UPSTREAM_PROXY_CA_PATH: '/elsewhere' },
+      },
+      {
+        title: 'a wrong tunnel path',
+        check: 'upgrade',
+        code: 'gateway-upgrade-refused',
+        env: { CCR_UPSTREAM_PROXY_TUNNEL_PATH: '/elsewhere' },
+      },
+      {
+        title: 'a temporary folder that is not there',
+        check: 'bundle',
+        code: 'bundle-unwritable',
+        env: { TMPDIR: '/nonexistent' },
+      },
+      {
+        title: 'an inspector option',
+        check: 'doors',
+        code: 'dump-enabled',
+        env: { NODE_OPTIONS: '--heapsnapshot-signal=SIGUSR2' },
+      },
+    ]
+  for (const { title, check, code, env, mode } of BROKEN) {
     it(`finds ${title}: ${code}`, async (t) => {
-      const outcome = await visit(t, how)
-      const { ok, checks } = diagnosisOf(outcome)
-      const found = checks.find(({ id }) => id === check)
-      assert.deepEqual([found?.status, found?.code], ['fail', code])
-      assert.equal(ok, false)
-      assert.equal(outcome.exitCode, 1)
-      const speechless = checks.filter(
-        ({ status, ...rest }) => status === 'fail' && !(rest.code && rest.hint && rest.seen),
-      )
-      assert.deepEqual(speechless, [])
+      const session = sessionOf(t, env)
+      if (mode !== undefined) chmodSync(session.tokenFile, mode)
+      assert.equal(failuresOf(diagnosisOf(await runDoctor(t, { session })))[check], code)
     })
   }
 
-  it('finds a gateway that is down', async (t) => {
-    const outcome = await visit(t, { env: { CCR_UPSTREAM_PROXY_URL: `http://127.0.0.1:${await findFreePort()}` } })
-    const failed = diagnosisOf(outcome).checks.filter(({ status }) => status === 'fail')
-    assert.deepEqual(
-      failed.map(({ id, code }) => [id, code]),
-      [
-        ['gateway-ca', 'gateway-unreachable'],
-        ['gateway-handshake', 'gateway-unreachable'],
-      ],
-    )
-    assert.equal(outcome.exitCode, 1)
+  it("shows the gateway's own words for a refused upgrade", async (t) => {
+    const session = sessionOf(t)
+    writeFileSync(session.tokenFile, 'a-token-of-yesterday')
+    const found = checkOf(diagnosisOf(await runDoctor(t, { session })), 'upgrade')
+    assert.match(found.seen ?? '', /^the gateway refused the upgrade: 401 Unauthorized: .+ \(unauthorized\)$/)
   })
 
-  it('warns of a missing system bundle and still passes', async (t) => {
-    const outcome = await visit(t, { env: { CCR_SYSTEM_CA_BUNDLE: '/nonexistent/bundle.pem' } })
-    const { ok, checks } = diagnosisOf(outcome)
-    const found = checks.find(({ id }) => id === 'system-bundle')
-    assert.deepEqual([found?.status, found?.code], ['warn', 'system-bundle-missing'])
-    assert.equal(ok, true)
-    assert.equal(outcome.exitCode, 0)
+  it('names the client that lacks something, and what it lacks', async (t) => {
+    const session = sessionOf(t, { CCR_UPSTREAM_PROXY_ENV_EXCEPT: 'NODE_EXTRA_CA_CERTS' })
+    const PATH = join(session.directory, 'bin')
+    writeProgram(PATH, 'node', `exec '${process.execPath}' "$@"`)
+    const args = ['--json', '--url', URL_OF_TARGET]
+    const trusting = sessionOf(t)
+    const good = diagnosisOf(await runDoctor(t, { session: trusting, args, env: { PATH } }))
+    assert.match(checkOf(good, 'client node').seen ?? '', /^\d+\.\d+\.\d+: answered through the tunnel in \d+ ms$/)
+    const { code, hop, hint } = checkOf(
+      diagnosisOf(await runDoctor(t, { session, args, env: { PATH } })),
+      'client node',
+    )
+    assert.deepEqual([code, hop], ['client-failed', 'client'])
+    assert.match(hint ?? '', /^it takes the CA from NODE_EXTRA_CA_CERTS, which CCR_UPSTREAM_PROXY_ENV/)
+  })
+
+  it('reads in 80 columns, without colour where there is no terminal', async (t) => {
+    const session = sessionOf(t)
+    rmSync(session.tokenFile)
+    const { stdout, exitCode } = await runDoctor(t, { session, args: [] })
+    assert.equal(exitCode, 1)
+    assert.ok(!stdout.includes('\x1b'))
+    assert.deepEqual(
+      stdout.split('\n').filter((line) => line.length > 80),
+      [],
+    )
+    assert.match(stdout, /^configuration\n {2}pass {2}guard /)
+    assert.match(stdout, /^ {2}fail {2}token {12}\S/m)
+    assert.match(stdout, /^ +→ mount the session token/m)
+    assert.match(stdout, /\nOne check failed, the first at the hop «machine»: token-missing\.[^\n]*\n$/)
+  })
+
+  it('refuses a target that no client could ask for', async (t) => {
+    for (const url of ['http://h.example/', 'h.example', 'https://user@h.example/', '']) {
+      const { exitCode, stdout, stderr } = await run(t, process.execPath, [CLI_FILE, 'doctor', '--url', url], {
+        env: {},
+      })
+      assert.deepEqual([exitCode, stdout], [2, ''])
+      assert.match(stderr, /--url takes an https:\/\/ address/)
+    }
+  })
+
+  const scriptProgram = spawnSync('script', ['--version']).error === undefined
+  describe('on a terminal', { skip: scriptProgram ? false : 'script(1) is not installed' }, () => {
+    /** On a pseudo-terminal; both streams are one. */
+    const onTerminal = async (t: Scope, env: Record<string, string>): Promise<string> => {
+      const session = sessionOf(t)
+      const command = `'${process.execPath}' '${CLI_FILE}' doctor`
+      const { stdout } = await run(t, 'script', ['-qec', command, '/dev/null'], {
+        env: { ...session.env, TERM: 'xterm', ...env },
+      })
+      return stdout
+    }
+
+    it('has colour and shows progress', async (t) => {
+      const text = await onTerminal(t, {})
+      assert.ok(text.includes('\x1b[32mpass  \x1b[0m'))
+      assert.match(text, /checking gateway …/)
+    })
+
+    it('has no colour with NO_COLOR', async (t) => {
+      assert.ok(!(await onTerminal(t, { NO_COLOR: '1' })).includes('\x1b[32m'))
+    })
+  })
+
+  it('leaves nothing behind and nothing running when it is interrupted', async (t) => {
+    const session = sessionOf(t)
+    const bin = join(session.directory, 'bin')
+    const marker = join(session.directory, 'started')
+    // A client that would outlive any test, and a program that it starts.
+    writeProgram(bin, 'curl', `sleep 600 & echo $! $$ >'${marker}'; wait`)
+    const env = { ...session.env, PATH: `${bin}:${process.env.PATH}` }
+    const args = [CLI_FILE, 'doctor', '--json', '--url', URL_OF_TARGET]
+    const doctor = new RunningProcess(t, process.execPath, args, {
+      env: { ...env, PATH: `${bin}:/usr/bin:/bin` },
+      input: '',
+    })
+    const pids = await pidsIn(marker, doctor)
+    doctor.kill('SIGINT')
+    const { exitCode, stdout } = await doctor.ended
+    assert.deepEqual([exitCode, stdout], [130, ''])
+    for (const pid of pids) assert.ok(!isAlive(pid), `process ${pid} still runs`)
+    assert.deepEqual(readdirSync(session.temporary), [])
+    assert.ok(existsSync(session.tokenFile))
+  })
+})
+
+function writeProgram(folder: string, name: string, script: string): void {
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+}
+
+/** The process numbers that the client has written down, as soon as it has. */
+async function pidsIn(file: string, doctor: RunningProcess): Promise<number[]> {
+  const ended = doctor.ended.then(({ stdout, stderr }) => assert.fail(`the doctor ended: ${stdout}${stderr}`))
+  ended.catch(() => {})
+  for (;;) {
+    if (existsSync(file)) {
+      const pids = readFileSync(file, 'utf8').trim().split(' ').map(Number)
+      if (pids.length === 2) return pids
+    }
+    await Promise.race([new Promise((resolve) => setTimeout(resolve, 20)), ended])
+  }
+}
+
+/** A zombie that nobody has buried yet is dead. */
+function isAlive(pid: number): boolean {
+  const { stdout } = spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' })
+  return stdout.trim() !== '' && !stdout.trim().startsWith('Z')
+}
+
+describe('wrap', () => {
+  it('breaks at spaces, and cuts what is longer than a line', () => {
+    assert.deepEqual(wrap('one two three', 7), ['one two', 'three'])
+    assert.deepEqual(wrap('abcdefghij k', 4), ['abcd', 'efgh', 'ij k'])
+    assert.deepEqual(wrap('', 4), [''])
   })
 })

@@ -71,7 +71,7 @@ describe('top', { timeout: 120_000 }, () => {
       const started = await start(t)
       if (started === undefined) return
       started.terminal.press(key)
-      const screen = await started.terminal.until(/ended with/)
+      const screen = await started.terminal.until(/ended with \d+$/m)
       assert.match(screen, new RegExp(`ended with ${exitCode}$`, 'm'))
       assert.ok(!screen.includes('latency'))
       assertPutBack(started.terminal)
@@ -98,7 +98,7 @@ describe('top', { timeout: 120_000 }, () => {
     const started = await start(t)
     if (started === undefined) return
     started.relay.kill('SIGTERM')
-    const screen = await started.terminal.until(/ended with/)
+    const screen = await started.terminal.until(/ended with \d+$/m)
     assert.match(screen, /error \[relay-not-found\]/)
     assert.match(screen, /ended with 3$/m)
     assertPutBack(started.terminal)

@@ -19,6 +19,7 @@ const VALUES: Readonly<Record<string, string>> = {
   '--java-keystore': 'auto',
   '--log': 'tunnels.jsonl',
   '--interval': '1',
+  '--url': 'https://example.com/',
 }
 
 function cli(t: Scope, ...args: string[]): Promise<Outcome> {

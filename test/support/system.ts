@@ -33,6 +33,13 @@ export interface SystemOptions {
   readonly onAudit?: (record: AuditRecord) => void
   /** What the gateway is called in its URL instead of 127.0.0.1. */
   readonly gatewayHost?: string
+  /** The root of what the gateway signs for intercepted hosts, and that of its own certificate; made anew without them. */
+  readonly interceptionCa?: TestCa
+  readonly gatewayCa?: TestCa
+  /** Hosts that the gateway refuses: the config's `deny`. */
+  readonly deny?: readonly string[]
+  /** Milliseconds that the gateway gives an origin to be dialled. */
+  readonly dialTimeoutMs?: number
 }
 
 /** A running system. */
@@ -60,8 +67,8 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
   const publicCa = options.publicCa ?? (await createTestCa('public root'))
   const origin = await startHttpsOrigin(await publicCa.serverCertificate(RULED_HOST, PLAIN_HOST))
   scope.after(() => origin.close())
-  const interceptionCa = await createTestCa('interception root')
-  const gatewayCa = await createTestCa('gateway root')
+  const interceptionCa = options.interceptionCa ?? (await createTestCa('interception root'))
+  const gatewayCa = options.gatewayCa ?? (await createTestCa('gateway root'))
   const gatewayHost = options.gatewayHost ?? '127.0.0.1'
   const own = await gatewayCa.serverCertificate(gatewayHost)
   const origins = { [RULED_HOST]: origin.address, [PLAIN_HOST]: origin.address, ...options.origins }
@@ -75,10 +82,12 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
       connectTo: Object.fromEntries(Object.entries(origins).map(([host, address]) => [`${host}:443`, address])),
     },
     hosts: { [RULED_HOST]: INJECTION, ...options.hosts },
+    ...(options.deny && { deny: options.deny }),
   }
   const file = put('gateway.json', JSON.stringify(config))
   const audit: AuditRecord[] = []
   const gateway = await startGateway(loadGatewayConfig(file, { API_SECRET: SECRET }), {
+    ...(options.dialTimeoutMs && { dialTimeoutMs: options.dialTimeoutMs }),
     audit: (record) => {
       audit.push(record)
       options.onAudit?.(record)

@@ -7,6 +7,7 @@ import { type Extension, elements, readExtensions } from './der.js'
 const SUBJECT_KEY_IDENTIFIER = '2.5.29.14'
 const KEY_USAGE = '2.5.29.15'
 const BASIC_CONSTRAINTS = '2.5.29.19'
+const AUTHORITY_KEY_IDENTIFIER = '2.5.29.35'
 /** keyCertSign is bit 5 of the first byte (RFC 5280, section 4.2.1.3). */
 const KEY_CERT_SIGN = 0x04
 
@@ -21,6 +22,7 @@ export function lintCaCertificate(certificate: X509Certificate, now: Date): read
     lintBasicConstraints(extensions.get(BASIC_CONSTRAINTS)),
     lintKeyUsage(extensions.get(KEY_USAGE)),
     extensions.has(SUBJECT_KEY_IDENTIFIER) ? undefined : 'it has no subject key identifier: Python 3.13 rejects it',
+    lintAuthorityKey(certificate, extensions.has(AUTHORITY_KEY_IDENTIFIER)),
     lintKey(certificate),
     lintDates(certificate, now),
   ].filter((finding) => finding !== undefined)
@@ -38,6 +40,11 @@ function lintKeyUsage(extension: Extension | undefined): string | undefined {
   return (bits & KEY_CERT_SIGN) === 0
     ? 'its key usage does not allow it to sign certificates: all reject it'
     : undefined
+}
+
+/** A root may be without (RFC 5280, section 4.2.1.1). */
+function lintAuthorityKey({ subject, issuer }: X509Certificate, hasIt: boolean): string | undefined {
+  return hasIt || subject === issuer ? undefined : 'it has no authority key identifier: Python 3.13 rejects it'
 }
 
 function lintKey({ publicKey }: X509Certificate): string | undefined {

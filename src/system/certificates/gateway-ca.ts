@@ -17,7 +17,7 @@ const CLOCK_SKEW_MS = 300_000
 
 /**
  * Downloads the CA certificates of the gateway.
- * @throws {UpstreamProxyError} `gateway-unreachable`, `gateway-dns-failed`, `gateway-tls-failed`, `ca-timeout`, `ca-refused`, `ca-redirected` or `ca-invalid`
+ * @throws {UpstreamProxyError} `gateway-unreachable`, `gateway-dns-failed`, `gateway-tls-failed`, `ca-timeout`, `ca-refused`, `ca-redirected`, `ca-invalid` or `clock-skew`
  */
 export async function downloadGatewayCa(
   runtime: Runtime,
@@ -25,13 +25,23 @@ export async function downloadGatewayCa(
   url: URL,
   logger: Logger,
 ): Promise<readonly X509Certificate[]> {
-  const answer = await downloadWithinOrigin(runtime, route, url)
+  const certificates = await fetchGatewayCa(runtime, route, url, DOWNLOAD_TIMEOUT_MS)
+  warnOfFindings(certificates, logger)
+  return certificates
+}
+
+/** As downloadGatewayCa(), with a time of its own and without the lint. */
+export async function fetchGatewayCa(
+  runtime: Runtime,
+  route: Route,
+  url: URL,
+  timeoutMs: number,
+): Promise<readonly X509Certificate[]> {
+  const answer = await downloadWithinOrigin(runtime, route, url, timeoutMs)
   if (answer.status !== 200) {
     throw new UpstreamProxyError('ca-refused', `${url} answered with status ${answer.status}`, { side: 'remote' })
   }
-  const certificates = checkCaCertificates(Buffer.from(answer.body).toString('latin1'), new Date())
-  warnOfFindings(certificates, logger)
-  return certificates
+  return checkCaCertificates(Buffer.from(answer.body).toString('latin1'), new Date())
 }
 
 /** Warns of what some client may refuse a CA for. */
@@ -44,12 +54,17 @@ export function warnOfFindings(certificates: readonly X509Certificate[], logger:
   }
 }
 
-async function downloadWithinOrigin(runtime: Runtime, route: Route, start: URL): Promise<DownloadedAnswer> {
-  const deadline = Date.now() + DOWNLOAD_TIMEOUT_MS
+async function downloadWithinOrigin(
+  runtime: Runtime,
+  route: Route,
+  start: URL,
+  timeoutMs: number,
+): Promise<DownloadedAnswer> {
+  const deadline = Date.now() + timeoutMs
   let url = start
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-    const timeoutMs = Math.max(deadline - Date.now(), 1)
-    const answer = await runtime.download(url, route, { timeoutMs, maxBytes: MAX_CA_BYTES })
+    const limits = { timeoutMs: Math.max(deadline - Date.now(), 1), maxBytes: MAX_CA_BYTES }
+    const answer = await runtime.download(url, route, limits)
     if (answer.location === undefined || answer.status < 300 || answer.status > 399) return answer
     url = redirectWithin(start, url, answer.location)
   }
@@ -67,7 +82,7 @@ function redirectWithin(start: URL, from: URL, location: string): URL {
 /**
  * What a CA download must be: PEM certificates, each with CA:TRUE (RFC 5280, section 4.2.1.9) and valid now.
  * @param source what the error calls it
- * @throws {UpstreamProxyError} `ca-invalid`
+ * @throws {UpstreamProxyError} `ca-invalid`, or `clock-skew` when it is not valid yet
  */
 export function checkCaCertificates(
   pem: string,
@@ -81,9 +96,13 @@ export function checkCaCertificates(
   if (certificates.length === 0) throw invalid('holds no PEM certificate')
   for (const certificate of certificates) {
     if (!certificate.ca) throw invalid('holds a certificate without CA:TRUE')
-    if (now.getTime() + CLOCK_SKEW_MS < Date.parse(certificate.validFrom))
-      throw invalid('is not valid yet: check the clocks')
+    if (now.getTime() + CLOCK_SKEW_MS < Date.parse(certificate.validFrom)) throw notValidYet(source, certificate, now)
     if (now > new Date(certificate.validTo)) throw invalid('has expired')
   }
   return certificates
+}
+
+function notValidYet(source: string, { validFrom }: X509Certificate, now: Date): UpstreamProxyError {
+  const times = `is not valid before ${new Date(validFrom).toISOString()}, and it is ${now.toISOString()} here`
+  return new UpstreamProxyError('clock-skew', `${source} ${times}`, { side: 'remote' })
 }

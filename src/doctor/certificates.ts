@@ -1,0 +1,111 @@
+// Step 4 of the start: the system's certificates, the gateway's CA, and the bundle as clients will find it.
+
+import type { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { UpstreamProxyError } from '../errors.js'
+import type { Logger } from '../log.js'
+import type { GatewayAddress } from '../runtime/probe.js'
+import type { Route } from '../runtime/runtime.js'
+import { runtime } from '../runtime/select.js'
+import { lintCaCertificate } from '../system/certificates/ca-lint.js'
+import { type CertificateFiles, writeCertificateFiles } from '../system/certificates/certificate-files.js'
+import { fetchGatewayCa } from '../system/certificates/gateway-ca.js'
+import { parseCertificates } from '../system/certificates/pem.js'
+import { readTrustedCertificates, type TrustedCertificates } from '../system/certificates/trusted-certificates.js'
+import { PrivateDirectory } from '../system/private-directory.js'
+import type { Environment, Settings } from '../system/settings.js'
+import { type Examination, type Finding, needed } from './check.js'
+import type { Ground } from './ground.js'
+
+const DAY_MS = 86_400_000
+
+/** Less than the ten seconds of the start: the whole examination has fifteen. */
+const DOWNLOAD_TIMEOUT_MS = 3_500
+
+/** Less than in service: the whole examination has fifteen seconds. */
+const EGRESS_TIMEOUT_MS = 3_000
+
+/** How the adapters of the runtime get to the gateway. */
+export function routeTo({ certificates, egress }: GatewayAddress): Route {
+  return { trust: runtime.createTrust(certificates), egress, egressTimeoutMs: EGRESS_TIMEOUT_MS }
+}
+
+export async function examineCertificates(examination: Examination, ground: Ground): Promise<Partial<Ground>> {
+  const { settings, trusted, address, gatewayAnswer } = ground
+  examination.enter('certificates')
+  const gatewayCa = await examination.check('gateway-ca', () => {
+    needed(gatewayAnswer)
+    const timeoutMs = examination.timeFor(DOWNLOAD_TIMEOUT_MS)
+    return checkGatewayCa(routeTo(needed(address)), needed(settings).caUrl, timeoutMs)
+  })
+  await examination.check('ca-lint', () => checkCaLint(needed(gatewayCa)))
+  const bundle = await examination.check('bundle', () => {
+    const directory = new PrivateDirectory()
+    examination.atEnd(() => directory.remove())
+    const { result: files, ...finding } = checkBundle(directory, needed(trusted), gatewayCa ?? [])
+    return { ...finding, result: { directory, files } }
+  })
+  return { gatewayCa, bundle }
+}
+
+export function checkSystemBundle(
+  settings: Settings,
+  environment: Environment,
+  logger: Logger,
+): Finding<TrustedCertificates> {
+  const result = readTrustedCertificates(settings, environment, logger)
+  const { system, extra } = result
+  return { seen: `${system.length} certificates of the system, ${extra.length} of NODE_EXTRA_CA_CERTS`, result }
+}
+
+async function checkGatewayCa(route: Route, url: URL, timeoutMs: number): Promise<Finding<readonly X509Certificate[]>> {
+  const result = await fetchGatewayCa(runtime, route, url, timeoutMs)
+  return { seen: `${result.length} from ${url.href}: ${result.map(nameOf).join('; ')}`, result }
+}
+
+/** What strict clients mind about a CA that is one. */
+function checkCaLint(certificates: readonly X509Certificate[], now = new Date()): Finding<true> {
+  const findings = certificates.flatMap((certificate) =>
+    lintCaCertificate(certificate, now).map((finding) => `«${nameOf(certificate)}»: ${finding}`),
+  )
+  const seen = `CA:TRUE, key usage, key identifiers; ${certificates.map((ca) => describe(ca, now)).join('; ')}`
+  if (findings.length === 0) return { seen, result: true }
+  return { seen, result: true, warning: new UpstreamProxyError('ca-questionable', findings.join('; ')) }
+}
+
+function describe({ publicKey, validTo }: X509Certificate, now: Date): string {
+  const { modulusLength, namedCurve } = publicKey.asymmetricKeyDetails ?? {}
+  const key = modulusLength === undefined ? (namedCurve ?? publicKey.asymmetricKeyType) : `RSA ${modulusLength}`
+  return `${key}, ends in ${Math.floor((Date.parse(validTo) - now.getTime()) / DAY_MS)} days`
+}
+
+/** Writes the bundle as the start does, and looks at what lies there then. */
+function checkBundle(
+  directory: PrivateDirectory,
+  trusted: TrustedCertificates,
+  gatewayCa: readonly X509Certificate[],
+): Finding<CertificateFiles> {
+  const result = writeCertificateFiles(directory, trusted, gatewayCa)
+  const text = readFileSync(result.fullBundleFile, 'latin1')
+  const { certificates, broken } = parseCertificates(text)
+  const prints = certificates.map(({ fingerprint256 }) => fingerprint256)
+  const unique = new Set(prints)
+  const isWhole = broken === 0 && unique.size === prints.length
+  const missing = gatewayCa.find(({ fingerprint256 }) => !unique.has(fingerprint256))
+  if (!isWhole || missing !== undefined) {
+    throw new UpstreamProxyError('internal-error', 'the bundle that was written does not hold what it should')
+  }
+  const kilobytes = Math.ceil(text.length / 1024)
+  const order = gatewayCa.length === 0 ? 'no gateway CA yet' : `system first, gateway CA ${placeOf(prints, gatewayCa)}`
+  const seen = `${prints.length} certificates, each once; ${order}; ${kilobytes} KiB`
+  return { seen, result }
+}
+
+function placeOf(prints: readonly string[], gatewayCa: readonly X509Certificate[]): string {
+  const last = prints.slice(-gatewayCa.length)
+  return gatewayCa.every(({ fingerprint256 }) => last.includes(fingerprint256)) ? 'last' : 'among them'
+}
+
+function nameOf({ subject }: X509Certificate): string {
+  return subject.replaceAll('\n', ', ')
+}

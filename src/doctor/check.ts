@@ -1,0 +1,165 @@
+// What a check says, and how one is run: its result goes to the checks that build on it, its failure becomes a line.
+
+import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from '../errors.js'
+import { createLogger, type LogEntry } from '../log.js'
+
+/** Where the fault lies. */
+export type Hop = 'machine' | 'client' | 'relay' | 'egress proxy' | 'gateway' | 'origin'
+
+/** One check, as `--json` prints it. */
+export interface Check {
+  readonly id: string
+  readonly status: 'pass' | 'warn' | 'fail' | 'skip'
+  /** Of doc/errors.md, or the gateway's own; always there when the check fails. */
+  readonly code?: string
+  /** Who said no; there with every code. */
+  readonly hop?: Hop
+  readonly seen?: string
+  /** The next thing to do. */
+  readonly hint?: string
+  /** Milliseconds of what has stages. */
+  readonly stages?: Readonly<Record<string, number>>
+  /** Which part of the examination it belongs to. */
+  readonly group: string
+}
+
+/** What a check found when it did not fail; `result` is for those that build on it. */
+export interface Finding<T> {
+  readonly seen: string
+  readonly result: T
+  readonly stages?: Readonly<Record<string, number>>
+  /** It does, but somebody should know. */
+  readonly warning?: UpstreamProxyError | Problem
+}
+
+/** A failure that is told with words of its own: a gateway's refusal, a client's need. */
+export class Problem extends Error {
+  override readonly name = 'Problem'
+  readonly code: string
+  readonly hop: Hop
+  readonly hint: string
+
+  constructor(facts: { readonly code: string; readonly hop: Hop; readonly hint: string; readonly message: string }) {
+    super(facts.message)
+    this.code = facts.code
+    this.hop = facts.hop
+    this.hint = facts.hint
+  }
+}
+
+/** A check that cannot be made; `message` is the reason. */
+export class Skipped extends Error {
+  override readonly name = 'Skipped'
+}
+
+/** What an earlier check found. */
+export function needed<T>(value: T | undefined): T {
+  if (value === undefined) throw new Skipped('needs a check that did not pass')
+  return value
+}
+
+/** The hop that an error of ours is about. */
+export function hopOf(code: ErrorCode): Hop {
+  if (code.startsWith('egress-')) return 'egress proxy'
+  if (code.startsWith('client-')) return 'client'
+  if (code.startsWith('gateway-') || code.startsWith('ca-')) return 'gateway'
+  if (code === 'round-trip-failed' || code === 'target-untrusted') return 'origin'
+  return 'machine'
+}
+
+/** Who is told how the examination goes on. */
+export interface Audience {
+  /** A check begins. */
+  begin(id: string): void
+  /** It is over. */
+  end(check: Check): void
+}
+
+/** Collects the checks, and the warnings that the parts log while one runs. */
+export class Examination {
+  readonly checks: Check[] = []
+  readonly logger = createLogger('warn', (entry) => this.#warnings.push(entry))
+  readonly #warnings: LogEntry[] = []
+  readonly #audience: Audience
+  readonly #deadline: number
+  readonly #undo: (() => void | Promise<void>)[] = []
+  #group = ''
+
+  /** @param budgetMs milliseconds that the whole may take */
+  constructor(audience: Audience, budgetMs: number) {
+    this.#audience = audience
+    this.#deadline = performance.now() + budgetMs
+  }
+
+  /** Milliseconds that are left. */
+  remainingMs(): number {
+    return Math.max(this.#deadline - performance.now(), 0)
+  }
+
+  /**
+   * Milliseconds for one step, `most` at the most.
+   * @throws {Skipped} when so little is left that its failure would say nothing
+   */
+  timeFor(most: number, least = 250): number {
+    const leftMs = this.remainingMs()
+    if (leftMs < least) throw new Skipped('no time was left for it')
+    return Math.round(Math.min(leftMs, most))
+  }
+
+  /** What follows belongs to `group`. */
+  enter(group: string): void {
+    this.#group = group
+  }
+
+  /** Has `action` done when the examination is over; what came last goes first. */
+  atEnd(action: () => void | Promise<void>): void {
+    this.#undo.push(action)
+  }
+
+  async end(): Promise<void> {
+    for (const action of this.#undo.splice(0).reverse()) await action()
+  }
+
+  /** Runs one check; its result, or undefined when it failed or was skipped. */
+  async check<T>(id: string, examine: () => Finding<T> | Promise<Finding<T>>): Promise<T | undefined> {
+    this.#audience.begin(id)
+    try {
+      const finding = await examine()
+      this.#add(this.#passed(id, finding))
+      return finding.result
+    } catch (error) {
+      this.#add({ id, ...failure(error), group: this.#group })
+      return undefined
+    }
+  }
+
+  #passed(id: string, { seen, stages, warning }: Finding<unknown>): Check {
+    const said = this.#warnings.splice(0).find(({ code }) => code !== undefined)
+    const rest = { ...(stages && { stages: rounded(stages) }), group: this.#group }
+    if (warning !== undefined) return { id, status: 'warn', ...factsOf(warning), ...rest }
+    if (said?.code === undefined) return { id, status: 'pass', seen, ...rest }
+    const { code, message, hint = '' } = said
+    return { id, status: 'warn', code, hop: hopOf(code), seen: message, hint, ...rest }
+  }
+
+  #add(check: Check): void {
+    this.checks.push(check)
+    this.#audience.end(check)
+  }
+}
+
+function failure(thrown: unknown): Omit<Check, 'id' | 'group'> {
+  if (thrown instanceof Skipped) return { status: 'skip', seen: thrown.message }
+  if (thrown instanceof Problem) return { status: 'fail', ...factsOf(thrown) }
+  return { status: 'fail', ...factsOf(asUpstreamProxyError(thrown, 'internal-error', 'the check failed')) }
+}
+
+function factsOf(error: UpstreamProxyError | Problem): Pick<Check, 'code' | 'hop' | 'seen' | 'hint'> {
+  const { code, message, hint } = error
+  const hop = error instanceof UpstreamProxyError ? hopOf(error.code) : error.hop
+  return { code, hop, seen: message, hint }
+}
+
+function rounded(stages: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(stages).map(([name, ms]) => [name, Math.round(ms * 10) / 10]))
+}

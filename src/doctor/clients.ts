@@ -1,0 +1,238 @@
+// Every client that is installed, tried for real: with the environment that children get, through relays of its own, so that
+// what the relay saw of it can be told apart from what the others did.
+
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ERROR_CODES, UpstreamProxyError } from '../errors.js'
+import type { RelayStatistics } from '../relay/monitor.js'
+import type { Relay } from '../relay/relay.js'
+import { type ChildTargets, createChildEnvironment } from '../system/children/child-env.js'
+import { writeChildFiles } from '../system/children/child-files.js'
+import type { Environment } from '../system/settings.js'
+import { type Examination, type Finding, needed, Problem, Skipped } from './check.js'
+import { CLIENTS, type Client, type ClientTarget, NOT_INSTALLED } from './client-table.js'
+import type { Ground } from './ground.js'
+import { findProgram, type ProgramOutcome, ProgramRunner } from './programs.js'
+import type { Target } from './target.js'
+import { startExaminedRelay } from './tunnel.js'
+import { printable, type Redact, redactorOf } from './words.js'
+
+/** Clients at once: most of them are short of a processor, not of the network. */
+const MAX_AT_ONCE = 3
+/** A slow machine starts a JVM in three seconds. */
+const CLIENT_TIMEOUT_MS = 8_000
+/** With less than this left nothing is begun: its failure would say nothing. */
+const LEAST_TIME_MS = 1_500
+
+/** An installed client and the file that is run. */
+interface InstalledClient {
+  readonly client: Client
+  readonly file: string
+}
+
+export async function examineClients(examination: Examination, ground: Ground): Promise<Partial<Ground>> {
+  examination.enter('clients')
+  const installed = findClients(ground.environment)
+  const trials = await examination.check('clients', () => {
+    needed(ground.reached)
+    const names = installed.map(({ client }) => client.name)
+    const seen = names.length === 0 ? 'none of those that are known is on PATH' : `installed: ${names.join(', ')}`
+    return { seen, result: new ClientTrials(examination, ground) }
+  })
+  if (trials === undefined) return {}
+  examination.atEnd(() => trials.close())
+  const outcomes = trials.begin(installed)
+  for (const [index, { client }] of installed.entries()) {
+    await examination.check(`client ${client.name}`, () => outcomes[index] as Promise<Finding<true>>)
+  }
+  return {}
+}
+
+function findClients({ PATH }: Environment): InstalledClient[] {
+  return CLIENTS.flatMap((client) => {
+    const file = findProgram(client.program, PATH)
+    return file === undefined ? [] : [{ client, file }]
+  })
+}
+
+/** Tries clients, a few at once, and hands out the result of each. */
+class ClientTrials {
+  readonly #examination: Examination
+  readonly #ground: Ground
+  readonly #target: Target
+  readonly #targets: Omit<ChildTargets, 'proxyUrl'>
+  readonly #redact: Redact
+  readonly #runner = new ProgramRunner()
+  readonly #relays: Relay[] = []
+  /** Those of the relays that no client uses at the moment. */
+  readonly #idle: Relay[] = []
+  #begun = 0
+
+  constructor(examination: Examination, ground: Ground) {
+    this.#examination = examination
+    this.#ground = ground
+    this.#target = needed(ground.reached)
+    this.#targets = provideTargets(ground)
+    this.#redact = redactorOf(needed(ground.token), needed(ground.settings).sessionId)
+  }
+
+  /** Tries them in the order given; each promise is the outcome of one. */
+  begin(clients: readonly InstalledClient[]): Promise<Finding<true>>[] {
+    const waiting: (() => Promise<void>)[] = []
+    const outcomes = clients.map((installed) => {
+      return new Promise<Finding<true>>((resolve, reject) => {
+        waiting.push(() => this.#try(installed).then(resolve, reject))
+      })
+    })
+    // Each is asked for in its turn, which may be after it has failed.
+    for (const outcome of outcomes) outcome.catch(() => {})
+    const workOn = async (): Promise<void> => {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await next()
+    }
+    for (let worker = 0; worker < MAX_AT_ONCE; worker++) void workOn()
+    return outcomes
+  }
+
+  async close(): Promise<void> {
+    this.#runner.close()
+    await Promise.all(this.#relays.map((relay) => relay.close(0)))
+  }
+
+  async #try(installed: InstalledClient): Promise<Finding<true>> {
+    const timeoutMs = this.#examination.timeFor(CLIENT_TIMEOUT_MS, LEAST_TIME_MS)
+    const relay = this.#idle.pop() ?? (await this.#openRelay())
+    try {
+      return await this.#tryThrough(relay, installed, timeoutMs)
+    } finally {
+      this.#idle.push(relay)
+    }
+  }
+
+  async #openRelay(): Promise<Relay> {
+    const relay = await startExaminedRelay(this.#ground)
+    this.#relays.push(relay)
+    return relay
+  }
+
+  async #tryThrough(relay: Relay, { client, file }: InstalledClient, timeoutMs: number): Promise<Finding<true>> {
+    const { environment } = this.#ground
+    const cwd = join(needed(this.#ground.bundle).directory.path, `client-${this.#begun++}`)
+    const trial = client.trial(clientTarget(this.#target))
+    mkdirSync(cwd, { mode: 0o700 })
+    for (const [name, text] of Object.entries(trial.files ?? {})) writeFileSync(join(cwd, name), text)
+    const given = createChildEnvironment({ ...this.#targets, proxyUrl: relay.proxyUrl }, environment)
+    const env = { ...environment, ...given, ...homeIn(cwd, environment), ...trial.env }
+    const options = { env, cwd, timeoutMs }
+    const before = relay.stats()
+    const [outcome, version] = await Promise.all([
+      this.#runner.run(file, trial.args, options),
+      this.#runner.run(file, client.version, options),
+    ])
+    return this.#judge(client, outcome, version, { before, after: relay.stats() }, given)
+  }
+
+  #judge(
+    client: Client,
+    outcome: ProgramOutcome,
+    version: ProgramOutcome,
+    stats: { readonly before: RelayStatistics; readonly after: RelayStatistics },
+    given: Readonly<Record<string, string>>,
+  ): Finding<true> {
+    if (outcome.exitCode === NOT_INSTALLED) throw new Skipped('the library is not installed')
+    const asked = stats.after.tunnels.accepted - stats.before.tunnels.accepted
+    const opened = stats.after.tunnels.established - stats.before.tunnels.established
+    const number = versionIn(version.output)
+    if (isAnswered(client, outcome) && opened > 0) {
+      const seen = `${number}answered through the tunnel in ${Math.round(outcome.ms)} ms`
+      return { seen, result: true, stages: { total: outcome.ms } }
+    }
+    const words = this.#redact(lastWords(outcome.output))
+    if (outcome.isLate) return this.#late(number, outcome)
+    if (version.exitCode !== 0 && asked === 0) throw new Skipped(`it does not start: ${words}`)
+    throw new Problem({ hop: 'client', ...explain(client, { asked, opened }, given), message: `${number}${words}` })
+  }
+
+  #late(number: string, { ms }: ProgramOutcome): Finding<true> {
+    if (this.#examination.remainingMs() === 0)
+      throw new Skipped('the time of the examination was over before it had ended')
+    const warning = new UpstreamProxyError(
+      'client-timeout',
+      `${number}it took more than ${Math.round(ms / 1000)} seconds`,
+    )
+    return { seen: '', result: true, warning }
+  }
+}
+
+/** The files of step 4, as children get them. */
+function provideTargets({ settings, environment, noProxy, bundle }: Ground): Omit<ChildTargets, 'proxyUrl'> {
+  const { directory, files: bundles } = needed(bundle)
+  const { certificates, ...paths } = bundles
+  const choice = needed(settings).childEnv
+  const plain = { ...paths, noProxy: needed(noProxy), choice }
+  if (choice.level !== 'files') return plain
+  return { ...plain, files: writeChildFiles(directory, environment, paths.fullBundleFile, certificates) }
+}
+
+function clientTarget({ url }: Target): ClientTarget {
+  return { url: url.href, origin: url.origin, host: url.host }
+}
+
+/** A home of its own: nothing of the user's is read or written. What only finds the program itself stays. */
+function homeIn(cwd: string, { HOME = '', RUSTUP_HOME }: Environment): Record<string, string> {
+  return {
+    HOME: cwd,
+    TMPDIR: cwd,
+    XDG_CONFIG_HOME: cwd,
+    XDG_CACHE_HOME: cwd,
+    XDG_DATA_HOME: cwd,
+    CARGO_HOME: cwd,
+    RUSTUP_HOME: RUSTUP_HOME ?? join(HOME, '.rustup'),
+  }
+}
+
+function isAnswered({ answered, answeredBy }: Client, { exitCode, output, isLate }: ProgramOutcome): boolean {
+  if (isLate || exitCode === undefined) return false
+  return exitCode === 0 || answeredBy?.includes(exitCode) === true || answered?.test(output) === true
+}
+
+function versionIn(output: string): string {
+  // Java says first where its options come from, and they name an address.
+  const number = /\d+\.\d+(?:\.\d+)?/.exec(output.replace(/^Picked up .*$/gm, ''))?.[0]
+  return number === undefined ? '' : `${number}: `
+}
+
+/** What the relay saw of a client tells what the client lacks. */
+function explain(
+  { proxyVariable, trustVariable, caution }: Client,
+  { asked, opened }: { readonly asked: number; readonly opened: number },
+  given: Readonly<Record<string, string>>,
+): { readonly code: string; readonly hint: string } {
+  const more = caution === undefined ? '' : `; ${caution}`
+  if (asked === 0) {
+    const variable = [proxyVariable, 'HTTPS_PROXY'].find((name) => given[name] === undefined) ?? proxyVariable
+    return { code: 'client-not-proxied', hint: `${needOf('the proxy', variable, given)}${more}` }
+  }
+  if (opened > 0) return { code: 'client-failed', hint: `${needOf('the CA', trustVariable, given)}${more}` }
+  return {
+    code: 'client-failed',
+    hint: `the relay got its request and refused it; ${ERROR_CODES['client-failed'].hint}`,
+  }
+}
+
+function needOf(what: string, variable: string, given: Readonly<Record<string, string>>): string {
+  if (given[variable] === undefined) {
+    return `it takes ${what} from ${variable}, which CCR_UPSTREAM_PROXY_ENV or CCR_UPSTREAM_PROXY_ENV_EXCEPT leaves out`
+  }
+  return `it takes ${what} from ${variable}, which is set: look for a configuration of its own that wins`
+}
+
+/** The line that most likely says why. */
+function lastWords(output: string): string {
+  const lines = output.split('\n').map((line) => printable(line))
+  const said = lines.filter((line) => line !== '')
+  return (
+    said.find((line) => /error|fail|denied|unable|refused|cannot|could not/i.test(line)) ??
+    said.at(-1) ??
+    'it said nothing'
+  )
+}

@@ -1,0 +1,31 @@
+// What the checks have found so far, for the checks that build on it. What is undefined was not found: its check says why.
+
+import type { X509Certificate } from 'node:crypto'
+import type { HttpAnswer } from '../protocol/http-answer.js'
+import type { Relay } from '../relay/relay.js'
+import type { GatewayAddress } from '../runtime/probe.js'
+import type { CertificateFiles } from '../system/certificates/certificate-files.js'
+import type { TrustedCertificates } from '../system/certificates/trusted-certificates.js'
+import type { PrivateDirectory } from '../system/private-directory.js'
+import type { Environment, Settings } from '../system/settings.js'
+import type { SessionToken } from '../system/token.js'
+import type { Target } from './target.js'
+
+export interface Ground {
+  readonly environment: Environment
+  /** What is asked for through the tunnel; the gateway's own host unless it is given. */
+  readonly targetUrl: URL | undefined
+  readonly settings?: Settings | undefined
+  /** What clients reach past the relay. */
+  readonly noProxy?: string | undefined
+  readonly token?: SessionToken | undefined
+  readonly trusted?: TrustedCertificates | undefined
+  readonly address?: GatewayAddress | undefined
+  /** What the gateway answered to the first visit. */
+  readonly gatewayAnswer?: HttpAnswer | undefined
+  readonly gatewayCa?: readonly X509Certificate[] | undefined
+  readonly bundle?: { readonly directory: PrivateDirectory; readonly files: CertificateFiles } | undefined
+  readonly relay?: Relay | undefined
+  /** Where a request came through to. */
+  readonly reached?: Target | undefined
+}

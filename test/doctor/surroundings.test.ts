@@ -1,0 +1,85 @@
+// Where the doctor is called for help: without a network, without a client, as root and as an ordinary user, on Node and Bun.
+// Each time it ends in time with a report that is true.
+
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { after, before, it } from 'node:test'
+import { describeOnEachRuntime, type TestRuntime } from '../support/runtimes.js'
+import { createSession, RULED_HOST, type System, startSystem } from '../support/system.js'
+import { SharedScope } from '../support/temp-dir.js'
+import { type Actor, chooseActor } from '../support/unprivileged.js'
+import { checkOf, diagnosisOf, failuresOf, runDoctor } from './doctor-process.js'
+
+const setup = new SharedScope()
+const isRoot = process.getuid?.() === 0
+let system: System
+let ordinary: Actor
+/** Who runs the tests. */
+const self = { own: () => {} } as unknown as Actor
+
+before(async () => {
+  system = await startSystem(setup)
+  ordinary = chooseActor(setup)
+})
+after(() => setup.end())
+
+const noNetwork = !isRoot
+  ? 'only root can take the network away'
+  : spawnSync('unshare', ['-n', 'true']).status === 0
+    ? false
+    : 'unshare(1) cannot take the network away here'
+
+/** What a runtime is for the ordinary user: Node may be a copy; others have to be open to all. */
+function fileFor({ kind, path }: TestRuntime): string | undefined {
+  if (kind === 'node' && path === process.execPath) return ordinary.nodeFile
+  const test = spawnSync(path, ['--version'], { ...ordinary.ids, stdio: 'ignore' })
+  return test.status === 0 ? path : undefined
+}
+
+describeOnEachRuntime('the doctor', (runtime) => {
+  it('says what there is to say without a network', { skip: noNetwork }, async (t) => {
+    const session = createSession(t, self, {
+      ...system.environment,
+      CCR_UPSTREAM_PROXY_URL: 'https://gateway.example.test',
+    })
+    const diagnosis = diagnosisOf(
+      await runDoctor(t, {
+        session,
+        runtimePath: runtime.path,
+        prefix: ['/usr/bin/unshare', '-n'],
+        env: { PATH: process.env.PATH },
+      }),
+    )
+    // A new network namespace has its loopback interface down.
+    assert.deepEqual(failuresOf(diagnosis), { gateway: 'gateway-dns-failed', 'relay-answers': 'loopback-unreachable' })
+    assert.equal(checkOf(diagnosis, 'gateway').hop, 'gateway')
+    for (const id of ['token', 'dumpable', 'system-bundle', 'bundle'])
+      assert.notEqual(checkOf(diagnosis, id).status, 'skip')
+    for (const id of ['gateway-ca', 'upgrade', 'connect', 'round-trip', 'clients'])
+      assert.equal(checkOf(diagnosis, id).status, 'skip')
+  })
+
+  it('passes for an ordinary user on whose PATH there is nothing', async (t) => {
+    const runtimePath = fileFor(runtime)
+    if (runtimePath === undefined) {
+      t.skip(`${runtime.name} cannot be run by an ordinary user here`)
+      return
+    }
+    const session = createSession(t, ordinary, system.environment)
+    const { ids, cliFile } = ordinary
+    const args = ['--json', '--url', `https://${RULED_HOST}/hello`]
+    const diagnosis = diagnosisOf(await runDoctor(t, { session, args, runtimePath, cliFile, ids }))
+    assert.deepEqual(failuresOf(diagnosis), {})
+    assert.equal(checkOf(diagnosis, 'round-trip').status, 'pass')
+    assert.match(checkOf(diagnosis, 'clients').seen ?? '', /^none/)
+    if (process.platform === 'linux' && isRoot) assert.equal(checkOf(diagnosis, 'sys-ptrace').status, 'pass')
+  })
+
+  it('passes for root', { skip: isRoot ? false : 'the tests are not run by root' }, async (t) => {
+    const session = createSession(t, self, system.environment)
+    const args = ['--json', '--url', `https://${RULED_HOST}/hello`]
+    const diagnosis = diagnosisOf(await runDoctor(t, { session, args, runtimePath: runtime.path }))
+    assert.deepEqual(failuresOf(diagnosis), {})
+    assert.equal(checkOf(diagnosis, 'round-trip').status, 'pass')
+  })
+})
