@@ -54,8 +54,11 @@ export function checkSystemBundle(
   logger: Logger,
 ): Finding<TrustedCertificates> {
   const result = readTrustedCertificates(settings, environment, logger)
-  const { system, extra } = result
-  return { seen: `${system.length} certificates of the system, ${extra.length} of NODE_EXTRA_CA_CERTS`, result }
+  const count = (certificates: readonly X509Certificate[]): number => {
+    return new Set(certificates.map(({ fingerprint256 }) => fingerprint256)).size
+  }
+  const seen = `${count(result.system)} certificates of the system, ${count(result.extra)} of NODE_EXTRA_CA_CERTS`
+  return { seen, result }
 }
 
 async function checkGatewayCa(route: Route, url: URL, timeoutMs: number): Promise<Finding<readonly X509Certificate[]>> {

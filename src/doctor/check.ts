@@ -139,7 +139,7 @@ export class Examination {
     if (warning !== undefined) return { id, status: 'warn', ...factsOf(warning), ...rest }
     if (said?.code === undefined) return { id, status: 'pass', seen, ...rest }
     const { code, message, hint = '' } = said
-    return { id, status: 'warn', code, hop: hopOf(code), seen: message, hint, ...rest }
+    return { id, status: 'warn', code, hop: hopOf(code), seen: message, hint: withoutRank(hint), ...rest }
   }
 
   #add(check: Check): void {
@@ -157,7 +157,12 @@ function failure(thrown: unknown): Omit<Check, 'id' | 'group'> {
 function factsOf(error: UpstreamProxyError | Problem): Pick<Check, 'code' | 'hop' | 'seen' | 'hint'> {
   const { code, message, hint } = error
   const hop = error instanceof UpstreamProxyError ? hopOf(error.code) : error.hop
-  return { code, hop, seen: message, hint }
+  return { code, hop, seen: message, hint: withoutRank(hint) }
+}
+
+/** The list of codes says which of them are warnings; here the status does. */
+function withoutRank(hint: string): string {
+  return hint.replace(' (a warning)', '')
 }
 
 function rounded(stages: Readonly<Record<string, number>>): Record<string, number> {

@@ -97,8 +97,9 @@ export const CLIENTS: readonly Client[] = [
   {
     name: 'wget',
     program: 'wget',
-    version: ['--version'],
-    trial: ({ url }) => ({ args: ['-nv', '-O', '/dev/null', '--tries=1', '--max-redirect=0', url] }),
+    // Both these options and those of the trial are known to the wget of BusyBox too.
+    version: ['--help'],
+    trial: ({ url }) => ({ args: ['-O', '/dev/null', '-t', '1', url] }),
     // The server wants a password, or said an error; the others are of the network and of TLS (wget(1), EXIT STATUS).
     answeredBy: [6, 8],
     proxyVariable: 'https_proxy',
@@ -262,8 +263,18 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
     name: 'pnpm',
     program: 'pnpm',
     version: ['--version'],
-    trial: ({ url }) => ({ args: ['view', PACKAGE, `--registry=${url}`, '--fetch-retries=0'], env: { CI: '1' } }),
-    answered: /\bE[1-5]\d\d\b|_(?:FETCH_)?[1-5]\d\d\b|invalid json|No versions|No matching version/i,
+    trial: ({ url }) => ({
+      args: ['view', PACKAGE],
+      env: { CI: '1' },
+      files: {
+        'package.json': '{"name":"doctor","private":true}',
+        '.npmrc': `registry=${url}\nfetch-retries=0\nupdate-notifier=false\n`,
+        // Version 12 reads no more than the registry from an .npmrc.
+        'pnpm-workspace.yaml': 'fetchRetries: 0\n',
+      },
+    }),
+    answered:
+      /\bE[1-5]\d\d\b|_[1-5]\d\d\b|\b[1-5]\d\d\b[^\n]*(?:Not Found|Unauthorized|Error)|HTTP status|DECODE_ERROR|JSON|ENODATA|No versions|No matching version/i,
     proxyVariable: 'HTTPS_PROXY',
     trustVariable: 'NODE_EXTRA_CA_CERTS',
   },
@@ -271,12 +282,17 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
     name: 'yarn',
     program: 'yarn',
     version: ['--version'],
+    // Of a package that no registry has nothing is added; version 1 has no other command in common with the later ones.
     trial: ({ url }) => ({
-      args: ['npm', 'info', PACKAGE],
-      env: { YARN_NPM_REGISTRY_SERVER: url, YARN_HTTP_RETRY: '0', YARN_ENABLE_TELEMETRY: '0' },
-      files: { 'package.json': '{"name":"doctor","private":true}', 'yarn.lock': '' },
+      args: ['add', PACKAGE],
+      files: {
+        'package.json': '{"name":"doctor","private":true}',
+        'yarn.lock': '',
+        '.yarnrc': `registry "${url}"\nignore-scripts true\n--add.non-interactive true\n`,
+        '.yarnrc.yml': `npmRegistryServer: "${url}"\nenableScripts: false\nenableTelemetry: false\nhttpRetry: 0\n`,
+      },
     }),
-    answered: /Response Code: [1-5]\d\d|Package not found|404|YN00(?:35|27)|Missing "versions"/,
+    answered: /Response Code|YN00(?:27|35|41)|Couldn't find package|Request failed|: Not found|JSON|"versions"/i,
     proxyVariable: 'YARN_HTTPS_PROXY',
     trustVariable: 'NODE_EXTRA_CA_CERTS',
   },
