@@ -37,6 +37,8 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   readonly #handler: CarrierHandler
   #socket: GatewaySocket
   #canRetry: boolean
+  /** Whether the pool of warm ones waits for this dial. */
+  #isDialling: boolean
   #hasBegun = false
   #keepalive: Keepalive | undefined
   /** Reads the answer; undefined once it has come. */
@@ -65,6 +67,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     const warm = way.warmPool.take(this)
     this.isWarm = warm !== undefined
     this.#canRetry = this.isWarm
+    this.#isDialling = !this.isWarm
     this.#socket = warm ?? way.dial(this)
     // Behind the constructor, as from a socket that opens.
     if (warm !== undefined) queueMicrotask(() => this.gatewayOnOpen())
@@ -124,16 +127,19 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   close(): void {
+    this.#endDial()
     this.#socket.close()
   }
 
   terminate(): void {
+    this.#endDial()
     this.#socket.terminate()
   }
 
   // -- What the WebSocket tells ------------------------------------------------------------------------------------------
 
   gatewayOnOpen(): void {
+    this.#endDial()
     if (this.#hasBegun) this.#sendFirst([])
     else this.#handler.carrierOnConnected()
   }
@@ -153,6 +159,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   gatewayOnFailure(error: UpstreamProxyError): void {
+    this.#endDial()
     if (!this.#retry()) this.#handler.carrierOnFailure(error)
   }
 
@@ -160,6 +167,12 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     if (this.#retry()) return
     if (this.#answer === undefined && NORMAL_CLOSE_CODES.has(code)) this.#handler.carrierOnEnd()
     else this.#fail('gateway-closed', `the gateway closed the tunnel before it answered (close code ${code})`)
+  }
+
+  #endDial(): void {
+    if (!this.#isDialling) return
+    this.#isDialling = false
+    this.#way.warmPool.onDialled()
   }
 
   #retry(): boolean {

@@ -2,6 +2,8 @@
 //
 // Rules:
 // - One is wanted at the start, one more after each CONNECT that found none, one less after a time in which none was needed.
+// - They wait for the CONNECTs: none is opened while one is dialled for a CONNECT that found none, but by the sweep; and only one
+//   a turn of the event loop, for each blocks it for the time of a TLS handshake.
 // - One that rests is kept alive by pings. It is handed out only if the gateway was heard a ping's interval ago at most.
 // - A gateway that ends them unused is left alone for a while: it does not want them. So is one that cannot be reached.
 // - What a spare hears before it is handed out can only be its end.
@@ -53,6 +55,9 @@ export class WarmPool {
   #failures = 0
   #restsUntil = Number.NEGATIVE_INFINITY
   #isClosed = false
+  /** CONNECTs that found none and wait for their own. */
+  #dialling = 0
+  #isFillDue = false
   #used = 0
   #missed = 0
   #lost = 0
@@ -63,15 +68,20 @@ export class WarmPool {
     this.#changedAt = inputs.now()
   }
 
-  /** One that is open, for `handler` from now on; undefined when there is none. Opens what is wanted behind it. */
+  /** One that is open, for `handler` from now on; undefined when there is none: then the caller dials, and says onDialled() once. */
   take(handler: GatewayHandler): GatewaySocket | undefined {
-    if (this.#inputs.limits.maxWarmTunnels === 0) return undefined
     const spare = this.#takeFresh()
     if (spare === undefined) this.#onMiss()
     else this.#onUse()
-    this.#fill()
+    this.#fillSoon()
     spare?.handTo(handler)
     return spare?.socket
+  }
+
+  /** A CONNECT that found none has its own, or waits for it no longer. */
+  onDialled(): void {
+    this.#dialling--
+    this.#fillSoon()
   }
 
   /** Keeps alive what rests, drops what is too much, opens what is missing. */
@@ -108,6 +118,8 @@ export class WarmPool {
   }
 
   #onMiss(): void {
+    this.#dialling++
+    if (this.#inputs.limits.maxWarmTunnels === 0) return
     this.#missed++
     this.#resize(Math.min(this.#wanted + 1, this.#inputs.limits.maxWarmTunnels))
   }
@@ -117,9 +129,23 @@ export class WarmPool {
     this.#changedAt = this.#inputs.now()
   }
 
+  get #isMissing(): boolean {
+    return !this.#isClosed && this.#inputs.now() >= this.#restsUntil && this.#spares.length < this.#wanted
+  }
+
   #fill(): void {
-    if (this.#isClosed || this.#inputs.now() < this.#restsUntil) return
-    while (this.#spares.length < this.#wanted) this.#spares.push(this.#open())
+    while (this.#isMissing) this.#spares.push(this.#open())
+  }
+
+  #fillSoon(): void {
+    if (this.#isFillDue || this.#dialling > 0 || !this.#isMissing) return
+    this.#isFillDue = true
+    setImmediate(() => {
+      this.#isFillDue = false
+      if (this.#dialling > 0 || !this.#isMissing) return
+      this.#spares.push(this.#open())
+      this.#fillSoon()
+    })
   }
 
   #open(): Spare {
