@@ -23,17 +23,14 @@ export function createUpgradeKey(): string {
  * @throws {RangeError} when a header has a character that would end its line
  */
 export function encodeUpgradeRequest(url: URL, headers: Readonly<Record<string, string>>, key: string): Buffer {
-  const fields = Object.entries({
-    Host: url.host,
-    Upgrade: 'websocket',
-    Connection: 'Upgrade',
-    'Sec-WebSocket-Key': key,
-    'Sec-WebSocket-Version': '13',
-    ...headers,
+  const lines = Object.entries(headers).map(([name, value]) => {
+    if (/[^\x20-\x7e]/.test(name + value)) throw new RangeError('a header is not visible ASCII')
+    return `${name}: ${value}\r\n`
   })
-  if (fields.some((field) => /[^\x20-\x7e]/.test(field.join('')))) throw new RangeError('a header is not visible ASCII')
-  const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`)
-  return Buffer.from(`GET ${url.pathname}${url.search} HTTP/1.1\r\n${lines.join('')}\r\n`, 'latin1')
+  const request =
+    `GET ${url.pathname}${url.search} HTTP/1.1\r\nHost: ${url.host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+    `Sec-WebSocket-Key: ${key}\r\nSec-WebSocket-Version: 13\r\n${lines.join('')}\r\n`
+  return Buffer.from(request, 'latin1')
 }
 
 /** What the gateway said: with `open`, `rest` is what stands behind its head. */
@@ -99,10 +96,12 @@ function findFault(fieldLines: string, key: string): string | undefined {
 function parseFields(lines: string): Map<string, string> | undefined {
   const fields = new Map<string, string>()
   for (const line of lines.split('\r\n')) {
-    const [, name, value = ''] = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? []
-    if (name === undefined) return undefined
-    const before = fields.get(name.toLowerCase())
-    fields.set(name.toLowerCase(), before === undefined ? value : `${before}, ${value}`)
+    const nameEnd = line.indexOf(':')
+    const name = line.slice(0, Math.max(nameEnd, 0)).toLowerCase()
+    if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) return undefined
+    const value = line.slice(nameEnd + 1).trim()
+    const before = fields.get(name)
+    fields.set(name, before === undefined ? value : `${before}, ${value}`)
   }
   return fields
 }

@@ -91,8 +91,9 @@ function askForTarget(
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => {
       deadline.removeEventListener('abort', onDeadline)
-      connection.reset()
+      // Only the first reason counts, and a reset is told as a close at once.
       reject(error)
+      connection.reset()
     }
     const onDeadline = (): void => fail(deadline.reason)
     const onClosed = (): void => fail(egressUnreachable(egress, 'it closed the connection'))
