@@ -54,10 +54,8 @@ export function checkSystemBundle(
   logger: Logger,
 ): Finding<TrustedCertificates> {
   const result = readTrustedCertificates(settings, environment, logger)
-  const count = (certificates: readonly X509Certificate[]): number => {
-    return new Set(certificates.map(({ fingerprint256 }) => fingerprint256)).size
-  }
-  const seen = `${count(result.system)} certificates of the system, ${count(result.extra)} of NODE_EXTRA_CA_CERTS`
+  const [system, extra] = [result.system, result.extra].map((certificates) => new Set(certificates).size)
+  const seen = `${system} certificates of the system, ${extra} of NODE_EXTRA_CA_CERTS`
   return { seen, result }
 }
 
