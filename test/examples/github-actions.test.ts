@@ -90,10 +90,11 @@ describe('the job of GitHub Actions', {
   })
 })
 
-/** The relay's folder is the last thing that it takes away, some seconds after it was told to end. */
+/** The relay's folder is the last thing that it takes away. */
 async function untilEmpty(folder: string): Promise<void> {
-  const watcher = watch(folder, { signal: AbortSignal.timeout(10_000) })
-  while (readdirSync(folder).length > 0) await once(watcher, 'change')
+  const signal = AbortSignal.timeout(30_000)
+  const watcher = watch(folder, { signal })
+  while (readdirSync(folder).length > 0) await once(watcher, 'change', { signal })
   watcher.close()
 }
 

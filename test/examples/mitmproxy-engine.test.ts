@@ -19,7 +19,7 @@ await scope.end()
 
 test('mitmproxy behind the gateway injects the credential, and the audit has the line that the README shows', {
   skip: missing.length > 0 && `not installed: ${missing.join(', ')}`,
-  timeout: 60_000,
+  timeout: 120_000,
 }, async (t) => {
   const folder = copyExample(t, 'mitmproxy-engine')
   for (const name of ['node_modules', 'gateway']) {
@@ -45,10 +45,11 @@ test('mitmproxy behind the gateway injects the credential, and the audit has the
   }
   assert.match(outputs.get('ccr-upstream-proxy') ?? '', /"authorization":"Bearer secret-of-the-gateway"/)
   const [shown = ''] = readmeBlocks('mitmproxy-engine', 'text')
-  const keys = (text = '') => Object.keys(JSON.parse(text) as object).sort()
+  // `run` cuts off what is open when its command has ended, and whether curl's tunnel still was is a matter of luck.
+  const keys = (text = '') => Object.keys(JSON.parse(text) as object).filter((key) => key !== 'error')
   // mitmproxy writes to the same terminal.
   const record = (outputs.get('cat') ?? '').split('\n').find((line) => line.startsWith('{'))
-  assert.deepEqual(keys(record), keys(shown))
+  assert.deepEqual(keys(record).sort(), keys(shown).sort())
   const { session, mode, host } = JSON.parse(record ?? '') as Record<string, unknown>
   assert.deepEqual([session, mode, host], ['session', 'tunnel', 'api.example.com'])
 })
