@@ -170,15 +170,28 @@ describeOnEachRuntime('behind an egress proxy', (runtime) => {
   })
 
   test('a gateway that the proxy reaches but nobody may trust is the gateway’s fault', async () => {
-    const proxy = await startScriptedProxy(tunnelBehind('HTTP/1.1 200 OK\r\n\r\n'))
+    const ca = await createTestCa('egress root')
+    const certificate = await ca.serverCertificate('127.0.0.1')
     const gateway = await startWireGateway('other.example')
-    const options = relayOptions(gateway, { egress: `http://127.0.0.1:${proxy.port}` })
-    const fixture = new RelayFixture(gateway, await startRelayProcess(runtime, options))
-    const { status, code } = await refusalOf(fixture)
-    assert.deepEqual([status, code], [502, 'gateway-tls-failed'])
-    assert.equal(gateway.upgrades, 0)
-    await fixture.end()
-    await proxy.close()
+    for (const [scheme, trustedCertificates] of [
+      ['http', gateway.rootPem],
+      ['http', ca.rootPem],
+      ['https', `${gateway.rootPem}\n${ca.rootPem}`],
+      ['https', ca.rootPem],
+    ] as const) {
+      const script = tunnelBehind('HTTP/1.1 200 OK\r\n\r\n')
+      const proxy = await startScriptedProxy(script, scheme === 'https' ? certificate : undefined)
+      const options = relayOptions(gateway, { egress: `${scheme}://127.0.0.1:${proxy.port}`, trustedCertificates })
+      const relay = await startRelayProcess(runtime, options, { env: { NODE_TLS_REJECT_UNAUTHORIZED: '0' } })
+      const { status, code } = await refusalOf(new RelayFixture(gateway, relay))
+      assert.deepEqual([status, code], [502, 'gateway-tls-failed'], scheme)
+      assert.equal(gateway.upgrades, 0)
+      // Node warns about the variable, which must have no effect.
+      relay.faults.splice(0)
+      await relay.stop()
+      await proxy.close()
+    }
+    await gateway.close()
   })
 
   test('any 2xx opens the way, and what comes behind its head belongs to the gateway', async () => {
