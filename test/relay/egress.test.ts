@@ -15,11 +15,15 @@ import {
   startTinyproxy,
   tunnelBehind,
 } from '../support/egress-proxy.js'
+import { deterministicBytes } from '../support/https-origin.js'
 import { startRelayProcess } from '../support/relay-process.js'
 import { describeOnEachRuntime, type TestRuntime } from '../support/runtimes.js'
 import { createTestCa } from '../support/test-ca.js'
 import { startWireGateway, type WireGateway } from '../support/wire-gateway.js'
 import { RelayFixture, relayOptions, TOKEN } from './fixture.js'
+
+/** More than the buffers of the system on the way. */
+const MUCH = 4 * 1024 * 1024
 
 const CREDENTIAL = `Basic ${Buffer.from('us@er:p:w').toString('base64')}`
 
@@ -45,13 +49,21 @@ async function behind(
   }
 }
 
-/** One tunnel that says something both ways. */
+/** One tunnel that says something both ways, and then much. */
 async function exchange(fixture: RelayFixture): Promise<void> {
   const { client, tunnel } = await fixture.open()
   client.write('ping')
   assert.equal((await tunnel.take(4)).toString(), 'ping')
   tunnel.send('pong')
   assert.equal((await client.take(4)).toString(), 'pong')
+  const bytes = [...deterministicBytes(MUCH)]
+  const [up, down] = await Promise.all([
+    tunnel.take(MUCH),
+    client.take(MUCH),
+    client.writeAll(bytes),
+    tunnel.sendAll(bytes),
+  ])
+  assert.ok(up.equals(Buffer.concat(bytes)) && down.equals(up))
 }
 
 async function refusalOf(fixture: RelayFixture): Promise<{ status: number; code: string; body: string }> {
@@ -158,39 +170,49 @@ describeOnEachRuntime('behind an egress proxy', (runtime) => {
   })
 
   test('a gateway that the proxy reaches but nobody may trust is the gateway’s fault', async () => {
-    const proxy = await startScriptedProxy(tunnelBehind('HTTP/1.1 200 OK\r\n\r\n'))
+    const ca = await createTestCa('egress root')
+    const certificate = await ca.serverCertificate('127.0.0.1')
     const gateway = await startWireGateway('other.example')
-    const options = relayOptions(gateway, { egress: `http://127.0.0.1:${proxy.port}` })
-    const fixture = new RelayFixture(gateway, await startRelayProcess(runtime, options))
-    const { status, code } = await refusalOf(fixture)
-    assert.deepEqual([status, code], [502, 'gateway-tls-failed'])
-    assert.equal(gateway.upgrades, 0)
-    await fixture.end()
-    await proxy.close()
+    for (const [scheme, trustedCertificates] of [
+      ['http', gateway.rootPem],
+      ['http', ca.rootPem],
+      ['https', `${gateway.rootPem}\n${ca.rootPem}`],
+      ['https', ca.rootPem],
+    ] as const) {
+      const script = tunnelBehind('HTTP/1.1 200 OK\r\n\r\n')
+      const proxy = await startScriptedProxy(script, scheme === 'https' ? certificate : undefined)
+      const options = relayOptions(gateway, { egress: `${scheme}://127.0.0.1:${proxy.port}`, trustedCertificates })
+      const relay = await startRelayProcess(runtime, options, { env: { NODE_TLS_REJECT_UNAUTHORIZED: '0' } })
+      const { status, code } = await refusalOf(new RelayFixture(gateway, relay))
+      assert.deepEqual([status, code], [502, 'gateway-tls-failed'], scheme)
+      assert.equal(gateway.upgrades, 0)
+      // Node warns about the variable, which must have no effect.
+      relay.faults.splice(0)
+      await relay.stop()
+      await proxy.close()
+    }
+    await gateway.close()
   })
 
-  if (runtime.kind === 'node') {
-    // Bun 1.4 accepts nothing but 200, and limits the proxy's head by itself.
-    test('any 2xx opens the way, and what comes behind its head belongs to the gateway', async () => {
-      for (const answer of [
-        'HTTP/1.0 200 OK\r\nVia: x\r\n\r\n',
-        'HTTP/1.1 204 No Content\r\n\r\n',
-        'HTTP/1.1 299 x\r\n\r\n',
-      ]) {
-        const proxy = await startScriptedProxy(tunnelBehind(answer))
-        await behind(runtime, `http://127.0.0.1:${proxy.port}`, exchange)
-        await proxy.close()
-      }
-    })
-
-    test('an answer head without end is given up at 16 KiB', async () => {
-      const proxy = await startScriptedProxy((socket) => socket.write(`HTTP/1.1 200 OK\r\nA: ${'a'.repeat(20_000)}`))
-      await behind(runtime, `http://127.0.0.1:${proxy.port}`, async (fixture) => {
-        assert.equal((await refusalOf(fixture)).code, 'egress-refused')
-      })
+  test('any 2xx opens the way, and what comes behind its head belongs to the gateway', async () => {
+    for (const answer of [
+      'HTTP/1.0 200 OK\r\nVia: x\r\n\r\n',
+      'HTTP/1.1 204 No Content\r\n\r\n',
+      'HTTP/1.1 299 x\r\n\r\n',
+    ]) {
+      const proxy = await startScriptedProxy(tunnelBehind(answer))
+      await behind(runtime, `http://127.0.0.1:${proxy.port}`, exchange)
       await proxy.close()
+    }
+  })
+
+  test('an answer head without end is given up at 16 KiB', async () => {
+    const proxy = await startScriptedProxy((socket) => socket.write(`HTTP/1.1 200 OK\r\nA: ${'a'.repeat(20_000)}`))
+    await behind(runtime, `http://127.0.0.1:${proxy.port}`, async (fixture) => {
+      assert.equal((await refusalOf(fixture)).code, 'egress-refused')
     })
-  }
+    await proxy.close()
+  })
 
   const programs: [string, (folder: string, user: string, password: string) => Promise<RealProxy>][] = [
     ['tinyproxy', startTinyproxy],

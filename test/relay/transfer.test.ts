@@ -158,8 +158,6 @@ const STALLED_TUNNELS = 4
 const STALL_BYTES = 48 * MIB
 
 describeOnEachRuntime('TLS sessions', (runtime) => {
-  // Bun's WebSocket has no hook for TLS sessions.
-  if (runtime.kind === 'bun') return
   test('all tunnels but the first go on with the session of an earlier one', async () => {
     const fixture = await startFixture(runtime)
     try {
