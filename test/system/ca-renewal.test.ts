@@ -37,7 +37,8 @@ async function renew(first: X509Certificate, answers: readonly (X509Certificate 
   return { written, asked, warnings }
 }
 
-describe('the renewal of the CA', { timeout: 60_000 }, () => {
+// Each waits for a certificate of its own to grow old: at the same time.
+describe('the renewal of the CA', { concurrency: true, timeout: 60_000 }, () => {
   test('comes before the old one expires, which stays trusted until then', async () => {
     const [old, young] = await Promise.all([createCa(6), createCa(DAY_SECONDS * 9)])
     const begun = Date.now()
