@@ -26,7 +26,10 @@ function checkGuard(environment: Environment): Finding<true> {
 
 function checkSettings(environment: Environment): Finding<Settings> {
   const result = resolveSettings({}, environment)
-  return { seen: `gateway ${result.tunnelUrl}, session «${result.sessionId}»`, result }
+  const seen = `gateway ${result.tunnelUrl}, session «${result.sessionId}»`
+  if (!result.allowsInspection) return { seen, result }
+  const message = 'the start leaves the process open to debuggers, and the token to every process of this user'
+  return { seen, result, warning: new UpstreamProxyError('inspection-allowed', message) }
 }
 
 /** What clients reach past the relay. */

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { wrap } from '#src/cli/doctor-report.js'
@@ -211,22 +212,28 @@ describe('doctor', { concurrency: 2, timeout: 60_000 }, () => {
     })
   })
 
+  it('warns of a configuration that gives the token away', async (t) => {
+    const session = sessionOf(t, { CCR_UPSTREAM_PROXY_DANGEROUSLY_ALLOW_INSPECTION: 'the-token-can-be-read' })
+    const { status, code } = checkOf(diagnosisOf(await runDoctor(t, { session })), 'settings')
+    assert.deepEqual([status, code], ['warn', 'inspection-allowed'])
+  })
+
   it('leaves nothing behind and nothing running when it is interrupted', async (t) => {
     const session = sessionOf(t)
     const bin = join(session.directory, 'bin')
-    const marker = join(session.directory, 'started')
+    const started = join(session.directory, 'started')
+    assert.equal(spawnSync('mkfifo', [started]).status, 0)
     // A client that would outlive any test, and a program that it starts.
-    writeProgram(bin, 'curl', `sleep 600 & echo $! $$ >'${marker}'; wait`)
-    const env = { ...session.env, PATH: `${bin}:${process.env.PATH}` }
+    writeProgram(bin, 'curl', `[ "$1" = --version ] && exit\nsleep 600 & echo $! $$ >'${started}'; wait`)
     const args = [CLI_FILE, 'doctor', '--json', '--url', URL_OF_TARGET]
-    const doctor = new RunningProcess(t, process.execPath, args, {
-      env: { ...env, PATH: `${bin}:/usr/bin:/bin` },
-      input: '',
-    })
-    const pids = await pidsIn(marker, doctor)
+    const env = { ...session.env, PATH: `${bin}:/usr/bin:/bin` }
+    const doctor = new RunningProcess(t, process.execPath, args, { env, input: '' })
+    // The reading waits for the client to write.
+    const pids = (await readFile(started, 'utf8')).trim().split(' ').map(Number)
     doctor.kill('SIGINT')
     const { exitCode, stdout } = await doctor.ended
     assert.deepEqual([exitCode, stdout], [130, ''])
+    assert.equal(pids.length, 2)
     for (const pid of pids) assert.ok(!isAlive(pid), `process ${pid} still runs`)
     assert.deepEqual(readdirSync(session.temporary), [])
     assert.ok(existsSync(session.tokenFile))
@@ -236,19 +243,6 @@ describe('doctor', { concurrency: 2, timeout: 60_000 }, () => {
 function writeProgram(folder: string, name: string, script: string): void {
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
-}
-
-/** The process numbers that the client has written down, as soon as it has. */
-async function pidsIn(file: string, doctor: RunningProcess): Promise<number[]> {
-  const ended = doctor.ended.then(({ stdout, stderr }) => assert.fail(`the doctor ended: ${stdout}${stderr}`))
-  ended.catch(() => {})
-  for (;;) {
-    if (existsSync(file)) {
-      const pids = readFileSync(file, 'utf8').trim().split(' ').map(Number)
-      if (pids.length === 2) return pids
-    }
-    await Promise.race([new Promise((resolve) => setTimeout(resolve, 20)), ended])
-  }
 }
 
 /** A zombie that nobody has buried yet is dead. */

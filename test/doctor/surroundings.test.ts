@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { after, before, it } from 'node:test'
+import { startScriptedProxy, tunnelBehind } from '../support/egress-proxy.js'
 import { describeOnEachRuntime, type TestRuntime } from '../support/runtimes.js'
 import { createSession, RULED_HOST, type System, startSystem } from '../support/system.js'
 import { SharedScope } from '../support/temp-dir.js'
@@ -80,6 +81,27 @@ describeOnEachRuntime('the doctor', (runtime) => {
     const args = ['--json', '--url', `https://${RULED_HOST}/hello`]
     const diagnosis = diagnosisOf(await runDoctor(t, { session, args, runtimePath: runtime.path }))
     assert.deepEqual(failuresOf(diagnosis), {})
+    assert.equal(checkOf(diagnosis, 'round-trip').status, 'pass')
+  })
+
+  it("goes through the container's own egress proxy", async (t) => {
+    const gatewayHost = 'gateway.example.test'
+    const { gateway, environment } = await startSystem(t, { gatewayHost })
+    // No DNS knows the gateway: only the proxy does.
+    const pass = tunnelBehind('HTTP/1.1 200 OK\r\n\r\n')
+    const proxy = await startScriptedProxy((socket) => pass(socket, `CONNECT 127.0.0.1:${gateway.port} HTTP/1.1`))
+    t.after(() => proxy.close())
+    const session = createSession(t, self, {
+      ...environment,
+      HTTPS_PROXY: `http://user:secret@127.0.0.1:${proxy.port}`,
+    })
+    const args = ['--json', '--url', `https://${RULED_HOST}/hello`]
+    const outcome = await runDoctor(t, { session, args, runtimePath: runtime.path })
+    assert.ok(!outcome.stdout.includes('secret'))
+    const diagnosis = diagnosisOf(outcome)
+    assert.deepEqual(failuresOf(diagnosis), {})
+    assert.match(checkOf(diagnosis, 'egress').seen ?? '', /lets CONNECT gateway\.example\.test:\d+ through$/)
+    assert.deepEqual(Object.keys(checkOf(diagnosis, 'gateway').stages ?? {}), ['tcp', 'egress', 'tls', 'answer'])
     assert.equal(checkOf(diagnosis, 'round-trip').status, 'pass')
   })
 })
