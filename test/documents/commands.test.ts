@@ -47,6 +47,13 @@ interface Place {
 
 describe('the commands of the documents', { concurrency: 2, timeout: 120_000 }, () => {
   for (const path of commandDocuments()) {
+    const elsewhere = testOfExample(path)
+    if (elsewhere !== undefined) {
+      test(`${path}: ${elsewhere} runs them`, () => {
+        assert.match(documentText(elsewhere), /README/)
+      })
+      continue
+    }
     test(path, async (t) => {
       const blocks = fencedBlocks(documentText(path)).filter(({ language }) => RUNNABLE.includes(language))
       if (blocks.length === 0) return
@@ -63,6 +70,12 @@ describe('the commands of the documents', { concurrency: 2, timeout: 120_000 }, 
     assert.deepEqual(unusedReasons(commands), [])
   })
 })
+
+/** An example has needs of its own, and a test of its own that runs its README. */
+function testOfExample(path: string): string | undefined {
+  const name = /^examples\/([^/]+)\/README\.md$/.exec(path)?.[1]
+  return name === undefined ? undefined : `test/examples/${name}.test.ts`
+}
 
 /** A shell in a folder that looks like a clone; for CONTRIBUTING.md, whose commands write nothing, the repository itself. */
 async function createPlace(t: TestContext, path: string): Promise<Place> {
