@@ -13,6 +13,7 @@ export {
 } from './init.js'
 export { createLogger, type LogEntry, type Logger, type LogLevel, type LogSink } from './log.js'
 export type { EgressProxy } from './protocol/egress-proxy.js'
+export type { TunnelState } from './protocol/tunnel-state.js'
 export type { BypassOptions } from './relay/bypass-carrier.js'
 export type {
   ChannelMessages,

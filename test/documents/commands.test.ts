@@ -36,8 +36,8 @@ const OPTIONAL_PROGRAMS = ['curl', 'haproxy', 'bun'] as const
 
 const BUN = runtimes.find(({ kind }) => kind === 'bun')?.path
 
-/** The languages of blocks that are run. */
-const RUNNABLE: readonly string[] = ['sh', 'console', 'js', 'ts']
+/** The languages of blocks that are run. Programs of other documents than the README are for examples.test.ts. */
+const runnable = (path: string): readonly string[] => ['sh', 'console', ...(path === 'README.md' ? ['js'] : [])]
 
 interface Place {
   readonly shell: ShellSession
@@ -47,8 +47,15 @@ interface Place {
 
 describe('the commands of the documents', { concurrency: 2, timeout: 120_000 }, () => {
   for (const path of commandDocuments()) {
+    const elsewhere = testOfExample(path)
+    if (elsewhere !== undefined) {
+      test(`${path}: ${elsewhere} runs them`, () => {
+        assert.match(documentText(elsewhere), /README/)
+      })
+      continue
+    }
     test(path, async (t) => {
-      const blocks = fencedBlocks(documentText(path)).filter(({ language }) => RUNNABLE.includes(language))
+      const blocks = fencedBlocks(documentText(path)).filter(({ language }) => runnable(path).includes(language))
       if (blocks.length === 0) return
       const place = await createPlace(t, path)
       for (const block of blocks) await runBlock(t, place, path, block)
@@ -63,6 +70,12 @@ describe('the commands of the documents', { concurrency: 2, timeout: 120_000 }, 
     assert.deepEqual(unusedReasons(commands), [])
   })
 })
+
+/** An example has needs of its own, and a test of its own that runs its README. */
+function testOfExample(path: string): string | undefined {
+  const name = /^examples\/([^/]+)\/README\.md$/.exec(path)?.[1]
+  return name === undefined ? undefined : `test/examples/${name}.test.ts`
+}
 
 /** A shell in a folder that looks like a clone; for CONTRIBUTING.md, whose commands write nothing, the repository itself. */
 async function createPlace(t: TestContext, path: string): Promise<Place> {
@@ -122,7 +135,7 @@ async function runBlock(t: TestContext, place: Place, path: string, block: Fence
     else await t.test(name, { skip: whyNot(text) }, () => runCommand(place, command))
   }
   await place.shell.leave()
-  if (['js', 'ts'].includes(block.language)) {
+  if (block.language === 'js') {
     await t.test(`${path}:${block.line}: the example`, () => runExample(place, block))
   }
 }
@@ -168,10 +181,9 @@ async function assertShownSoon(shell: ShellSession, command: string, first: stri
   assertShown(output, shown)
 }
 
-async function runExample({ shell, folder }: Place, { language, text }: FencedBlock): Promise<void> {
-  const file = `example.${language === 'ts' ? 'ts' : 'mjs'}`
-  writeFileSync(join(folder, file), text)
-  const { output, exitCode } = await shell.run(`${language === 'ts' ? 'bun' : 'node'} ${file}`)
+async function runExample({ shell, folder }: Place, { text }: FencedBlock): Promise<void> {
+  writeFileSync(join(folder, 'example.mjs'), text)
+  const { output, exitCode } = await shell.run('node example.mjs')
   assert.equal(exitCode, 0, output)
   assert.match(output, /the origin got GET/)
 }
