@@ -1,14 +1,17 @@
-// What one tunnel has been through: how long its stages took, and why it ended. The tunnel tells it; events, statistics and the
-// log read it. It decides nothing.
+// What one tunnel has been through: where it leads, how long its stages took, why it broke and what ended it. The tunnel tells
+// it; events, statistics and the log read it. It decides nothing.
 
 import type { ErrorCode } from '../errors.js'
+import { type Authority, formatAuthority } from '../protocol/authority.js'
 import type { TunnelEvent } from '../protocol/tunnel-state.js'
-import type { TunnelEnd, TunnelEndReason, TunnelOutcome, TunnelRoute, TunnelStages } from './channels.js'
+import type { TunnelEnd, TunnelEndReason, TunnelFacts, TunnelOutcome, TunnelRoute } from './channels.js'
 import type { RelayMonitor } from './monitor.js'
 
 export class TunnelHistory {
   readonly #monitor: RelayMonitor
+  readonly #id: number
   readonly #acceptedAt: number
+  #authority: Authority | undefined
   #route: TunnelRoute = 'gateway'
   #stageBeganAt = 0
   #dialMs: number | undefined
@@ -17,23 +20,46 @@ export class TunnelHistory {
   #wasOpen = false
   #reason: TunnelEndReason | undefined
   #refusedBy: ErrorCode | undefined
+  #brokenBy: ErrorCode | undefined
   /** Whether what comes next are the target's first bytes. */
   awaitsFirstByte = false
 
   constructor(monitor: RelayMonitor, now: number) {
     this.#monitor = monitor
+    this.#id = monitor.accepted()
     this.#acceptedAt = now
   }
 
-  stages(): TunnelStages {
-    return { dialMs: this.#dialMs, connectMs: this.#connectMs, firstByteMs: this.#firstByteMs }
+  /** What the logs call the tunnel; undefined when none is kept. */
+  get requestId(): string | undefined {
+    return this.#monitor.requestIdOf(this.#id)
   }
 
-  ageMs(now: number): number {
-    return now - this.#acceptedAt
+  get isBroken(): boolean {
+    return this.#brokenBy !== undefined
   }
 
-  /** The head is good, and the way to the target is being opened. */
+  facts(now: number): Omit<TunnelFacts, 'state' | 'bytesUp' | 'bytesDown'> {
+    return {
+      id: this.#id,
+      requestId: this.requestId,
+      authority: this.#authority && formatAuthority(this.#authority),
+      host: this.#authority?.host,
+      port: this.#authority?.port,
+      route: this.#route,
+      ageMs: now - this.#acceptedAt,
+      dialMs: this.#dialMs,
+      connectMs: this.#connectMs,
+      firstByteMs: this.#firstByteMs,
+    }
+  }
+
+  /** The head is good. */
+  asksFor(authority: Authority): void {
+    this.#authority = authority
+  }
+
+  /** The way to the target is being opened. */
   dials(route: TunnelRoute, now: number): void {
     this.#route = route
     this.#stageBeganAt = now
@@ -65,24 +91,30 @@ export class TunnelHistory {
     this.#refusedBy = code
   }
 
+  /** The last word counts. */
+  broke(code: ErrorCode): void {
+    this.#brokenBy = code
+  }
+
   /** Any number of times; what came first is the reason. */
   ends(event: TunnelEvent | 'defect', hasClientEnded: boolean): void {
     this.#reason ??= reasonOf(event, hasClientEnded)
   }
 
-  closed(now: number): void {
-    if (this.#wasOpen) this.#monitor.took('age', this.ageMs(now), this.#route)
+  /** It is over, and told. */
+  closed(facts: () => TunnelFacts, now: number): void {
+    if (this.#wasOpen) this.#monitor.took('age', now - this.#acceptedAt, this.#route)
+    this.#monitor.closed(() => ({ ...facts(), ...this.#end() }), this.#brokenBy)
   }
 
-  /** How it ended; once it is closed. */
-  end(brokenBy: ErrorCode | undefined): Pick<TunnelEnd, 'outcome' | 'reason' | 'code'> {
+  #end(): Pick<TunnelEnd, 'outcome' | 'reason' | 'code'> {
     const reason = this.#reason ?? 'given-up'
-    return { outcome: this.#outcome(reason, brokenBy), reason, code: this.#refusedBy ?? brokenBy }
+    return { outcome: this.#outcome(reason), reason, code: this.#refusedBy ?? this.#brokenBy }
   }
 
-  #outcome(reason: TunnelEndReason, brokenBy: ErrorCode | undefined): TunnelOutcome {
+  #outcome(reason: TunnelEndReason): TunnelOutcome {
     if (reason === 'refused' || reason === 'gateway-refused') return 'refused'
-    if (brokenBy !== undefined) return 'broken'
+    if (this.#brokenBy !== undefined) return 'broken'
     return this.#wasOpen ? 'completed' : 'abandoned'
   }
 

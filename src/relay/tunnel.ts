@@ -4,15 +4,16 @@
 // Back-pressure is one flag a direction: a write that returns false pauses the other side's reading, the drain resumes it.
 // Time is told to a tunnel by sweep(), so that it needs no timer of its own.
 
-import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from '../errors.js'
+import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
 import type { Logger } from '../log.js'
-import { type Authority, formatAuthority } from '../protocol/authority.js'
+import type { Authority } from '../protocol/authority.js'
 import { ConnectHeadParser } from '../protocol/connect-head.js'
 import { nextTunnelState, type TunnelEvent, type TunnelState } from '../protocol/tunnel-state.js'
 import type { Connection, ConnectionHandler } from '../runtime/runtime.js'
 import type { Carrier, CarrierHandler } from './carrier.js'
-import type { TunnelEnd, TunnelFacts, TunnelRoute } from './channels.js'
+import type { TunnelFacts, TunnelRoute } from './channels.js'
 import { guardEvents } from './guard-events.js'
+import { HeldBytes } from './held-bytes.js'
 import type { RelayLimits } from './limits.js'
 import type { RelayMonitor } from './monitor.js'
 import { encodeRefusal } from './refusal.js'
@@ -45,16 +46,13 @@ export interface TunnelContext {
 export class Tunnel implements ConnectionHandler, CarrierHandler {
   readonly #context: TunnelContext
   readonly #client: Connection
-  readonly #id: number
   readonly #history: TunnelHistory
   #state: TunnelState = 'reading-head'
   #head: ConnectHeadParser | undefined
   #carrier: Carrier | undefined
   #authority: Authority | undefined
   #route: TunnelRoute = 'gateway'
-  /** What the client sent before it may go up. */
-  #held: Uint8Array[] = []
-  #heldBytes = 0
+  readonly #held = new HeldBytes()
   #clientEnded = false
   #clientFlushed = false
   #uploadPaused = false
@@ -63,7 +61,6 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   #bytesDown = 0
   #movedAtSweep = 0
   #restingSince: number
-  #brokenBy: ErrorCode | undefined
 
   static {
     const events = [
@@ -87,7 +84,6 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   constructor(context: TunnelContext, client: Connection) {
     this.#context = context
     this.#client = client
-    this.#id = context.monitor.accepted()
     this.#restingSince = context.now()
     this.#history = new TunnelHistory(context.monitor, this.#restingSince)
     this.#head = new ConnectHeadParser(context.limits)
@@ -150,6 +146,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
       return
     }
     this.#authority = verdict.authority
+    this.#history.asksFor(verdict.authority)
     try {
       this.#route = this.#context.routeTo(verdict.authority)
     } catch (error) {
@@ -161,17 +158,8 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   }
 
   #hold(bytes: Uint8Array): void {
-    if (bytes.length === 0) return
-    this.#held.push(new Uint8Array(bytes))
-    this.#heldBytes += bytes.length
-    if (this.#heldBytes >= this.#context.limits.highWaterMarkBytes) this.#pauseUpload()
-  }
-
-  #takeHeld(): Uint8Array[] {
-    const held = this.#held
-    this.#held = []
-    this.#heldBytes = 0
-    return held
+    this.#held.add(bytes)
+    if (this.#held.length >= this.#context.limits.highWaterMarkBytes) this.#pauseUpload()
   }
 
   #upload(bytes: Uint8Array): void {
@@ -228,7 +216,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
         return
       case 'open':
       case 'half-closed':
-        this.#brokenBy = 'tunnel-lost'
+        this.#history.broke('tunnel-lost')
         this.#meet('gateway-lost')
         return
       case 'refused':
@@ -247,7 +235,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
     const error = asUpstreamProxyError(thrown, 'internal-error', 'a tunnel was given up')
     this.#context.logger.error(error)
     if (this.#state === 'closed') return
-    this.#brokenBy = error.code
+    this.#history.broke(error.code)
     this.#history.ends('defect', this.#clientEnded)
     this.#state = 'closed'
     this.#enterClosed()
@@ -269,20 +257,11 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
 
   /** Facts for the events. */
   facts = (): TunnelFacts => ({
-    id: this.#id,
-    requestId: this.#context.monitor.requestIdOf(this.#id),
-    authority: this.#authority && formatAuthority(this.#authority),
-    host: this.#authority?.host,
-    port: this.#authority?.port,
-    route: this.#route,
+    ...this.#history.facts(this.#context.now()),
     state: this.#state,
     bytesUp: this.#bytesUp,
     bytesDown: this.#bytesDown,
-    ageMs: this.#history.ageMs(this.#context.now()),
-    ...this.#history.stages(),
   })
-
-  readonly #end = (): TunnelEnd => ({ ...this.facts(), ...this.#history.end(this.#brokenBy) })
 
   /** Answers the client with `error`; only before the gateway answered. */
   refuse(error: UpstreamProxyError): void {
@@ -303,7 +282,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
         return
       case 'open':
       case 'half-closed':
-        this.#brokenBy = error.code
+        this.#history.broke(error.code)
         this.#meet('expire')
         return
       case 'refused':
@@ -311,7 +290,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
         return
       case 'ending':
         // A client that did not get everything may not take it for the whole.
-        if (!this.#clientFlushed) this.#brokenBy = error.code
+        if (!this.#clientFlushed) this.#history.broke(error.code)
         this.#meet('expire')
         return
     }
@@ -347,8 +326,6 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   #enter(state: TunnelState, event: TunnelEvent): void {
     switch (state) {
       case 'dialling':
-        this.#history.dials(this.#route, this.#restingSince)
-        this.#context.monitor.connecting(this.facts)
         this.#dial()
         return
       case 'waiting-for-answer':
@@ -361,13 +338,13 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
       case 'open':
         this.#history.answered(true, this.#restingSince)
         this.#context.monitor.established(this.facts, this.#route)
-        for (const bytes of this.#takeHeld()) this.#upload(bytes)
+        for (const bytes of this.#held.take()) this.#upload(bytes)
         this.#resumeUpload()
         return
       case 'refused':
         this.#history.answered(false, this.#restingSince)
         this.#context.monitor.refused(() => ({ ...this.facts(), code: undefined }), undefined)
-        this.#takeHeld()
+        this.#held.take()
         this.#resumeUpload()
         return
       case 'ending':
@@ -385,19 +362,20 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
 
   #dial(): void {
     if (this.#authority === undefined) return
-    const requestId = this.#context.monitor.requestIdOf(this.#id)
-    this.#carrier = this.#context.open(this.#route, this.#authority, requestId, this)
+    this.#history.dials(this.#route, this.#restingSince)
+    this.#context.monitor.connecting(this.facts)
+    this.#carrier = this.#context.open(this.#route, this.#authority, this.#history.requestId, this)
   }
 
   #begin(): void {
-    const held = this.#takeHeld()
+    const held = this.#held.take()
     for (const bytes of held) this.#countUp(bytes.length)
     this.#resumeUpload()
     if (this.#carrier?.begin(held) === false) this.#pauseUpload()
   }
 
   #enterEnding(event: TunnelEvent): void {
-    this.#takeHeld()
+    this.#held.take()
     this.#resumeUpload()
     if (event === 'refuse') this.#carrier?.terminate()
     else if (event !== 'gateway-lost') this.#carrier?.close()
@@ -410,8 +388,8 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   }
 
   #enterClosed(): void {
-    this.#takeHeld()
-    if (this.#brokenBy !== undefined) {
+    this.#held.take()
+    if (this.#history.isBroken) {
       this.#client.reset()
       this.#carrier?.terminate()
     } else {
@@ -419,8 +397,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
       this.#carrier?.resumeReading()
       this.#carrier?.close()
     }
-    this.#history.closed(this.#context.now())
-    this.#context.monitor.closed(this.#end, this.#brokenBy)
+    this.#history.closed(this.facts, this.#context.now())
     this.#context.onClosed(this)
   }
 }
