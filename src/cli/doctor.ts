@@ -11,7 +11,7 @@ import { DEFAULT_RELAY_LIMITS } from '../relay/limits.js'
 import { startRelayOn } from '../relay/relay.js'
 import type { Route } from '../runtime/runtime.js'
 import { runtime } from '../runtime/select.js'
-import { downloadGatewayCa } from '../system/certificates/gateway-ca.js'
+import { type Download, downloadGatewayCa } from '../system/certificates/gateway-ca.js'
 import { formatCertificates } from '../system/certificates/pem.js'
 import { readTrustedCertificates, type TrustedCertificates } from '../system/certificates/trusted-certificates.js'
 import { egressTo, readContainerProxy } from '../system/egress.js'
@@ -61,7 +61,9 @@ async function examine(examination: Examination): Promise<void> {
   })
   const route = await examination.check('egress', () => checkEgress(needed(settings), needed(certificates)))
   const gatewayCa = await examination.check('gateway-ca', async () => {
-    const found = await downloadGatewayCa(runtime, needed(route), needed(settings).caUrl, examination.logger)
+    const way = needed(route)
+    const download: Download = (url, limits) => runtime.download(url, way, limits)
+    const found = await downloadGatewayCa(download, needed(settings).caUrl, examination.logger)
     return { seen: found.map(({ subject }) => subject.replaceAll('\n', ', ')).join('; '), result: found }
   })
   await examination.check('bundle', () => checkBundle([...needed(certificates).system, ...needed(gatewayCa)]))
