@@ -9,7 +9,7 @@ import type { Route } from '../runtime/runtime.js'
 import { runtime } from '../runtime/select.js'
 import { lintCaCertificate } from '../system/certificates/ca-lint.js'
 import { type CertificateFiles, writeCertificateFiles } from '../system/certificates/certificate-files.js'
-import { fetchGatewayCa } from '../system/certificates/gateway-ca.js'
+import { type Download, fetchGatewayCa } from '../system/certificates/gateway-ca.js'
 import { parseCertificates } from '../system/certificates/pem.js'
 import { readTrustedCertificates, type TrustedCertificates } from '../system/certificates/trusted-certificates.js'
 import { PrivateDirectory } from '../system/private-directory.js'
@@ -60,7 +60,8 @@ export function checkSystemBundle(
 }
 
 async function checkGatewayCa(route: Route, url: URL, timeoutMs: number): Promise<Finding<readonly X509Certificate[]>> {
-  const result = await fetchGatewayCa(runtime, route, url, timeoutMs)
+  const download: Download = (location, limits) => runtime.download(location, route, limits)
+  const result = await fetchGatewayCa(download, url, timeoutMs)
   return { seen: `${result.length} from ${url.href}: ${result.map(nameOf).join('; ')}`, result }
 }
 
