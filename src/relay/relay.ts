@@ -24,6 +24,7 @@ import { Bypass, type BypassOptions } from './bypass-carrier.js'
 import type { TunnelRoute } from './channels.js'
 import { Credential, type TokenSource, tokenFromText } from './credential.js'
 import { GatewayCarrier, type GatewayWay } from './gateway-carrier.js'
+import { findGoneClients } from './gone-clients.js'
 import { type RelayLimits, resolveLimits } from './limits.js'
 import { RelayMonitor, type RelayStatistics } from './monitor.js'
 import { createStatus, type RelayStatus } from './status.js'
@@ -270,8 +271,18 @@ class RunningRelay implements Relay {
 
   #sweep(): void {
     const time = now()
-    for (const tunnel of this.#tunnels) tunnel.sweep(time, this.#closing !== undefined)
+    this.#dismissGoneClients()
+    for (const tunnel of this.#tunnels) tunnel.sweep(time)
     this.#warmPool.sweep(time)
+  }
+
+  /** A half-closed tunnel keeps its WebSocket for as long as somebody may wait for what comes. */
+  #dismissGoneClients(): void {
+    const halfClosed = [...this.#tunnels].filter(({ halfClosedPort }) => halfClosedPort !== undefined)
+    if (halfClosed.length === 0) return
+    const ports = new Set(halfClosed.map(({ halfClosedPort }) => halfClosedPort as number))
+    const gone = findGoneClients(this.port, ports)
+    for (const tunnel of halfClosed) if (gone.has(tunnel.halfClosedPort as number)) tunnel.leave()
   }
 }
 

@@ -11,19 +11,11 @@ interface TimeLimit {
   readonly message: string
 }
 
-/**
- * What a half-closed tunnel may rest while the relay is being closed: most such clients are gone, for curl and others close
- * without a word of TLS, and a FIN tells no more. An answer that is still on its way moves sooner.
- */
-const CLOSING_LINGER_MS = 500
-
 /** Where a tunnel stands. */
 export interface TunnelStanding {
   readonly state: TunnelState
   readonly route: TunnelRoute
   readonly isClientFlushed: boolean
-  /** Whether the relay is being closed. */
-  readonly isClosing: boolean
 }
 
 /** The error for a tunnel that has rested for too long where it stands; undefined while it may go on. */
@@ -37,7 +29,7 @@ export function checkTimeLimit(
   return new UpstreamProxyError(code, `${message} within ${limitMs} ms`, { side: 'remote' })
 }
 
-function timeLimitOf({ state, route, isClientFlushed, isClosing }: TunnelStanding, limits: RelayLimits): TimeLimit {
+function timeLimitOf({ state, route, isClientFlushed }: TunnelStanding, limits: RelayLimits): TimeLimit {
   switch (state) {
     case 'reading-head':
       return { limitMs: limits.headTimeoutMs, code: 'head-timeout', message: 'the request head did not come' }
@@ -59,8 +51,8 @@ function timeLimitOf({ state, route, isClientFlushed, isClosing }: TunnelStandin
       return { limitMs: limits.idleTimeoutMs, code: 'tunnel-expired', message: 'nothing moved' }
     case 'half-closed':
       return {
-        limitMs: isClosing ? CLOSING_LINGER_MS : limits.lingerMs,
-        code: isClosing ? 'shutting-down' : 'tunnel-expired',
+        limitMs: limits.lingerMs,
+        code: 'tunnel-expired',
         message: 'nothing came for the half-closed client',
       }
     case 'refused':

@@ -76,6 +76,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
       'carrierOnFailure',
       'carrierOnEnd',
       'abort',
+      'leave',
       'sweep',
     ] as const
     guardEvents(Tunnel.prototype, events, (self, thrown) => self.carrierOnDefect(thrown))
@@ -296,15 +297,25 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
     }
   }
 
+  /** Port of a client that has sent its FIN, and may be gone for good; undefined in every other state. */
+  get halfClosedPort(): number | undefined {
+    return this.#state === 'half-closed' ? this.#client.peerPort : undefined
+  }
+
+  /** The client's FIN was its last. */
+  leave(): void {
+    if (this.#state === 'half-closed') this.#meet('client-gone')
+  }
+
   /** Looks whether a limit of time has passed. */
-  sweep(now: number, isClosing: boolean): void {
+  sweep(now: number): void {
     const moved = this.#bytesUp + this.#bytesDown - this.#client.queuedBytes
     if (moved !== this.#movedAtSweep) {
       this.#movedAtSweep = moved
       this.#restingSince = now
     }
     const error = checkTimeLimit(
-      { state: this.#state, route: this.#route, isClientFlushed: this.#clientFlushed, isClosing },
+      { state: this.#state, route: this.#route, isClientFlushed: this.#clientFlushed },
       now - this.#restingSince,
       this.#context.limits,
     )

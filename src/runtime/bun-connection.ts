@@ -86,6 +86,10 @@ export class BunConnection implements Connection, BunSocketOwner {
     return wire !== undefined
   }
 
+  get peerPort(): number | undefined {
+    return this.#isClosed ? undefined : this.#socket.remotePort
+  }
+
   get queuedBytes(): number {
     return this.#queuedBytes
   }

@@ -16,6 +16,7 @@ export interface BunTlsOptions {
 
 export interface BunSocket {
   data: BunSocketOwner
+  readonly remotePort: number
   readonly authorized: boolean
   getAuthorizationError(): Error | null
   getPeerCertificate(): PeerCertificate

@@ -47,6 +47,10 @@ export class NodeConnection implements Connection {
       .resume()
   }
 
+  get peerPort(): number | undefined {
+    return this.#socket.remotePort
+  }
+
   get queuedBytes(): number {
     return this.#socket.writableLength
   }

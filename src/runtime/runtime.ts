@@ -9,6 +9,8 @@ import type { EgressProxy } from '../protocol/egress-proxy.js'
 export interface Connection {
   /** Nothing is read before; from here on `handler` is told what happens. */
   start(handler: ConnectionHandler): void
+  /** undefined once it is not known any more. */
+  readonly peerPort: number | undefined
   /** Bytes that the system has not taken yet. */
   readonly queuedBytes: number
   /** Queues `bytes`, which must not be changed any more; false: wait for `connectionOnDrain` before the next. */
