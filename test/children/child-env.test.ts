@@ -1,10 +1,11 @@
 // What children get: by level, by choice, and over an environment that has something of its own already.
 
 import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
+import { after, describe, test } from 'node:test'
 import { type ChildTargets, createChildEnvironment } from '#src/system/children/child-env.js'
 import { CHILD_VARIABLES } from '#src/system/children/variables.js'
-import { run } from '../support/cli-process.js'
+import { isInstalled, run } from '../support/cli-process.js'
+import { SharedScope } from '../support/temp-dir.js'
 
 const CONTRACT = [
   ...['HTTPS_PROXY', 'https_proxy', 'NO_PROXY', 'no_proxy', 'SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS'],
@@ -127,7 +128,11 @@ describe('the environment for children', () => {
   })
 })
 
-describe('GIT_CONFIG_COUNT', () => {
+const setup = new SharedScope()
+const hasGit = await isInstalled(setup, 'git')
+after(() => setup.end())
+
+describe('GIT_CONFIG_COUNT', { skip: !hasGit && 'git is not installed' }, () => {
   const targets = withChoice({ gitHttpsHosts: ['git.example'] })
 
   test('says HTTP/1.1, and stays as it is where it is excepted', async (t) => {

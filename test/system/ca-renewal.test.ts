@@ -16,13 +16,14 @@ async function createCa(seconds: number): Promise<X509Certificate> {
   return new X509Certificate(certificatePem)
 }
 
-/** Renews `first` by what `answers` give in turn; resolves when something was written. */
-async function renew(first: X509Certificate, answers: readonly (X509Certificate | UpstreamProxyError)[]) {
+/** Renews `first` by what `answers` give in turn, each after a while; resolves when something was written. */
+async function renew(first: X509Certificate, answers: readonly (X509Certificate | UpstreamProxyError)[], delayMs = 0) {
   const warnings: LogEntry[] = []
   const logger = createLogger('warn', (entry) => warnings.push(entry))
   let asked = 0
   const download = async (): Promise<readonly X509Certificate[]> => {
     const answer = answers[Math.min(asked++, answers.length - 1)]
+    await new Promise((resolve) => setTimeout(resolve, delayMs))
     if (answer instanceof X509Certificate) return [answer]
     throw answer
   }
@@ -70,8 +71,8 @@ describe('the renewal of the CA', { concurrency: true, timeout: 60_000 }, () => 
   })
 
   test('drops the old one where it has expired meanwhile', async () => {
-    const [old, young] = await Promise.all([createCa(1), createCa(DAY_SECONDS)])
-    const { written } = await renew(old, [young])
+    const [old, young] = await Promise.all([createCa(2), createCa(DAY_SECONDS)])
+    const { written } = await renew(old, [young], 2_000)
     assert.deepEqual(written, [young])
   })
 })
