@@ -4,24 +4,20 @@
 import { readFileSync } from 'node:fs'
 import { systemCode } from '../errors.js'
 import { UsageError } from './arguments.js'
-import { doctorCommand } from './doctor.js'
-import { envCommand } from './env.js'
 import { USAGE } from './help.js'
-import { installCaCommand, uninstallCaCommand } from './install-ca.js'
-import { relayCommand } from './relay.js'
-import { runCommand } from './run.js'
-import { statusCommand } from './status.js'
-import { topCommand } from './top.js'
 
-const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
-  run: runCommand,
-  relay: relayCommand,
-  env: envCommand,
-  status: statusCommand,
-  top: topCommand,
-  doctor: doctorCommand,
-  'install-ca': installCaCommand,
-  'uninstall-ca': uninstallCaCommand,
+type Command = (args: readonly string[]) => Promise<number>
+
+/** Only the command that is called is loaded: what another one needs would cost `run` its time. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  run: async () => (await import('./run.js')).runCommand,
+  relay: async () => (await import('./relay.js')).relayCommand,
+  env: async () => (await import('./env.js')).envCommand,
+  status: async () => (await import('./status.js')).statusCommand,
+  top: async () => (await import('./top.js')).topCommand,
+  doctor: async () => (await import('./doctor.js')).doctorCommand,
+  'install-ca': async () => (await import('./install-ca.js')).installCaCommand,
+  'uninstall-ca': async () => (await import('./install-ca.js')).uninstallCaCommand,
 }
 
 async function main([name, ...args]: readonly string[]): Promise<number> {
@@ -33,8 +29,8 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     process.stdout.write(`${readVersion()}\n`)
     return 0
   }
-  const command = name === undefined || !Object.hasOwn(COMMANDS, name) ? undefined : COMMANDS[name]
-  if (command !== undefined) return command(args)
+  const load = name === undefined || !Object.hasOwn(COMMANDS, name) ? undefined : COMMANDS[name]
+  if (load !== undefined) return (await load())(args)
   throw new UsageError(name === undefined ? 'a command is missing' : `there is no command ${name}`)
 }
 

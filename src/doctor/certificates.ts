@@ -34,15 +34,15 @@ export async function examineCertificates(examination: Examination, ground: Grou
   const { settings, trusted, address, gatewayAnswer } = ground
   examination.enter('certificates')
   const gatewayCa = await examination.check('gateway-ca', () => {
-    needed(gatewayAnswer)
+    needed(gatewayAnswer, 'gateway')
     const timeoutMs = examination.timeFor(DOWNLOAD_TIMEOUT_MS)
-    return checkGatewayCa(routeTo(needed(address)), needed(settings).caUrl, timeoutMs)
+    return checkGatewayCa(routeTo(needed(address, 'gateway')), needed(settings, 'settings').caUrl, timeoutMs)
   })
-  await examination.check('ca-lint', () => checkCaLint(needed(gatewayCa)))
+  await examination.check('ca-lint', () => checkCaLint(needed(gatewayCa, 'gateway-ca')))
   const bundle = await examination.check('bundle', () => {
     const directory = new PrivateDirectory()
     examination.atEnd(() => directory.remove())
-    const { result: files, ...finding } = checkBundle(directory, needed(trusted), gatewayCa ?? [])
+    const { result: files, ...finding } = checkBundle(directory, needed(trusted, 'system-bundle'), gatewayCa ?? [])
     return { ...finding, result: { directory, files } }
   })
   return { gatewayCa, bundle }

@@ -52,9 +52,12 @@ export class Skipped extends Error {
   override readonly name = 'Skipped'
 }
 
-/** What an earlier check found. */
-export function needed<T>(value: T | undefined): T {
-  if (value === undefined) throw new Skipped('needs a check that did not pass')
+/**
+ * What the check `id` found.
+ * @throws {Skipped} when it did not pass
+ */
+export function needed<T>(value: T | undefined, id: string): T {
+  if (value === undefined) throw new Skipped(`it needs ${id}, which did not pass`)
   return value
 }
 

@@ -34,7 +34,7 @@ export async function examineClients(examination: Examination, ground: Ground): 
   examination.enter('clients')
   const installed = findClients(ground.environment)
   const trials = await examination.check('clients', () => {
-    needed(ground.reached)
+    needed(ground.reached, 'round-trip')
     const names = installed.map(({ client }) => client.name)
     const seen = names.length === 0 ? 'none of those that are known is on PATH' : `installed: ${names.join(', ')}`
     return { seen, result: new ClientTrials(examination, ground) }
@@ -71,9 +71,9 @@ class ClientTrials {
   constructor(examination: Examination, ground: Ground) {
     this.#examination = examination
     this.#ground = ground
-    this.#target = needed(ground.reached)
+    this.#target = needed(ground.reached, 'round-trip')
     this.#targets = provideTargets(ground)
-    this.#redact = redactorOf(needed(ground.token), needed(ground.settings).sessionId)
+    this.#redact = redactorOf(needed(ground.token, 'token'), needed(ground.settings, 'settings').sessionId)
   }
 
   /** Tries them in the order given; each promise is the outcome of one. */
@@ -116,7 +116,7 @@ class ClientTrials {
 
   async #tryThrough(relay: Relay, { client, file }: InstalledClient, timeoutMs: number): Promise<Finding<true>> {
     const { environment } = this.#ground
-    const cwd = join(needed(this.#ground.bundle).directory.path, `client-${this.#begun++}`)
+    const cwd = join(needed(this.#ground.bundle, 'bundle').directory.path, `client-${this.#begun++}`)
     const trial = client.trial(clientTarget(this.#target))
     mkdirSync(cwd, { mode: 0o700 })
     for (const [name, text] of Object.entries(trial.files ?? {})) writeFileSync(join(cwd, name), text)
@@ -165,10 +165,10 @@ class ClientTrials {
 
 /** The files of step 4, as children get them. */
 function provideTargets({ settings, environment, noProxy, bundle }: Ground): Omit<ChildTargets, 'proxyUrl'> {
-  const { directory, files: bundles } = needed(bundle)
+  const { directory, files: bundles } = needed(bundle, 'bundle')
   const { certificates, ...paths } = bundles
-  const choice = needed(settings).childEnv
-  const plain = { ...paths, noProxy: needed(noProxy), choice }
+  const choice = needed(settings, 'settings').childEnv
+  const plain = { ...paths, noProxy: needed(noProxy, 'no-proxy'), choice }
   if (choice.level !== 'files') return plain
   return { ...plain, files: writeChildFiles(directory, environment, paths.fullBundleFile, certificates) }
 }

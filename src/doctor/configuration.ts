@@ -13,7 +13,7 @@ export async function examineConfiguration(
   examination.enter('configuration')
   await examination.check('guard', () => checkGuard(environment))
   const settings = await examination.check('settings', () => checkSettings(environment))
-  const noProxy = await examination.check('no-proxy', () => checkNoProxy(needed(settings), environment))
+  const noProxy = await examination.check('no-proxy', () => checkNoProxy(needed(settings, 'settings'), environment))
   return { settings, noProxy }
 }
 

@@ -25,15 +25,20 @@ export async function examineWay(
 ): Promise<Partial<Ground>> {
   examination.enter('way to the gateway')
   const trusted = await examination.check('system-bundle', () => {
-    return checkSystemBundle(needed(settings), environment, examination.logger)
+    return checkSystemBundle(needed(settings, 'settings'), environment, examination.logger)
   })
   const visit = await examination.check('egress', async () => {
     const probe = new Probe(examination.timeFor(GATEWAY_TIMEOUT_MS))
-    const visit = new GatewayVisit(probe, needed(settings), environment, needed(trusted).gatewayRoots)
+    const visit = new GatewayVisit(
+      probe,
+      needed(settings, 'settings'),
+      environment,
+      needed(trusted, 'system-bundle').gatewayRoots,
+    )
     return { ...(await visit.checkEgress()), result: visit }
   })
-  const gatewayAnswer = await examination.check('gateway', () => needed(visit).checkGateway())
-  await examination.check('clock', () => checkClock(needed(gatewayAnswer)))
+  const gatewayAnswer = await examination.check('gateway', () => needed(visit, 'egress').checkGateway())
+  await examination.check('clock', () => checkClock(needed(gatewayAnswer, 'gateway')))
   return { trusted, address: visit?.address, gatewayAnswer }
 }
 

@@ -20,14 +20,14 @@ export async function examineProcess(examination: Examination, { settings }: Gro
   const doors = await examination.check('doors', checkDoors)
   const reader = await examination.check('dumpable', () => {
     // It would fail for the same reason, and be told twice.
-    needed(doors)
+    needed(doors, 'doors')
     return checkDumpable()
   })
   const token = await examination.check('token', () => {
-    return checkToken(needed(settings), needed(reader), examination.logger)
+    return checkToken(needed(settings, 'settings'), needed(reader, 'dumpable'), examination.logger)
   })
   if (token !== undefined) examination.atEnd(() => token.wipe())
-  await examination.check('token-unlink', () => checkUnlink(needed(settings)))
+  await examination.check('token-unlink', () => checkUnlink(needed(settings, 'settings')))
   return { token }
 }
 

@@ -31,39 +31,45 @@ export async function examineTunnel(examination: Examination, ground: Ground): P
   examination.enter('tunnel')
   const relay = await examination.check('relay', () => checkRelay(ground))
   if (relay !== undefined) examination.atEnd(() => relay.close(0))
-  await examination.check('relay-answers', () => checkRelayAnswers(needed(relay)))
+  await examination.check('relay-answers', () => checkRelayAnswers(needed(relay, 'relay')))
   const gateway = await examination.check('upgrade', async () => {
-    needed(gatewayAnswer)
+    needed(gatewayAnswer, 'gateway')
     const probe = new Probe(examination.timeFor(GATEWAY_TIMEOUT_MS))
-    const credential = new Credential(needed(token), needed(settings).sessionId)
-    const result = { credential, redact: redactorOf(needed(token), needed(settings).sessionId) }
-    return { ...(await checkUpgrade(probe, needed(address), result.credential, result.redact)), result }
+    const credential = new Credential(needed(token, 'token'), needed(settings, 'settings').sessionId)
+    const result = { credential, redact: redactorOf(needed(token, 'token'), needed(settings, 'settings').sessionId) }
+    return { ...(await checkUpgrade(probe, needed(address, 'gateway'), result.credential, result.redact)), result }
   })
   const target = await examination.check('connect', () => {
-    const target = chooseTarget(targetUrl, needed(settings))
-    const { credential, redact } = needed(gateway)
-    const way = { url: needed(settings).tunnelUrl, route: routeTo(needed(address)), credential }
+    const target = chooseTarget(targetUrl, needed(settings, 'settings'))
+    const { credential, redact } = needed(gateway, 'upgrade')
+    const way = { url: needed(settings, 'settings').tunnelUrl, route: routeTo(needed(address, 'gateway')), credential }
     const attempt = new ConnectAttempt(way, target.authority, examination.timeFor(TUNNEL_TIMEOUT_MS))
     return checkConnect(attempt, target, redact)
   })
   const reached = await examination.check('round-trip', () => {
-    const { url, authority } = needed(target)
-    needed(gatewayCa)
-    const isBypassed = isInNoProxy(needed(noProxy), authority.host, authority.port)
+    const { url, authority } = needed(target, 'connect')
+    needed(gatewayCa, 'gateway-ca')
+    const isBypassed = isInNoProxy(needed(noProxy, 'no-proxy'), authority.host, authority.port)
     if (isBypassed)
       throw new Skipped(`${url.host} is in NO_PROXY, so clients go past the relay: name another with --url`)
     const probe = new Probe(examination.timeFor(TUNNEL_TIMEOUT_MS))
-    return checkRoundTrip(probe, needed(relay), needed(target), needed(bundle).files, needed(gateway).redact)
+    return checkRoundTrip(
+      probe,
+      needed(relay, 'relay'),
+      needed(target, 'connect'),
+      needed(bundle, 'bundle').files,
+      needed(gateway, 'upgrade').redact,
+    )
   })
   return { relay, reached }
 }
 
 /** A relay as the start makes it; nothing is opened before it is needed, so that each failure is of this moment. */
 export async function startExaminedRelay(ground: Ground): Promise<Relay> {
-  const { tunnelUrl, sessionId } = needed(ground.settings)
-  const token = needed(ground.token)
-  const route = routeTo(needed(ground.address))
-  const noProxy = needed(ground.noProxy)
+  const { tunnelUrl, sessionId } = needed(ground.settings, 'settings')
+  const token = needed(ground.token, 'token')
+  const route = routeTo(needed(ground.address, 'gateway'))
+  const noProxy = needed(ground.noProxy, 'no-proxy')
   const { egress, noProxy: egressNoProxy } = readContainerProxy(ground.environment)
   return startRelayOn(runtime, route.trust, {
     tunnelUrl,

@@ -94,8 +94,12 @@ describe('doctor', { concurrency: 2, timeout: 60_000 }, () => {
     const diagnosis = diagnosisOf(await runDoctor(t, { session }))
     assert.deepEqual(failuresOf(diagnosis), { token: 'token-missing' })
     assert.equal(checkOf(diagnosis, 'gateway-ca').status, 'pass')
-    for (const id of ['relay', 'upgrade', 'connect', 'round-trip', 'clients'])
-      assert.equal(checkOf(diagnosis, id).status, 'skip')
+    const skipped = ['relay', 'upgrade', 'connect', 'round-trip', 'clients'].map((id) => checkOf(diagnosis, id))
+    for (const { status } of skipped) assert.equal(status, 'skip')
+    assert.deepEqual(
+      skipped.map(({ seen }) => seen),
+      ['token', 'token', 'upgrade', 'connect', 'round-trip'].map((id) => `it needs ${id}, which did not pass`),
+    )
   })
 
   const BROKEN: readonly { title: string; check: string; code: string; env?: Record<string, string>; mode?: number }[] =

@@ -3,11 +3,15 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { after, before, it } from 'node:test'
+import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { after, before, describe, it } from 'node:test'
 import { startScriptedProxy, tunnelBehind } from '../support/egress-proxy.js'
 import { describeOnEachRuntime, type TestRuntime } from '../support/runtimes.js'
-import { createSession, RULED_HOST, type System, startSystem } from '../support/system.js'
-import { SharedScope } from '../support/temp-dir.js'
+import { createSession, RULED_HOST, type System, startSystem, TOKEN } from '../support/system.js'
+import { type Scope, SharedScope } from '../support/temp-dir.js'
 import { type Actor, chooseActor } from '../support/unprivileged.js'
 import { checkOf, diagnosisOf, failuresOf, runDoctor } from './doctor-process.js'
 
@@ -38,70 +42,118 @@ function fileFor({ kind, path }: TestRuntime): string | undefined {
 }
 
 describeOnEachRuntime('the doctor', (runtime) => {
-  it('says what there is to say without a network', { skip: noNetwork }, async (t) => {
-    const session = createSession(t, self, {
-      ...system.environment,
-      CCR_UPSTREAM_PROXY_URL: 'https://gateway.example.test',
+  describe('when it is asked for help', { concurrency: 3 }, () => {
+    it('says what there is to say without a network', { skip: noNetwork }, async (t) => {
+      const session = createSession(t, self, {
+        ...system.environment,
+        CCR_UPSTREAM_PROXY_URL: 'https://gateway.example.test',
+      })
+      const diagnosis = diagnosisOf(
+        await runDoctor(t, {
+          session,
+          runtimePath: runtime.path,
+          prefix: ['/usr/bin/unshare', '-n'],
+          env: { PATH: process.env.PATH },
+        }),
+      )
+      // A new network namespace has its loopback interface down.
+      assert.deepEqual(failuresOf(diagnosis), {
+        gateway: 'gateway-dns-failed',
+        'relay-answers': 'loopback-unreachable',
+      })
+      assert.equal(checkOf(diagnosis, 'gateway').hop, 'gateway')
+      for (const id of ['token', 'dumpable', 'system-bundle', 'bundle'])
+        assert.notEqual(checkOf(diagnosis, id).status, 'skip')
+      for (const id of ['gateway-ca', 'upgrade', 'connect', 'round-trip', 'clients'])
+        assert.equal(checkOf(diagnosis, id).status, 'skip')
     })
-    const diagnosis = diagnosisOf(
-      await runDoctor(t, {
-        session,
-        runtimePath: runtime.path,
-        prefix: ['/usr/bin/unshare', '-n'],
-        env: { PATH: process.env.PATH },
-      }),
-    )
-    // A new network namespace has its loopback interface down.
-    assert.deepEqual(failuresOf(diagnosis), { gateway: 'gateway-dns-failed', 'relay-answers': 'loopback-unreachable' })
-    assert.equal(checkOf(diagnosis, 'gateway').hop, 'gateway')
-    for (const id of ['token', 'dumpable', 'system-bundle', 'bundle'])
-      assert.notEqual(checkOf(diagnosis, id).status, 'skip')
-    for (const id of ['gateway-ca', 'upgrade', 'connect', 'round-trip', 'clients'])
-      assert.equal(checkOf(diagnosis, id).status, 'skip')
-  })
 
-  it('passes for an ordinary user on whose PATH there is nothing', async (t) => {
-    const runtimePath = fileFor(runtime)
-    if (runtimePath === undefined) {
-      t.skip(`${runtime.name} cannot be run by an ordinary user here`)
-      return
-    }
-    const session = createSession(t, ordinary, system.environment)
-    const { ids, cliFile } = ordinary
-    const args = ['--json', '--url', `https://${RULED_HOST}/hello`]
-    const diagnosis = diagnosisOf(await runDoctor(t, { session, args, runtimePath, cliFile, ids }))
-    assert.deepEqual(failuresOf(diagnosis), {})
-    assert.equal(checkOf(diagnosis, 'round-trip').status, 'pass')
-    assert.match(checkOf(diagnosis, 'clients').seen ?? '', /^none/)
-    if (process.platform === 'linux' && isRoot) assert.equal(checkOf(diagnosis, 'sys-ptrace').status, 'pass')
-  })
-
-  it('passes for root', { skip: isRoot ? false : 'the tests are not run by root' }, async (t) => {
-    const session = createSession(t, self, system.environment)
-    const args = ['--json', '--url', `https://${RULED_HOST}/hello`]
-    const diagnosis = diagnosisOf(await runDoctor(t, { session, args, runtimePath: runtime.path }))
-    assert.deepEqual(failuresOf(diagnosis), {})
-    assert.equal(checkOf(diagnosis, 'round-trip').status, 'pass')
-  })
-
-  it("goes through the container's own egress proxy", async (t) => {
-    const gatewayHost = 'gateway.example.test'
-    const { gateway, environment } = await startSystem(t, { gatewayHost })
-    // No DNS knows the gateway: only the proxy does.
-    const pass = tunnelBehind('HTTP/1.1 200 OK\r\n\r\n')
-    const proxy = await startScriptedProxy((socket) => pass(socket, `CONNECT 127.0.0.1:${gateway.port} HTTP/1.1`))
-    t.after(() => proxy.close())
-    const session = createSession(t, self, {
-      ...environment,
-      HTTPS_PROXY: `http://user:secret@127.0.0.1:${proxy.port}`,
+    it('passes for an ordinary user on whose PATH there is nothing', async (t) => {
+      const runtimePath = fileFor(runtime)
+      if (runtimePath === undefined) {
+        t.skip(`${runtime.name} cannot be run by an ordinary user here`)
+        return
+      }
+      const session = createSession(t, ordinary, system.environment)
+      const { ids, cliFile } = ordinary
+      const args = ['--json', '--url', `https://${RULED_HOST}/hello`]
+      const diagnosis = diagnosisOf(await runDoctor(t, { session, args, runtimePath, cliFile, ids }))
+      assert.deepEqual(failuresOf(diagnosis), {})
+      assert.equal(checkOf(diagnosis, 'round-trip').status, 'pass')
+      assert.match(checkOf(diagnosis, 'clients').seen ?? '', /^none/)
+      if (process.platform === 'linux' && isRoot) assert.equal(checkOf(diagnosis, 'sys-ptrace').status, 'pass')
     })
-    const args = ['--json', '--url', `https://${RULED_HOST}/hello`]
-    const outcome = await runDoctor(t, { session, args, runtimePath: runtime.path })
-    assert.ok(!outcome.stdout.includes('secret'))
-    const diagnosis = diagnosisOf(outcome)
-    assert.deepEqual(failuresOf(diagnosis), {})
-    assert.match(checkOf(diagnosis, 'egress').seen ?? '', /lets CONNECT gateway\.example\.test:\d+ through$/)
-    assert.deepEqual(Object.keys(checkOf(diagnosis, 'gateway').stages ?? {}), ['tcp', 'egress', 'tls', 'answer'])
-    assert.equal(checkOf(diagnosis, 'round-trip').status, 'pass')
+
+    it('passes for root', { skip: isRoot ? false : 'the tests are not run by root' }, async (t) => {
+      const session = createSession(t, self, system.environment)
+      const args = ['--json', '--url', `https://${RULED_HOST}/hello`]
+      const diagnosis = diagnosisOf(await runDoctor(t, { session, args, runtimePath: runtime.path }))
+      assert.deepEqual(failuresOf(diagnosis), {})
+      assert.equal(checkOf(diagnosis, 'round-trip').status, 'pass')
+    })
+
+    it("goes through the container's own egress proxy", async (t) => {
+      const gatewayHost = 'gateway.example.test'
+      const { gateway, environment } = await startSystem(t, { gatewayHost })
+      // No DNS knows the gateway: only the proxy does.
+      const pass = tunnelBehind('HTTP/1.1 200 OK\r\n\r\n')
+      const proxy = await startScriptedProxy((socket) => pass(socket, `CONNECT 127.0.0.1:${gateway.port} HTTP/1.1`))
+      t.after(() => proxy.close())
+      const session = createSession(t, self, {
+        ...environment,
+        HTTPS_PROXY: `http://user:secret@127.0.0.1:${proxy.port}`,
+      })
+      const args = ['--json', '--url', `https://${RULED_HOST}/hello`]
+      const outcome = await runDoctor(t, { session, args, runtimePath: runtime.path })
+      assert.ok(!outcome.stdout.includes('secret'))
+      const diagnosis = diagnosisOf(outcome)
+      assert.deepEqual(failuresOf(diagnosis), {})
+      assert.match(checkOf(diagnosis, 'egress').seen ?? '', /lets CONNECT gateway\.example\.test:\d+ through$/)
+      assert.deepEqual(Object.keys(checkOf(diagnosis, 'gateway').stages ?? {}), ['tcp', 'egress', 'tls', 'answer'])
+      assert.equal(checkOf(diagnosis, 'round-trip').status, 'pass')
+    })
+
+    it('is in time where the gateway takes connections and says nothing', async (t) => {
+      const port = await listen(
+        t,
+        createServer(() => {}),
+      )
+      const session = createSession(t, self, {
+        ...system.environment,
+        CCR_UPSTREAM_PROXY_URL: `https://127.0.0.1:${port}`,
+      })
+      const diagnosis = diagnosisOf(await runDoctor(t, { session, runtimePath: runtime.path }))
+      assert.deepEqual(failuresOf(diagnosis), { gateway: 'gateway-dial-timeout' })
+    })
+
+    it('does not repeat the token to a terminal when the gateway does', async (t) => {
+      const server = createHttpServer((_request, response) => response.end())
+      server.on('upgrade', ({ headers }, socket: Duplex) => {
+        const { authorization = '' } = headers
+        assert.ok(authorization.endsWith(TOKEN))
+        socket.end(`HTTP/1.1 403 ${authorization}\r\nConnection: close\r\n\r\n\x1b[2Jyou sent ${authorization}`)
+      })
+      const port = await listen(t, server)
+      const session = createSession(t, self, {
+        ...system.environment,
+        CCR_UPSTREAM_PROXY_URL: `http://127.0.0.1:${port}`,
+      })
+      const { code, seen } = checkOf(diagnosisOf(await runDoctor(t, { session, runtimePath: runtime.path })), 'upgrade')
+      assert.equal(code, 'gateway-token-refused')
+      assert.equal(seen, 'the gateway refused the upgrade: 403 Bearer [redacted]: you sent Bearer [redacted]')
+    })
   })
 })
+
+/** Its port; it and its connections go with the test. */
+async function listen(scope: Scope, server: Server): Promise<number> {
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket) => sockets.add(socket.on('error', () => {})))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  scope.after(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return (server.address() as AddressInfo).port
+}

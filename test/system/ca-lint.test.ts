@@ -91,6 +91,31 @@ describe('the lint of a CA', { timeout: 60_000 }, () => {
     assert.match(at(8.5), /expires/)
   })
 
+  test('minds a missing authority key identifier of one that another has signed, not of a root', {
+    skip,
+  }, async (t) => {
+    const folder = createTempDirectory(t, 'lint')
+    const openssl = async (...args: string[]): Promise<void> => {
+      const { exitCode, stderr } = await run(t, 'openssl', args, { env: { PATH: process.env.PATH }, cwd: folder })
+      assert.equal(exitCode, 0, stderr)
+    }
+    const root = await createCertificateAuthority({ commonName: 'root' })
+    writeFileSync(join(folder, 'root.pem'), root.certificatePem)
+    writeFileSync(join(folder, 'root.key'), root.privateKeyPem())
+    writeFileSync(join(folder, 'with'), [...GOOD, 'authorityKeyIdentifier=keyid'].join('\n'))
+    writeFileSync(join(folder, 'without'), [...GOOD, 'authorityKeyIdentifier=none'].join('\n'))
+    await openssl('req', '-new', '-nodes', ...P256, '-subj', '/CN=link', '-keyout', 'link.key', '-out', 'link.csr')
+    const lintOf = async (extensions: string): Promise<string> => {
+      const signing = ['-CA', 'root.pem', '-CAkey', 'root.key', '-extfile', extensions, '-days', '9']
+      await openssl('x509', '-req', '-in', 'link.csr', ...signing, '-out', 'link.pem')
+      const certificate = new X509Certificate(readFileSync(join(folder, 'link.pem')))
+      return lintCaCertificate(certificate, new Date()).join()
+    }
+    assert.equal(await lintOf('with'), '')
+    assert.match(await lintOf('without'), /^it has no authority key identifier/)
+    assert.deepEqual(lintCaCertificate(new X509Certificate(root.certificatePem), new Date()), [])
+  })
+
   test("finds nothing in the gateway's own CA", async () => {
     const { certificatePem } = await createCertificateAuthority({})
     assert.deepEqual(lintCaCertificate(new X509Certificate(certificatePem), new Date()), [])
