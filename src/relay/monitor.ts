@@ -118,8 +118,11 @@ export class RelayMonitor {
   closed(end: () => TunnelEnd, brokenBy: ErrorCode | undefined): void {
     this.#open--
     if (brokenBy !== undefined) this.#broken[brokenBy] = (this.#broken[brokenBy] ?? 0) + 1
-    this.#log?.write(end())
-    CHANNELS.close.publish(end)
+    if (this.#log === undefined && !CHANNELS.close.hasSubscribers) return
+    // Made once: the log and the listeners are told the same.
+    const message = end()
+    this.#log?.write(message)
+    CHANNELS.close.publish(() => message)
   }
 
   countUp(bytes: number, route: TunnelRoute): void {

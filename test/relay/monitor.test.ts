@@ -23,16 +23,10 @@ describeOnEachRuntime('what the relay tells', (runtime) => {
     return fixture
   }
 
-  /** What was said when every tunnel is over. */
-  async function finalEvents(): Promise<RelayFixture['relay']['events']> {
-    await fixture.relay.tunnels(0)
-    return fixture.relay.events
-  }
-
+  /** What is said of the one tunnel when it is over. */
   async function endOf(): Promise<TunnelEnd> {
-    const last = (await finalEvents()).at(-1)
-    assert.ok(last?.name === 'ccr-upstream-proxy:tunnel:close')
-    return last.message
+    await fixture.relay.tunnels(0)
+    return fixture.relay.event('ccr-upstream-proxy:tunnel:close')
   }
 
   function counts(latencies: RelayLatencies): Record<string, number> {
@@ -53,7 +47,8 @@ describeOnEachRuntime('what the relay tells', (runtime) => {
     tunnel.close(1000)
     assert.equal(await client.ended, 'fin')
     client.endWriting()
-    const events = await finalEvents()
+    await endOf()
+    const { events } = fixture.relay
     assert.deepEqual(
       events.map(({ name }) => name.replace('ccr-upstream-proxy:tunnel:', '')),
       ['open', 'established', 'close'],

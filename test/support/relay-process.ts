@@ -44,6 +44,7 @@ export class RelayProcess {
   /** What was said on the channels since listen(). */
   readonly events: ChannelEvent[] = []
   readonly #waiting = new Map<number, (value: unknown) => void>()
+  readonly #listeners = new Set<() => void>()
   #commands = 0
 
   constructor(child: ChildProcess, port: number, initialDescriptors: number, faults: string[]) {
@@ -101,10 +102,25 @@ export class RelayProcess {
 
   /** @internal */
   take({ id, value, event }: HostMessage): void {
-    if (event !== undefined) this.events.push(event)
+    if (event !== undefined) this.#tell(event)
     if (id === undefined) return
     this.#waiting.get(id)?.(value)
     this.#waiting.delete(id)
+  }
+
+  /** The first message on a channel since listen(), as soon as it is there: events may come later than figures. */
+  async event<Name extends keyof ChannelMessages>(name: Name): Promise<ChannelMessages[Name]> {
+    for (;;) {
+      const found = this.events.find((event) => event.name === name)
+      if (found !== undefined) return found.message as ChannelMessages[Name]
+      await new Promise<void>((resolve) => this.#listeners.add(resolve))
+    }
+  }
+
+  #tell(event: ChannelEvent): void {
+    this.events.push(event)
+    for (const listener of this.#listeners) listener()
+    this.#listeners.clear()
   }
 
   #ask(command: string): Promise<unknown> {
