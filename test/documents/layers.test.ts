@@ -141,6 +141,12 @@ describe('what has few doors', () => {
   })
 
   for (const [what = '', where = ''] of rows) {
+    test(`every door of ${what} is used`, () => {
+      const users = sources.filter((source) => namesIn(what).some((name) => uses(source, name)))
+      const unused = namesIn(where).filter((door) => !users.some(({ path }) => isWithin(path, door)))
+      assert.deepEqual(unused, [])
+    })
+
     for (const name of namesIn(what)) {
       test(`${name} is only in ${namesIn(where).join(', ')}`, () => {
         const users = sources.filter((source) => uses(source, name)).map(({ path }) => path)
