@@ -277,6 +277,7 @@ export class UpstreamProxyError extends Error {
   readonly code: ErrorCode
   /** The next thing to do, for a person. */
   readonly hint: string
+  /** Whether this machine is at fault, or the far end. */
   readonly side: 'local' | 'remote'
 
   constructor(code: ErrorCode, message: string, options: { side?: 'local' | 'remote'; cause?: unknown } = {}) {

@@ -16,8 +16,11 @@ import type { WarmStatistics } from './warm-pool.js'
 /** Counters since the start of the relay. */
 export interface RelayStatistics {
   readonly tunnels: {
+    /** Open now; clients whose head has not come yet are among them. */
     readonly open: number
+    /** Clients that connected. */
     readonly accepted: number
+    /** Opened by the gateway's 200. */
     readonly established: number
     /** Refused by the relay, by code. */
     readonly refused: Readonly<Partial<Record<ErrorCode, number>>>
@@ -26,7 +29,7 @@ export interface RelayStatistics {
     /** Broken after they were established, by code. */
     readonly broken: Readonly<Partial<Record<ErrorCode, number>>>
   }
-  /** Over the gateway. */
+  /** Payload bytes over the gateway, from clients and to clients. */
   readonly bytesUp: number
   readonly bytesDown: number
   /** How long tunnels over the gateway took. */

@@ -3,18 +3,16 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { Stage } from '../demo/stage.js'
-import { runtimes } from '../support/runtimes.js'
-import { createTempDirectory } from '../support/temp-dir.js'
 import { commandDocuments, documentText, type FencedBlock, fencedBlocks } from './markdown.js'
 import { checkNotRun, unusedReasons } from './not-run.js'
+import { BUN, createPlace, type Place } from './place.js'
 import { consoleCommands, type ShellCommand, scriptCommands, withoutComment } from './shell-commands.js'
-import { ShellSession } from './shell-session.js'
+import type { ShellSession } from './shell-session.js'
 import { assertShown, isShown } from './shown-output.js'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
@@ -34,16 +32,8 @@ const AUDIT_WAIT_MS = 2_000
 /** Programs that not every machine has. */
 const OPTIONAL_PROGRAMS = ['curl', 'haproxy', 'bun'] as const
 
-const BUN = runtimes.find(({ kind }) => kind === 'bun')?.path
-
 /** The languages of blocks that are run. Programs of other documents than the README are for examples.test.ts. */
 const runnable = (path: string): readonly string[] => ['sh', 'console', ...(path === 'README.md' ? ['js'] : [])]
-
-interface Place {
-  readonly shell: ShellSession
-  readonly folder: string
-  readonly stage: Stage
-}
 
 describe('the commands of the documents', { concurrency: 2, timeout: 120_000 }, () => {
   for (const path of commandDocuments()) {
@@ -75,49 +65,6 @@ describe('the commands of the documents', { concurrency: 2, timeout: 120_000 }, 
 function testOfExample(path: string): string | undefined {
   const name = /^examples\/([^/]+)\/README\.md$/.exec(path)?.[1]
   return name === undefined ? undefined : `test/examples/${name}.test.ts`
-}
-
-/** A shell in a folder that looks like a clone; for CONTRIBUTING.md, whose commands write nothing, the repository itself. */
-async function createPlace(t: TestContext, path: string): Promise<Place> {
-  const stage = new Stage()
-  t.after(() => stage.close())
-  await stage.open()
-  const home = createTempDirectory(t, 'documents')
-  const folder = path === 'CONTRIBUTING.md' ? ROOT : createProject(home)
-  const env = {
-    ...stage.environment,
-    PATH: [createPrograms(home, stage), join(ROOT, 'node_modules/.bin'), process.env.PATH].join(delimiter),
-    HOME: home,
-    CCR_SESSION_TOKEN_PATH: join(stage.folder, 'session_token'),
-    CCR_UPSTREAM_PROXY_GATEWAY_CA: join(stage.folder, 'gateway-root.pem'),
-  }
-  return { shell: new ShellSession(t, { cwd: folder, env }), folder, stage }
-}
-
-/** A program's folder with the packages in it; its test asks the origin. The repository's own files are there too. */
-function createProject(home: string): string {
-  const folder = join(home, 'project')
-  mkdirSync(folder)
-  for (const name of ['node_modules', 'deploy', 'doc', 'test']) symlinkSync(join(ROOT, name), join(folder, name))
-  writeFileSync(join(folder, 'package.json'), JSON.stringify({ type: 'module', scripts: { test: 'agent' } }))
-  return folder
-}
-
-/** The commands as npm links them, and an agent that asks the origin. */
-function createPrograms(home: string, stage: Stage): string {
-  const folder = join(home, 'bin')
-  mkdirSync(folder)
-  const program = (name: string, text: string): void => writeFileSync(join(folder, name), text, { mode: 0o755 })
-  program(
-    'proxy.mjs',
-    `#!/usr/bin/env node\nawait import('${new URL('../../../dist/cli/main.js', import.meta.url)}')\n`,
-  )
-  symlinkSync('proxy.mjs', join(folder, 'ccr-upstream-proxy'))
-  symlinkSync(join(ROOT, 'gateway/bin/ccr-upstream-gateway.js'), join(folder, 'ccr-upstream-gateway'))
-  if (BUN !== undefined) symlinkSync(BUN, join(folder, 'bun'))
-  const [node, client] = stage.nodeClient
-  program('agent', `#!/bin/sh\nexec '${node}' '${client}' https://api.demo.test/v1/me\n`)
-  return folder
 }
 
 function commandsOf({ language, text }: FencedBlock): readonly ShellCommand[] {

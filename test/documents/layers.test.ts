@@ -116,6 +116,19 @@ test('the gateway takes nothing of the proxy but its protocol', () => {
   )
 })
 
+test('protocol/ does no I/O and has no timer', () => {
+  const protocol = readSources('src').filter(({ path }) => path.startsWith('protocol/'))
+  assert.ok(protocol.length > 5)
+  const foreign = protocol.flatMap(({ imports }) => imports.filter((name) => !/\.ts$/.test(name)))
+  const harmless = ['node:buffer', 'node:crypto', 'node:os']
+  assert.deepEqual(
+    foreign.filter((name) => !harmless.includes(name)),
+    [],
+  )
+  const timed = protocol.filter(({ code }) => /\b(?:setTimeout|setInterval|setImmediate|performance|Date)\b/.test(code))
+  assert.deepEqual(timed, [])
+})
+
 describe('what has few doors', () => {
   const sources = readSources('src')
   const rows = tableRows(ARCHITECTURE, 'Some things have few doors')
@@ -128,6 +141,12 @@ describe('what has few doors', () => {
   })
 
   for (const [what = '', where = ''] of rows) {
+    test(`every door of ${what} is used`, () => {
+      const users = sources.filter((source) => namesIn(what).some((name) => uses(source, name)))
+      const unused = namesIn(where).filter((door) => !users.some(({ path }) => isWithin(path, door)))
+      assert.deepEqual(unused, [])
+    })
+
     for (const name of namesIn(what)) {
       test(`${name} is only in ${namesIn(where).join(', ')}`, () => {
         const users = sources.filter((source) => uses(source, name)).map(({ path }) => path)

@@ -58,19 +58,20 @@ export function tableRows(markdown: string, behind: string): string[][] {
     .map((cells) => cells.map((cell) => cell.trim()))
 }
 
-/** Every fenced block, in order. */
+/** Every fenced block, in order; one in a list without its indentation. */
 export function fencedBlocks(markdown: string): FencedBlock[] {
   const blocks: FencedBlock[] = []
-  for (const match of markdown.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)) {
+  for (const match of markdown.matchAll(/^( *)```(\w*)\n([\s\S]*?)^\1```$/gm)) {
+    const [, indentation = '', language = '', text = ''] = match
     const line = markdown.slice(0, match.index).split('\n').length + 1
-    blocks.push({ language: match[1] ?? '', line, text: match[2] ?? '' })
+    blocks.push({ language, line, text: text.replaceAll(new RegExp(`^${indentation}`, 'gm'), '') })
   }
   return blocks
 }
 
 /** Markdown without fenced blocks and code spans: what is prose. */
 export function proseOf(markdown: string): string {
-  return markdown.replaceAll(/^```[\s\S]*?^```$/gm, '').replaceAll(/`[^`\n]*`/g, '``')
+  return withoutBlocks(markdown).replaceAll(/`[^`\n]*`/g, '``')
 }
 
 /** Targets of links, as they are written. */
@@ -80,9 +81,13 @@ export function linkTargets(markdown: string): string[] {
 
 /** The anchors of the headings, as GitHub makes them. */
 export function anchorsOf(markdown: string): string[] {
-  const headings = markdown.replaceAll(/^```[\s\S]*?^```$/gm, '').matchAll(/^#{1,6} (.+)$/gm)
+  const headings = withoutBlocks(markdown).matchAll(/^#{1,6} (.+)$/gm)
   return [...headings].map(([, heading]) => {
     const text = (heading as string).replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1').toLowerCase()
     return text.replaceAll(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')
   })
+}
+
+function withoutBlocks(markdown: string): string {
+  return markdown.replaceAll(/^( *)```[\s\S]*?^\1```$/gm, '')
 }

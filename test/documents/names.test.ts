@@ -2,7 +2,7 @@
 // there, and of closed lists each is named.
 
 import assert from 'node:assert/strict'
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -116,6 +116,16 @@ function isThere(path: string): boolean {
     return (error as NodeJS.ErrnoException).code === 'ENOTDIR'
   }
 }
+
+test("doc/security.md's attacks are in the suites that it names", () => {
+  const cells = tableRows(documentText('doc/security.md'), '## What is tried').map((row) => row[3] ?? '')
+  const suites = cells.flatMap((cell) => codeIn(cell).filter((code) => /^[a-z]+$/.test(code)))
+  assert.ok(suites.length >= cells.length)
+  assert.deepEqual(
+    suites.filter((name) => !existsSync(join(ROOT, `test/attack/${name}.test.ts`))),
+    [],
+  )
+})
 
 test('every word that looks like a code of ours is a word of the code', () => {
   const families =

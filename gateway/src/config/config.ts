@@ -33,7 +33,9 @@ export interface CertificateConfig {
 
 /** A config that is complete: defaults filled in, files read. The top level is the policy of sessions without their own. */
 export interface GatewayConfig extends Policy {
+  /** Where relays come in. */
   readonly listen: ListenAddress
+  /** Of the URLs there. */
   readonly paths: { readonly tunnel: string; readonly caCertificate: string; readonly health: string }
   /** Where metrics and probes are; undefined is nowhere. */
   readonly admin: { readonly listen: ListenAddress } | undefined
@@ -41,11 +43,16 @@ export interface GatewayConfig extends Policy {
   readonly tls: CertificateConfig | undefined
   /** The interception CA. With `forward` it is that proxy's, and its key is not here. */
   readonly ca: Pick<CertificateConfig, 'certificatePem'> & { readonly privateKeyPem: Secret | undefined }
+  /** Sessions with a token of their own. */
   readonly sessions: readonly SessionConfig[]
+  /** Issuers whose tokens are sessions. */
   readonly jwt: readonly TokenVerifierConfig[]
   readonly audit: AuditTarget
+  /** The way to origins. */
   readonly upstream: UpstreamConfig
+  /** The proxy that tunnels are handed to; undefined without one. */
   readonly forward: ForwardConfig | undefined
+  /** What the named secrets are read from. */
   readonly secrets: SecretStore
   /** Where in the file a key stands, `gateway.yaml:12`. */
   readonly locate: (path: ConfigPath) => string
@@ -55,7 +62,9 @@ export interface GatewayConfig extends Policy {
 export interface UpstreamConfig {
   /** PEM certificates that are trusted besides the runtime's own roots. */
   readonly caPems: readonly string[]
+  /** Addresses and prefixes that may be dialled although they are not public. */
   readonly allowAddresses: readonly string[]
+  /** Ports that may be dialled. */
   readonly allowPorts: readonly number[]
   /** `host:port` in canonical form → where to dial instead. */
   readonly connectTo: ReadonlyMap<string, Authority>

@@ -10,11 +10,15 @@ import { findHostRules, type HostRules, patternsFor, type RuledHost } from '../i
 
 /** Lists of host patterns in canonical form, as the keys of `hosts` are. */
 export interface HostPolicy {
+  /** For hosts that nothing else is said about. */
   readonly default: 'allow' | 'deny'
+  /** Let through without a rule. */
   readonly allow: readonly string[]
+  /** Refused, whatever else is said. */
   readonly deny: readonly string[]
   /** Hosts that are never intercepted: their clients would not take our certificate. */
   readonly pinned: readonly string[]
+  /** Rules by host. */
   readonly hosts: HostRules
 }
 

@@ -8,6 +8,7 @@ import { type LineTarget, LineWriter } from './line-writer.js'
 interface AuditCommon {
   /** When it began, RFC 3339. */
   readonly time: string
+  /** The session's id. */
   readonly session: string
   /** A random id; all requests of one tunnel share it. */
   readonly tunnel: string
@@ -21,8 +22,10 @@ interface AuditCommon {
 export interface InterceptAuditRecord extends AuditCommon {
   readonly mode: 'intercept'
   readonly method: string
+  /** Host and port of the CONNECT, in canonical form. */
   readonly host: string
   readonly port: number
+  /** Without the query. */
   readonly path: string
   /** The status that the client got; 0 when it got none. */
   readonly status: number
@@ -33,22 +36,27 @@ export interface InterceptAuditRecord extends AuditCommon {
   readonly injected: readonly string[]
   /** The host pattern and the index of the rule that matched, `api.example.com[0]`. */
   readonly rule?: string
+  /** Why it ended early, if it did. */
   readonly error?: AuditErrorCode
 }
 
 /** One spliced tunnel, at its end. */
 export interface TunnelAuditRecord extends AuditCommon {
   readonly mode: 'tunnel'
+  /** Host and port of the CONNECT, in canonical form. */
   readonly host: string
   readonly port: number
+  /** Bytes to the origin, and from it. */
   readonly bytesUp: number
   readonly bytesDown: number
+  /** Why it ended early, if it did. */
   readonly error?: AuditErrorCode
 }
 
 /** One CONNECT that was refused, or whose client did not get through the TLS handshake. */
 export interface RefusedAuditRecord extends AuditCommon {
   readonly mode: 'refused'
+  /** Host and port of the CONNECT, where there was a good one. */
   readonly host?: string
   readonly port?: number
   readonly code: AuditErrorCode
@@ -56,6 +64,7 @@ export interface RefusedAuditRecord extends AuditCommon {
   readonly status: number
 }
 
+/** One line of the audit. */
 export type AuditRecord = InterceptAuditRecord | TunnelAuditRecord | RefusedAuditRecord
 
 /** Ends that no answer could say. */
