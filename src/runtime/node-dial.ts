@@ -4,13 +4,7 @@
 
 import type { RequestOptions } from 'node:http'
 import { isIP, type LookupFunction, connect as netConnect, type Socket } from 'node:net'
-import {
-  type ConnectionOptions,
-  createSecureContext,
-  type SecureContext,
-  type TLSSocket,
-  connect as tlsConnect,
-} from 'node:tls'
+import { type ConnectionOptions, createSecureContext, type SecureContext, connect as tlsConnect } from 'node:tls'
 import { systemCode, type UpstreamProxyError } from '../errors.js'
 import { EgressAnswerParser, type EgressProxy, encodeEgressConnect } from '../protocol/egress-proxy.js'
 import { egressRefusal, egressTimeout, egressUnreachable } from './failures.js'
@@ -40,21 +34,27 @@ type Connected = (error: Error | null, socket?: Socket) => void
 /** What node:http and `ws` take to make a connection; node:http's asynchronous form is missing in the types of both. */
 type Connector = NonNullable<RequestOptions['createConnection']> & typeof netConnect
 
-/** Makes connections to the host of `url`, with TLS when its scheme asks for it. */
+/**
+ * Makes connections to the host of `url`, with TLS when its scheme asks for it: in a turn of the event loop of their own, for the
+ * request before takes as long as the connection, and OpenSSL as long again to read the session that goes on.
+ */
 export function connector(url: URL, route: Route): Connector {
-  const connect = (_options: unknown, connected: Connected): Socket | undefined => connectTo(url, route, connected)
+  const connect = (_options: unknown, connected: Connected): void => {
+    setImmediate(() => connectTo(url, route, connected))
+  }
   return connect as unknown as Connector
 }
 
-/** At once, or later through the callback. */
-function connectTo(url: URL, route: Route, connected: Connected): Socket | undefined {
+function connectTo(url: URL, route: Route, connected: Connected): void {
   const { egress, trust } = route
-  if (egress === undefined) return connectToServer(url, trust)
+  if (egress === undefined) {
+    connected(null, connectToServer(url, trust))
+    return
+  }
   connectThroughProxy(url, egress, route).then(
     (socket) => connected(null, isSecure(url) ? connectTls(url, trust, { socket }) : socket),
     (error: Error) => connected(error),
   )
-  return undefined
 }
 
 /**
@@ -131,8 +131,8 @@ function connectDirectly(url: URL, trust: Trust, { allowHalfOpen = false, lookup
 /** TLS over what `options` say, with the last session of the same server where there is one: it saves both sides a signature. */
 function connectTls(url: URL, trust: Trust, options: ConnectionOptions): Socket {
   const { sessions } = trust as NodeTrust
-  const socket = tlsConnect({ ...options, ...tlsOptions(url, trust) })
-  resumeSession(socket, sessions.get(url.host))
+  const session = sessions.get(url.host)
+  const socket = tlsConnect({ ...options, ...tlsOptions(url, trust), ...(session === undefined ? {} : { session }) })
   // Sessions of TLS 1.3 come at any time behind the handshake, and so behind the verification.
   socket.on('session', (latest: Buffer) => {
     if (socket.authorized) sessions.set(url.host, latest)
@@ -141,28 +141,6 @@ function connectTls(url: URL, trust: Trust, options: ConnectionOptions): Socket 
     if (!socket.authorized) sessions.delete(url.host)
   })
   return socket
-}
-
-/**
- * Before the handshake, and not in the turn of the event loop that dials: OpenSSL takes as long to read a session as all the rest
- * of a dial takes.
- */
-function resumeSession(dialled: TLSSocket, session: Buffer | undefined): void {
-  if (session === undefined) return
-  // It is what the option `session` calls; the types do not have it.
-  const socket = dialled as TLSSocket & { setSession(session: Buffer): void }
-  if (!socket.connecting) {
-    socket.setSession(session)
-    return
-  }
-  const resume = (): void => {
-    clearImmediate(turn)
-    socket.removeListener('connect', resume)
-    if (!socket.destroyed) socket.setSession(session)
-  }
-  const turn = setImmediate(resume)
-  // Ahead of the listener that begins the handshake.
-  socket.prependListener('connect', resume)
 }
 
 function tlsOptions(url: URL, trust: Trust): ConnectionOptions {

@@ -295,12 +295,12 @@ describeOnEachRuntime('faults', (runtime) => {
     }
 
     for (const moment of MOMENTS) {
-      test(`10,000 pings at once, ${moment}: the last is answered, and the tunnel lives on`, async () => {
+      test(`1,000 pings at once, ${moment}: the last is answered, and the tunnel lives on`, async () => {
         const { client, tunnel } = await reach(moment, fixture)
         const answered = new Promise<void>((resolve) => {
-          tunnel.socket.on('pong', (body) => body.toString() === '9999' && resolve())
+          tunnel.socket.on('pong', (body) => body.toString() === '999' && resolve())
         })
-        for (let count = 0; count < 10_000; count++) tunnel.socket.ping(`${count}`)
+        for (let count = 0; count < 1_000; count++) tunnel.socket.ping(`${count}`)
         await answered
         if (moment === 'waiting for the answer') {
           tunnel.open()

@@ -36,7 +36,11 @@ test('an address that takes a second is waited for', { skip: process.platform !=
   const trust = new NodeTrust(undefined, names)
   const open = connector(new URL(`ws://gateway.test:${port}/`), { trust, egress: undefined, egressTimeoutMs: 0 })
   const start = performance.now()
-  const socket = (open as unknown as (options: object) => Socket)({})
+  const socket = await new Promise<Socket>((resolve) => {
+    ;(open as unknown as (options: object, connected: (error: null, socket: Socket) => void) => void)({}, (_, socket) =>
+      resolve(socket),
+    )
+  })
   // By then the SYN is lost, and it comes again after a second (RFC 6298, section 2).
   setImmediate(goOn)
   const [bytes] = (await once(socket, 'data')) as [Buffer]
