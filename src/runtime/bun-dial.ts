@@ -121,6 +121,11 @@ class LendingNodeConnection extends NodeConnection implements LendingConnection 
   writeLent(bytes: Uint8Array): boolean {
     return this.write(new Uint8Array(bytes))
   }
+
+  /** A reset is of TCP, which is out of reach below two layers of TLS. */
+  override reset(): void {
+    this.close()
+  }
 }
 
 async function connectTlsInTls(

@@ -104,15 +104,14 @@ class Opening implements BunSocketOwner {
   }
 
   onHandshake(socket: BunSocket, isVerified: boolean, error: Error | null): void {
-    const fault = error ?? socket.getAuthorizationError() ?? this.#compareName(socket)
-    if (isVerified && socket.authorized && fault === undefined) {
-      const { sessions } = this.#trust
+    const fault = error ?? this.#findFault(socket, isVerified)
+    const { sessions } = this.#trust
+    if (fault === undefined) {
       const onSession = (session: Buffer): void => void sessions.set(this.#url.host, session)
       this.#succeed(socket, { ...this.#options, onSession })
     } else {
-      this.#trust.sessions.delete(this.#url.host)
-      // Without an error the peer reset the connection.
-      this.fail(fault ?? codeError('ECONNRESET'))
+      sessions.delete(this.#url.host)
+      this.fail(fault)
     }
   }
 
@@ -128,7 +127,11 @@ class Opening implements BunSocketOwner {
     this.fail(error ?? codeError('ECONNRESET'))
   }
 
-  #compareName(socket: BunSocket): Error | undefined {
+  #findFault(socket: BunSocket, isVerified: boolean): Error | undefined {
+    const error = socket.getAuthorizationError()
+    if (error !== null) return error
+    // Bun has no error for a reset.
+    if (!isVerified || !socket.authorized) return codeError('ECONNRESET')
     if (socket.isSessionReused()) return undefined
     return checkServerIdentity(hostOf(this.#url), socket.getPeerCertificate())
   }
