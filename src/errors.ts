@@ -80,6 +80,9 @@ export const ERROR_CODES = {
   'keytool-missing': { hint: 'install a JDK with keytool, or name one in JAVA_HOME' },
   'keytool-failed': { hint: "check that the keystore opens with the JDK's own password, changeit" },
   'listen-failed': { hint: 'free the port, or leave the choice to the system with port 0' },
+  'thread-ended': {
+    hint: 'start the program again; if this comes again, keep the relay in the main thread with thread: main, and report it',
+  },
   'tunnel-log-failed': {
     hint: 'check the path of the tunnel log, its owner and the space on its disk; tunnels go on without it (a warning)',
   },

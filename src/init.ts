@@ -4,12 +4,9 @@
 import type { X509Certificate } from 'node:crypto'
 import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from './errors.js'
 import { createLogger, type Logger, type LogSink } from './log.js'
-import { exceptOwnAddress } from './protocol/egress-proxy.js'
-import { type RelayLimits, resolveLimits } from './relay/limits.js'
+import type { RelayLimits } from './relay/limits.js'
 import type { RelayStatistics } from './relay/monitor.js'
-import { type Relay, startRelayOn } from './relay/relay.js'
-import type { Route } from './runtime/runtime.js'
-import { runtime } from './runtime/select.js'
+import type { Relay } from './relay/relay.js'
 import { CaRenewal } from './system/certificates/ca-renewal.js'
 import { writeCertificateFiles } from './system/certificates/certificate-files.js'
 import { downloadGatewayCa } from './system/certificates/gateway-ca.js'
@@ -19,7 +16,7 @@ import { writeChildFiles, writeJavaTrustStore } from './system/children/child-fi
 import { createNoProxyList } from './system/children/no-proxy-list.js'
 import { assertInspectorClosed } from './system/doors.js'
 import { type ContainerProxy, egressTo, readContainerProxy } from './system/egress.js'
-import { findHardeningAddon, hardenProcess } from './system/harden.js'
+import { findHardeningAddon, type Hardening, hardenProcess } from './system/harden.js'
 import { PrivateDirectory } from './system/private-directory.js'
 import { writeRelayRecord } from './system/relay-record.js'
 import {
@@ -31,7 +28,7 @@ import {
   type SettingsOptions,
 } from './system/settings.js'
 import { placeStatusSocket } from './system/status-place.js'
-import { readSessionToken, type SessionToken } from './system/token.js'
+import { openRelayHome, type RelayHome, type RelayThreadChoice } from './thread/relay-home.js'
 
 /** What initUpstreamProxy() takes; every option wins over the environment. */
 export interface UpstreamProxyOptions extends SettingsOptions {
@@ -41,6 +38,12 @@ export interface UpstreamProxyOptions extends SettingsOptions {
   readonly port?: number
   /** Limits that are not to be the defaults. */
   readonly limits?: Partial<RelayLimits>
+  /**
+   * Where the relay runs and the token is held. `worker`, the default: in a thread of its own, so that tunnels go on while
+   * the program blocks its event loop. `main`: in the thread that calls, which takes less memory and starts sooner; so it is
+   * where no thread can be started. doc/worker-thread.md has the figures.
+   */
+  readonly thread?: RelayThreadChoice
   /** Where log entries go instead of to standard error. */
   readonly logSink?: LogSink
 }
@@ -112,26 +115,30 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
   const undo = new UndoStack()
   try {
     const settings = resolveSettings(options, environment)
-    const token = await acquireToken(settings, logger, undo)
+    const hardening = harden(settings, logger)
+    let holdsToken = false
+    undo.push(() => {
+      if (!holdsToken) hardening?.undo()
+    })
+    // A thread loads its code while the certificates are read.
+    const opening = openRelayHome(options.thread, logger)
+    undo.push(async () => (await opening).close())
+    if (hardening !== undefined) await untilSignalsHaveActed()
     const certificates = readTrustedCertificates(settings, environment, logger)
     const containerProxy = readContainerProxy(environment)
-    const route: Route = {
-      trust: runtime.createTrust(certificates.gatewayRoots),
-      egress: egressTo(settings.tunnelUrl, containerProxy),
-      egressTimeoutMs: resolveLimits(options.limits).egressTimeoutMs,
-    }
     const noProxy = listNoProxy(settings, environment, logger)
-    // The relay listens while the CA is being downloaded; a listener on loopback is there at once.
+    const home = await opening
+    await home.readTokenFile(settings.tokenFile)
+    holdsToken = true
     const directory = new PrivateDirectory()
     undo.push(() => directory.remove())
     const statusSocket = placeStatusSocket(directory, (folder) => undo.push(() => folder.remove()), logger)
-    const relay = await listen({ options, settings, token, route, noProxy, containerProxy, logger, statusSocket }, undo)
-    const egress = exceptOwnAddress(route.egress, relay.port)
-    const download = () => downloadGatewayCa(runtime, { ...route, egress }, settings.caUrl, logger)
+    const relay = await listen({ options, settings, home, certificates, noProxy, containerProxy, statusSocket }, undo)
+    const download = () => downloadGatewayCa((url, limits) => home.download(url, limits), settings.caUrl, logger)
     const gatewayCa = await download()
     const files = provideFiles(settings, environment, certificates, gatewayCa, directory)
     if (!settings.allowsInspection) assertInspectorClosed()
-    removeTokenFile(settings, token, logger)
+    await removeTokenFile(settings, home, logger)
     const targets: ChildTargets = { proxyUrl: relay.proxyUrl, noProxy, ...files, choice: settings.childEnv }
     writeRelayRecord(directory, {
       pid: process.pid,
@@ -153,20 +160,9 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
 
 // -- Steps 2 and 3: harden first, then read, so that the token is never in a process that can be looked into -------------
 
-async function acquireToken(settings: Settings, logger: Logger, undo: UndoStack): Promise<SessionToken> {
+function harden(settings: Settings, logger: Logger): Hardening | undefined {
   const addon = findHardeningAddon() ?? warnUnhardened(logger)
-  const hardening = settings.allowsInspection ? warnOfInspection(logger) : addon && hardenProcess(addon)
-  let token: SessionToken
-  try {
-    if (hardening !== undefined) await untilSignalsHaveActed()
-    token = readSessionToken(settings.tokenFile, addon, logger)
-  } catch (error) {
-    hardening?.undo()
-    throw error
-  }
-  // From here on the process stays hardened, whatever fails: it has held the token.
-  undo.push(() => token.wipe())
-  return token
+  return settings.allowsInspection ? warnOfInspection(logger) : addon && hardenProcess(addon)
 }
 
 /** A SIGUSR1 that came before the handler opens the inspector some turns of the event loop later. */
@@ -227,27 +223,26 @@ function listNoProxy({ noProxyAdditions }: Settings, environment: Environment, l
 interface ListenInputs {
   readonly options: UpstreamProxyOptions
   readonly settings: Settings
-  readonly token: SessionToken
-  readonly route: Route
+  readonly home: RelayHome
+  readonly certificates: TrustedCertificates
   readonly noProxy: string
   readonly containerProxy: ContainerProxy
-  readonly logger: Logger
   readonly statusSocket: string | undefined
 }
 
 async function listen(inputs: ListenInputs, undo: UndoStack): Promise<Relay> {
-  const { options, settings, token, route, noProxy, containerProxy, logger, statusSocket } = inputs
-  const relay = await startRelayOn(runtime, route.trust, {
+  const { options, settings, home, certificates, noProxy, containerProxy, statusSocket } = inputs
+  const egress = egressTo(settings.tunnelUrl, containerProxy)
+  const relay = await home.listen({
     tunnelUrl: settings.tunnelUrl,
-    token,
     sessionId: settings.sessionId,
-    logger,
+    trustedCertificates: certificates.gatewayRoots,
     bypass: {
       noProxy,
       egressNoProxy: containerProxy.noProxy,
       ...(containerProxy.egress === undefined ? {} : { egress: containerProxy.egress }),
     },
-    ...(route.egress === undefined ? {} : { egress: route.egress }),
+    ...(egress === undefined ? {} : { egress }),
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(statusSocket === undefined ? {} : { statusSocket }),
     ...(settings.tunnelLog === undefined ? {} : { tunnelLog: settings.tunnelLog }),
@@ -257,8 +252,8 @@ async function listen(inputs: ListenInputs, undo: UndoStack): Promise<Relay> {
   return relay
 }
 
-function removeTokenFile({ tokenFile }: Settings, token: SessionToken, logger: Logger): void {
-  const errno = token.unlinkFile()
+async function removeTokenFile({ tokenFile }: Settings, home: RelayHome, logger: Logger): Promise<void> {
+  const errno = await home.removeTokenFile()
   if (errno === 0) return
   logger.warn(new UpstreamProxyError('token-not-unlinked', `${tokenFile} could not be removed (errno ${errno})`))
 }

@@ -110,7 +110,7 @@ function downloadCa(logger: Logger): Promise<readonly X509Certificate[]> {
     egress: egressTo(settings.tunnelUrl, readContainerProxy(process.env)),
     egressTimeoutMs: DEFAULT_RELAY_LIMITS.egressTimeoutMs,
   }
-  return downloadGatewayCa(runtime, route, settings.caUrl, logger)
+  return downloadGatewayCa((url, limits) => runtime.download(url, route, limits), settings.caUrl, logger)
 }
 
 // -- What is printed -------------------------------------------------------------------------------------------------------

@@ -22,7 +22,9 @@ export async function relayCommand(args: readonly string[]): Promise<number> {
   }
   const port = options.port === undefined ? 0 : parsePort(options.port)
   const ended = untilSignal()
-  const proxy = await initUpstreamProxy({ port, ...(options.log === undefined ? {} : { tunnelLog: options.log }) })
+  const tunnelLog = options.log === undefined ? {} : { tunnelLog: options.log }
+  // Nothing here blocks the event loop.
+  const proxy = await initUpstreamProxy({ port, thread: 'main', ...tunnelLog })
   if (!proxy.enabled) {
     process.stdout.write(`${JSON.stringify({ enabled: false, code: proxy.code, reason: proxy.reason })}\n`)
     return 3

@@ -31,7 +31,11 @@ export async function runCommand(args: readonly string[]): Promise<number> {
   if (command === undefined) throw new UsageError('run needs a command')
 
   const forwarder = new SignalForwarder()
-  const proxy = await initUpstreamProxy(options.log === undefined ? {} : { tunnelLog: options.log })
+  // Nothing here blocks the event loop.
+  const proxy = await initUpstreamProxy({
+    thread: 'main',
+    ...(options.log === undefined ? {} : { tunnelLog: options.log }),
+  })
   if (!proxy.enabled && options.require) return refuseToRun(proxy)
   if (!proxy.enabled && proxy.code === 'guard-off') warnOfGuard(proxy)
   const outcome = await runChild(command, proxy, forwarder)

@@ -60,7 +60,7 @@ export function checkSystemBundle(
 }
 
 async function checkGatewayCa(route: Route, url: URL, timeoutMs: number): Promise<Finding<readonly X509Certificate[]>> {
-  const result = await fetchGatewayCa(runtime, route, url, timeoutMs)
+  const result = await fetchGatewayCa((address, limits) => runtime.download(address, route, limits), url, timeoutMs)
   return { seen: `${result.length} from ${url.href}: ${result.map(nameOf).join('; ')}`, result }
 }
 

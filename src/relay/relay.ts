@@ -1,5 +1,5 @@
 // The relay: a CONNECT proxy on 127.0.0.1 that carries each tunnel over a WebSocket of its own to the gateway. It has no
-// part in the guard, the token file and the CA; src/init.ts puts those around it.
+// part in the guard, the token file and the CA; src/init.ts puts those around it, and src/thread/ says where it runs.
 //
 // It never dials the target of a CONNECT itself, for everything that listens on this machine's loopback would be in reach;
 // but for targets that the clients' own NO_PROXY names, which clients reach without it too (bypass-carrier.ts).
@@ -19,7 +19,6 @@ import type {
   Runtime,
   Trust,
 } from '../runtime/runtime.js'
-import { runtime } from '../runtime/select.js'
 import { listenForStatus, type StatusListener } from '../runtime/status-socket.js'
 import { Bypass, type BypassOptions } from './bypass-carrier.js'
 import type { TunnelRoute } from './channels.js'
@@ -85,14 +84,9 @@ export interface Relay {
 }
 
 /**
- * Starts a relay.
+ * Starts a relay in this thread.
  * @throws {UpstreamProxyError} `config-invalid` or `listen-failed`
  */
-export function startRelay(options: RelayOptions): Promise<Relay> {
-  return startRelayOn(runtime, runtime.createTrust(options.trustedCertificates), options)
-}
-
-/** As startRelay(), for a caller that has the runtime and its trust already. */
 export async function startRelayOn(runtime: Runtime, trust: Trust, options: RelayOptions): Promise<Relay> {
   const relay = new RunningRelay(runtime, trust, options)
   await relay.listen(options.port ?? 0)
@@ -286,7 +280,11 @@ function now(): number {
   return performance.now()
 }
 
-function resolveEgressOption(given: string | EgressProxy | undefined): EgressProxy | undefined {
+/**
+ * The egress proxy that an option names.
+ * @throws {UpstreamProxyError} `config-invalid`
+ */
+export function resolveEgressOption(given: string | EgressProxy | undefined): EgressProxy | undefined {
   if (typeof given !== 'string') return given
   const egress = parseEgressProxy(given)
   if (egress !== undefined) return egress

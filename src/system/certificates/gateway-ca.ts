@@ -3,7 +3,7 @@
 import type { X509Certificate } from 'node:crypto'
 import { UpstreamProxyError } from '../../errors.js'
 import type { Logger } from '../../log.js'
-import type { DownloadedAnswer, Route, Runtime } from '../../runtime/runtime.js'
+import type { DownloadedAnswer, DownloadLimits } from '../../runtime/runtime.js'
 import { lintCaCertificate } from './ca-lint.js'
 import { parseCertificates } from './pem.js'
 
@@ -15,29 +15,30 @@ const MAX_REDIRECTS = 3
 /** A CA may be this much younger than our clock allows: containers lag behind, and gateways mint a CA as they start. */
 const CLOCK_SKEW_MS = 300_000
 
+/** GET without following redirects; rejects with an UpstreamProxyError. */
+export type Download = (url: URL, limits: DownloadLimits) => Promise<DownloadedAnswer>
+
 /**
  * Downloads the CA certificates of the gateway.
  * @throws {UpstreamProxyError} `gateway-unreachable`, `gateway-dns-failed`, `gateway-tls-failed`, `ca-timeout`, `ca-refused`, `ca-redirected`, `ca-invalid` or `clock-skew`
  */
 export async function downloadGatewayCa(
-  runtime: Runtime,
-  route: Route,
+  download: Download,
   url: URL,
   logger: Logger,
 ): Promise<readonly X509Certificate[]> {
-  const certificates = await fetchGatewayCa(runtime, route, url, DOWNLOAD_TIMEOUT_MS)
+  const certificates = await fetchGatewayCa(download, url, DOWNLOAD_TIMEOUT_MS)
   warnOfFindings(certificates, logger)
   return certificates
 }
 
 /** As downloadGatewayCa(), with a time of its own and without the lint. */
 export async function fetchGatewayCa(
-  runtime: Runtime,
-  route: Route,
+  download: Download,
   url: URL,
   timeoutMs: number,
 ): Promise<readonly X509Certificate[]> {
-  const answer = await downloadWithinOrigin(runtime, route, url, timeoutMs)
+  const answer = await downloadWithinOrigin(download, url, timeoutMs)
   if (answer.status !== 200) {
     throw new UpstreamProxyError('ca-refused', `${url} answered with status ${answer.status}`, { side: 'remote' })
   }
@@ -54,17 +55,12 @@ export function warnOfFindings(certificates: readonly X509Certificate[], logger:
   }
 }
 
-async function downloadWithinOrigin(
-  runtime: Runtime,
-  route: Route,
-  start: URL,
-  timeoutMs: number,
-): Promise<DownloadedAnswer> {
+async function downloadWithinOrigin(download: Download, start: URL, timeoutMs: number): Promise<DownloadedAnswer> {
   const deadline = Date.now() + timeoutMs
   let url = start
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     const limits = { timeoutMs: Math.max(deadline - Date.now(), 1), maxBytes: MAX_CA_BYTES }
-    const answer = await runtime.download(url, route, limits)
+    const answer = await download(url, limits)
     if (answer.location === undefined || answer.status < 300 || answer.status > 399) return answer
     url = redirectWithin(start, url, answer.location)
   }

@@ -1,0 +1,62 @@
+// The thread in which the token is held and the relay runs: the program's own (local-home.ts), or one of its own
+// (relay-thread.ts), so that a program that blocks its event loop does not block the tunnels. doc/worker-thread.md has the
+// figures behind the default.
+
+import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
+import type { Logger } from '../log.js'
+import type { TokenSource } from '../relay/credential.js'
+import type { Relay, RelayOptions } from '../relay/relay.js'
+import type { DownloadedAnswer, DownloadLimits } from '../runtime/runtime.js'
+import { RelayThread } from './relay-thread.js'
+
+/** `worker`: the relay has a thread of its own. `main`: it runs in the thread that starts it. */
+export type RelayThreadChoice = 'worker' | 'main'
+
+/** Options of a relay whose logger, and mostly whose token, the home has already. */
+export type HomeRelayOptions = Omit<RelayOptions, 'logger' | 'token'> & {
+  /** The one of readTokenFile() unless given. */
+  readonly token?: string | TokenSource
+}
+
+/** Every method rejects with an UpstreamProxyError; `thread-ended` when the thread is not there any more. */
+export interface RelayHome {
+  /** As readSessionToken(): the token is in this home from here on, and in no other thread. */
+  readTokenFile(path: string): Promise<void>
+  /** Empties and unlinks the token file; the errno of what failed, or 0. */
+  removeTokenFile(): Promise<number>
+  /** Starts the one relay of this home. */
+  listen(options: HomeRelayOptions): Promise<Relay>
+  /** GET from the gateway, the way the relay reaches it; once it listens. */
+  download(url: URL, limits: DownloadLimits): Promise<DownloadedAnswer>
+  /** Closes the relay if there is one, wipes the token, ends the thread. Only the first call's grace counts. */
+  close(graceMs?: number): Promise<void>
+}
+
+/** A thread costs 20 MiB at most, and a blocked program cannot stall it: on both runtimes the better one. */
+export const DEFAULT_THREAD: RelayThreadChoice = 'worker'
+
+/**
+ * Makes a home; in this thread too where there cannot be another one, which is said in the log. What comes of it never
+ * rejects.
+ * @throws {UpstreamProxyError} `config-invalid` when `choice` is neither
+ */
+export function openRelayHome(choice: RelayThreadChoice | undefined, logger: Logger): Promise<RelayHome> {
+  switch (choice ?? DEFAULT_THREAD) {
+    case 'worker':
+      return RelayThread.start(logger).catch((error: unknown) => {
+        const { message } = asUpstreamProxyError(error, 'thread-ended', 'no thread can be started')
+        logger.info(`the relay runs in the main thread: ${message}`)
+        return openLocalHome(logger)
+      })
+    case 'main':
+      return openLocalHome(logger)
+    default:
+      throw new UpstreamProxyError('config-invalid', 'thread is neither worker nor main')
+  }
+}
+
+/** Its code is loaded only here: a program whose relay has a thread does not need it. */
+async function openLocalHome(logger: Logger): Promise<RelayHome> {
+  const { LocalHome } = await import('./local-home.js')
+  return new LocalHome(logger)
+}

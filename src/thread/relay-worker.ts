@@ -1,0 +1,85 @@
+// What runs in the relay's thread: a home that is asked by messages. It reads the token file itself, so that no other thread
+// ever has the token.
+
+import { subscribe } from 'node:diagnostics_channel'
+import { parentPort, workerData } from 'node:worker_threads'
+import { asUpstreamProxyError } from '../errors.js'
+import type { Logger } from '../log.js'
+import { CHANNELS, type EventName } from '../relay/channels.js'
+import type { Relay } from '../relay/relay.js'
+import { LocalHome } from './local-home.js'
+import { answerStatistics, type StatisticsLineEnd } from './statistics-line.js'
+import {
+  type FromThread,
+  fromPlainOptions,
+  type ThreadMethods,
+  type ThreadNotice,
+  type ThreadQuestion,
+  toPlainError,
+} from './thread-messages.js'
+
+function say(message: FromThread): void {
+  parentPort?.postMessage(message)
+}
+
+// -- Notices: those of one turn in one message, and before whatever is said behind them ----------------------------------
+
+let notices: ThreadNotice[] = []
+
+function notify(notice: ThreadNotice): void {
+  if (notices.length === 0) setImmediate(flushNotices)
+  notices.push(notice)
+}
+
+function flushNotices(): void {
+  if (notices.length === 0) return
+  const flushed = notices
+  notices = []
+  say({ notices: flushed })
+}
+
+for (const event of Object.keys(CHANNELS) as EventName[])
+  subscribe(CHANNELS[event].name, (message) => notify({ event, message: message as object }))
+
+const logger: Logger = {
+  error: (error) => notify({ level: 'error', error: toPlainError(error) }),
+  warn: (error) => notify({ level: 'warn', error: toPlainError(error) }),
+  info: (text) => notify({ level: 'info', text }),
+  debug: (text) => notify({ level: 'debug', text }),
+}
+
+// -- Questions -------------------------------------------------------------------------------------------------------------
+
+const home = new LocalHome(logger)
+let relay: Relay | undefined
+
+const methods: ThreadMethods = {
+  readTokenFile: (path) => home.readTokenFile(path),
+  removeTokenFile: () => home.removeTokenFile(),
+  async listen(options) {
+    relay = await home.listen(fromPlainOptions(options))
+    return { port: relay.port, statistics: relay.stats() }
+  },
+  download: (url, limits) => home.download(new URL(url), limits),
+  async close(graceMs) {
+    await home.close(graceMs)
+    return relay?.stats()
+  },
+}
+
+async function answer({ id, method, args }: ThreadQuestion): Promise<FromThread> {
+  try {
+    const value = await (methods[method] as (...args: readonly unknown[]) => Promise<unknown>)(...args)
+    return { id, value }
+  } catch (error) {
+    return { id, failure: toPlainError(asUpstreamProxyError(error, 'internal-error', `${method} failed`)) }
+  }
+}
+
+parentPort?.on('message', async (question: ThreadQuestion) => {
+  const message = await answer(question)
+  flushNotices()
+  say(message)
+})
+answerStatistics(workerData as StatisticsLineEnd, () => relay?.stats())
+say({ isReady: true })

@@ -1,0 +1,35 @@
+// startRelay(): the relay alone, for programs that have token and CA already.
+
+import { UpstreamProxyError } from '../errors.js'
+import { createLogger } from '../log.js'
+import type { Relay, RelayOptions } from '../relay/relay.js'
+import { openRelayHome, type RelayThreadChoice } from './relay-home.js'
+
+/** What startRelay() takes. */
+export interface StartRelayOptions extends RelayOptions {
+  /**
+   * Where the relay runs. `worker`: in a thread of its own, so that tunnels go on while the program blocks its event loop;
+   * a token given as text is copied to it. `main`: in the thread that calls, which takes less memory and starts sooner.
+   * `worker` unless given, but `main` for a token that is lent out by functions, for those stay in their thread. Where no
+   * thread can be started it is `main` too, and the log says so. doc/worker-thread.md has the figures.
+   */
+  readonly thread?: RelayThreadChoice
+}
+
+/**
+ * Starts a relay.
+ * @throws {UpstreamProxyError} `config-invalid` or `listen-failed`; rarely `thread-ended`
+ */
+export async function startRelay(options: StartRelayOptions): Promise<Relay> {
+  const { logger = createLogger('warn'), thread, ...rest } = options
+  const isLent = typeof options.token !== 'string'
+  if (isLent && thread === 'worker')
+    throw new UpstreamProxyError('config-invalid', 'a token that is lent out by functions needs thread: main')
+  const home = await openRelayHome(isLent ? 'main' : thread, logger)
+  try {
+    return await home.listen(rest)
+  } catch (error) {
+    await home.close(0)
+    throw error
+  }
+}
