@@ -18,6 +18,7 @@ import {
   type ThreadMethods,
   type ThreadNotice,
   type ThreadQuestion,
+  type ThreadStart,
   toPlainOptions,
 } from './thread-messages.js'
 
@@ -35,7 +36,8 @@ interface Waiting {
 export class RelayThread implements RelayHome {
   readonly #logger: Logger
   readonly #worker: Worker
-  readonly #statisticsLine: StatisticsLine
+  readonly #statisticsLine = new StatisticsLine()
+  readonly #isHeard = new Int32Array(new SharedArrayBuffer(4))
   readonly #exited: Promise<void>
   readonly #ready: Promise<void>
   readonly #waiting = new Map<number, Waiting>()
@@ -67,12 +69,15 @@ export class RelayThread implements RelayHome {
 
   private constructor(logger: Logger) {
     this.#logger = logger
-    this.#statisticsLine = new StatisticsLine()
-    const { end } = this.#statisticsLine
+    this.#noteListeners()
+    const start: ThreadStart = {
+      statisticsLine: this.#statisticsLine.end,
+      isHeard: this.#isHeard.buffer as SharedArrayBuffer,
+    }
     this.#worker = new Worker(new URL('./relay-worker.js', import.meta.url), {
       name: 'ccr-upstream-proxy',
-      workerData: end,
-      transferList: [end.port],
+      workerData: start,
+      transferList: [start.statisticsLine.port],
       execArgv: [],
       env: ENVIRONMENT,
     })
@@ -181,8 +186,15 @@ export class RelayThread implements RelayHome {
     else waiting?.reject(fromPlainError(failure))
   }
 
+  /** A runtime does not tell when somebody begins to listen, so the thread always tells; but not at once to nobody. */
+  #noteListeners(): void {
+    const isHeard = Object.values(CHANNELS).some(({ hasSubscribers }) => hasSubscribers)
+    Atomics.store(this.#isHeard, 0, isHeard ? 1 : 0)
+  }
+
   /** As if it had come to pass in this thread. */
   #pass(notices: readonly ThreadNotice[]): void {
+    this.#noteListeners()
     for (const notice of notices) {
       if ('event' in notice) this.#publish(notice.event, notice.message)
       else if ('text' in notice) this.#logger[notice.level](notice.text)

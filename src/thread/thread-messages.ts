@@ -8,6 +8,14 @@ import type { EventName } from '../relay/channels.js'
 import type { RelayStatistics } from '../relay/monitor.js'
 import type { DownloadedAnswer, DownloadLimits } from '../runtime/runtime.js'
 import type { HomeRelayOptions } from './relay-home.js'
+import type { StatisticsLineEnd } from './statistics-line.js'
+
+/** What the relay's thread is given when it starts. */
+export interface ThreadStart {
+  readonly statisticsLine: StatisticsLineEnd
+  /** One Int32: whether anybody listened to events when the last ones came. */
+  readonly isHeard: SharedArrayBuffer
+}
 
 /** What the relay's thread can be asked. */
 export interface ThreadMethods {

@@ -1,4 +1,4 @@
-// A program that has the proxy inside of it: library-host.js PACKAGE-URL [signal-first]
+// A program that has the proxy inside of it: library-host.js PACKAGE-URL [signal-first | as-relay]
 // It says what came of it as the command line does, and then answers one word a line from standard input. It imports
 // nothing of the tests, for it may run from a copy.
 
@@ -10,7 +10,8 @@ const { initUpstreamProxy } = (await import(packageUrl)) as typeof import('ccr-u
 
 // The debugger is opened by a thread of Node's, a moment after the signal.
 if (mode === 'signal-first') process.kill(process.pid, 'SIGUSR1')
-const proxy = await initUpstreamProxy()
+const thread = process.env.CCR_TEST_THREAD as 'worker' | 'main' | undefined
+const proxy = await initUpstreamProxy(thread === undefined ? {} : { thread })
 
 function say(answer: object): void {
   process.stdout.write(`${JSON.stringify(answer)}\n`)
@@ -49,6 +50,10 @@ async function showToken(): Promise<string[]> {
 
 const { enabled, port, env } = proxy
 say(enabled ? { enabled, port, env } : { enabled, code: proxy.code, reason: proxy.reason })
+if (mode === 'as-relay') {
+  if (!enabled) process.exit(3)
+  process.once('SIGTERM', () => proxy.close().then(() => process.exit(0)))
+}
 for await (const command of createInterface({ input: process.stdin })) {
   if (command === 'show') say(shown(proxy))
   if (command === 'show-token') say(await showToken())

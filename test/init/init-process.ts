@@ -4,6 +4,7 @@ import type { DisabledProxy, EnabledProxy } from 'ccr-upstream-proxy'
 import { RunningProcess } from '../support/cli-process.js'
 import type { Session } from '../support/system.js'
 import type { Scope } from '../support/temp-dir.js'
+import { threadMode } from '../support/thread-mode.js'
 import type { Actor } from '../support/unprivileged.js'
 
 const CHILD = new URL('init-child.js', import.meta.url)
@@ -59,7 +60,12 @@ export interface InitStart {
 /** Starts a process of `session` that calls initUpstreamProxy(). */
 export function startInit(scope: Scope, actor: Actor, session: Session, start: InitStart = {}): InitProcess {
   const { env = {}, options = {}, under = [] } = start
-  const program = [actor.nodeFile, actor.programFile(CHILD), actor.packageUrl, JSON.stringify(options)]
+  const program = [
+    actor.nodeFile,
+    actor.programFile(CHILD),
+    actor.packageUrl,
+    JSON.stringify({ ...threadMode, ...options }),
+  ]
   const [file = '', ...args] = [...under, ...program]
   const child = new RunningProcess(scope, file, args, {
     ...actor.ids,

@@ -1,11 +1,12 @@
 // What the suites of the relay share: a gateway, a relay on the runtime under test, and clients, all ended together.
 
 import assert from 'node:assert/strict'
-import type { RelayOptions } from '#src/index.js'
+import type { StartRelayOptions } from '#src/index.js'
 import { connectHead } from '../support/connect-vectors.js'
 import { connectRaw, type RawClient } from '../support/raw-client.js'
 import { type RelayProcess, type RelayProcessOptions, startRelayProcess } from '../support/relay-process.js'
 import type { TestRuntime } from '../support/runtimes.js'
+import { threadMode } from '../support/thread-mode.js'
 import { type GatewayTunnel, startWireGateway, type WireGateway } from '../support/wire-gateway.js'
 
 export const TOKEN = 'tok_0123456789abcdef'
@@ -84,11 +85,12 @@ export class RelayFixture {
 }
 
 /** Options for a relay that uses `gateway`. */
-export function relayOptions(gateway: Pick<WireGateway, 'url' | 'rootPem'>, more: Partial<RelayOptions> = {}) {
+export function relayOptions(gateway: Pick<WireGateway, 'url' | 'rootPem'>, more: Partial<StartRelayOptions> = {}) {
   return {
     tunnelUrl: gateway.url,
     trustedCertificates: gateway.rootPem,
     sessionId: SESSION,
+    ...threadMode,
     ...more,
     // Most suites count what reaches the gateway; warm.test.ts is about those that come unasked.
     limits: { maxWarmTunnels: 0, ...more.limits },
@@ -98,7 +100,7 @@ export function relayOptions(gateway: Pick<WireGateway, 'url' | 'rootPem'>, more
 
 export async function startFixture(
   runtime: TestRuntime,
-  more: Partial<RelayOptions> = {},
+  more: Partial<StartRelayOptions> = {},
   processOptions: RelayProcessOptions = {},
 ): Promise<RelayFixture> {
   const gateway = await startWireGateway()

@@ -19,6 +19,7 @@ import { requestThroughTunnel, TunnelStream } from './connect-client.js'
 import type { TestRuntime } from './runtimes.js'
 import { createSession, RULED_HOST, SESSION_ID, type Session, type System, startSystem, TOKEN } from './system.js'
 import { createTempDirectory, type Scope } from './temp-dir.js'
+import { threadMode } from './thread-mode.js'
 import { type Actor, chooseActor } from './unprivileged.js'
 
 const ATTACKER = new URL('../../attack/attacker.py', import.meta.url)
@@ -144,6 +145,7 @@ export class Stage {
           ...session.env,
           MARKED: marked,
           CCR_ATTACK_MARK: MARK,
+          ...(threadMode.thread && { CCR_TEST_THREAD: threadMode.thread }),
           ...(exposed && { CCR_UPSTREAM_PROXY_DANGEROUSLY_ALLOW_INSPECTION: 'the-token-can-be-read' }),
           ...env,
         },
@@ -154,9 +156,12 @@ export class Stage {
 
   #programOf(kind: VictimKind): string[] {
     const { cliFile, packageUrl } = this.actor
+    const library = [this.actor.programFile(LIBRARY_HOST), packageUrl]
+    // The command keeps its relay in the main thread.
+    if (kind === 'relay' && threadMode.thread === 'worker') return [...library, 'as-relay']
     if (kind === 'relay') return [cliFile, 'relay', '--json']
     if (kind === 'run') return [cliFile, 'run', '--require', '--']
-    return [this.actor.programFile(LIBRARY_HOST), packageUrl]
+    return library
   }
 
   /** Starts a process, and has the token on the wire and a tunnel open. */

@@ -5,13 +5,13 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import type { ChannelMessages, RelayOptions, RelayStatistics } from '#src/index.js'
+import type { ChannelMessages, RelayStatistics, StartRelayOptions } from '#src/index.js'
 import type { TestRuntime } from './runtimes.js'
 
 const HOST = fileURLToPath(new URL('./relay-host.js', import.meta.url))
 
 /** Options of startRelay() that can be written down. */
-export type WrittenRelayOptions = Omit<RelayOptions, 'logger' | 'token'> & { readonly token: string }
+export type WrittenRelayOptions = Omit<StartRelayOptions, 'logger' | 'token'> & { readonly token: string }
 
 export interface RelayProcessOptions {
   /** Limit of open descriptors of the process. */
