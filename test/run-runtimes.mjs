@@ -1,6 +1,6 @@
 // Runs the suites of the relay, and the attacks on it, in full size on every runtime that is supported: Node 20, 22, 24, 26
-// and Bun; and what has a full size of its own: the preload for children, the gateway's streaming, the interrupted
-// install-ca. The Nodes come from npm, into node_modules/.cache; Bun is a dependency for development.
+// and Bun, with the relay in a thread of its own and in the main one; and what has a full size of its own: the preload for
+// children, the gateway's streaming, the interrupted install-ca. The Nodes come from npm, into node_modules/.cache; Bun is a dependency for development.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
@@ -35,9 +35,18 @@ else console.log('bun: skipped, its package for this platform is not installed')
 const words =
   process.argv.length > 2
     ? process.argv.slice(2)
-    : ['relay', 'attack', 'children/node-preload', 'gateway/streaming', 'install-ca/interruption']
-const { status } = spawnSync(process.execPath, [join(root, 'test/run.mjs'), ...words], {
-  stdio: 'inherit',
-  env: { ...process.env, CCR_TEST_RUNTIMES: runtimes.join(','), CCR_TEST_LARGE: '1' },
-})
-process.exitCode = status ?? 1
+    : ['relay', 'thread', 'init', 'attack', 'children/node-preload', 'gateway/streaming', 'install-ca/interruption']
+
+function run(thread, ...words) {
+  if (words.length === 0) return
+  console.log(`thread ${thread}: ${words.join(' ')}`)
+  const { status } = spawnSync(process.execPath, [join(root, 'test/run.mjs'), ...words], {
+    stdio: 'inherit',
+    env: { ...process.env, CCR_TEST_RUNTIMES: runtimes.join(','), CCR_TEST_LARGE: '1', CCR_TEST_THREAD: thread },
+  })
+  if (status !== 0) process.exitCode = status ?? 1
+}
+
+run('worker', ...words)
+// What has a relay in it that can be in either.
+run('main', ...words.filter((word) => /^(?:relay|init|attack)/.test(word)))
