@@ -10,8 +10,12 @@ import { installVarlock, startVarlock } from './controls/varlock.js'
 import type { RelaySettings } from './processes/relay-host.js'
 import { ServedProcess } from './processes/served-process.js'
 
+/** With its defaults: in a thread of its own. */
 export const OURS_NODE = 'ours, Node'
 export const OURS_BUN = 'ours, Bun'
+/** In the program's own thread. */
+export const MAIN_NODE = 'ours main, Node'
+export const MAIN_BUN = 'ours main, Bun'
 /** Without warm tunnels. */
 export const COLD_NODE = 'ours cold, Node'
 export const COLD_BUN = 'ours cold, Bun'

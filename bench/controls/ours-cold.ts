@@ -4,5 +4,5 @@ import type { RelaySettings } from '../processes/relay-host.js'
 import { startWith } from './ours.js'
 
 export function start(settings: RelaySettings): Promise<number> {
-  return startWith(settings, { maxWarmTunnels: 0 })
+  return startWith(settings, { limits: { maxWarmTunnels: 0 } })
 }

@@ -225,10 +225,13 @@ describeOnEachRuntime('the thread of the relay', (runtime) => {
 
 test('a token that is lent out by functions stays in its thread', async (t) => {
   const gateway = await startEchoGateway(t)
+  const { url: tunnelUrl, rootPem: trustedCertificates } = gateway
   const bytes = Buffer.from(TOKEN)
   const token = { withToken: <T>(use: (token: Buffer) => T): T => use(Buffer.from(bytes)) }
-  await assert.rejects(startRelay({ ...relayOptions(gateway), token, thread: 'worker' }), { code: 'config-invalid' })
-  const relay = await startRelay({ ...relayOptions(gateway), token })
+  await assert.rejects(startRelay({ tunnelUrl, trustedCertificates, token, thread: 'worker' }), {
+    code: 'config-invalid',
+  })
+  const relay = await startRelay({ tunnelUrl, trustedCertificates, token })
   t.after(() => relay.close(0))
   const client = await connectRaw(relay.port)
   client.write(connectHead('echo.example:443'))
