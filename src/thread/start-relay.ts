@@ -1,9 +1,8 @@
 // startRelay(): the relay alone, for programs that have token and CA already.
 
-import { UpstreamProxyError } from '../errors.js'
 import { createLogger } from '../log.js'
 import type { Relay, RelayOptions } from '../relay/relay.js'
-import { openRelayHome, type RelayThreadChoice } from './relay-home.js'
+import { DEFAULT_THREAD, openRelayHome, type RelayThreadChoice } from './relay-home.js'
 
 /** What startRelay() takes. */
 export interface StartRelayOptions extends RelayOptions {
@@ -22,10 +21,8 @@ export interface StartRelayOptions extends RelayOptions {
  */
 export async function startRelay(options: StartRelayOptions): Promise<Relay> {
   const { logger = createLogger('warn'), thread, ...rest } = options
-  const isLent = typeof options.token !== 'string'
-  if (isLent && thread === 'worker')
-    throw new UpstreamProxyError('config-invalid', 'a token that is lent out by functions needs thread: main')
-  const home = await openRelayHome(isLent ? 'main' : thread, logger)
+  const byDefault = typeof options.token === 'string' ? DEFAULT_THREAD : 'main'
+  const home = await openRelayHome(thread ?? byDefault, logger)
   try {
     return await home.listen(rest)
   } catch (error) {
