@@ -7,7 +7,7 @@
 // - open: the gateway said 200. From its first byte on the client only ever gets the gateway's bytes, so a failure can
 //   no longer be told in words: it is a reset, and a normal end is a FIN.
 // - half-closed: as open, but the client has sent its FIN. There is no half-close on the wire: the gateway is not told,
-//   and the download goes on until the gateway ends it or nothing moves for the linger time.
+//   and the download goes on until the gateway ends it, nobody is there to take it, or nothing moves for the linger time.
 // - refused: the gateway said something other than 200; its words go to the client, nothing more goes up.
 // - ending: the last bytes are on their way to the client, then a FIN; what the client still sends is thrown away.
 // - closed: both sides are let go.
