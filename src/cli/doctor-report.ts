@@ -1,6 +1,7 @@
 // The report of `doctor` for people: a table that reads in 80 columns, with colour and progress on a terminal alone.
 
 import type { Audience, Check } from '../doctor/check.js'
+import { hasColour } from './terminal.js'
 
 const LEFT = 4
 const STATUS_WIDTH = 6
@@ -19,12 +20,11 @@ export class TableReport implements Audience {
   readonly #hasColour: boolean
   #group = ''
 
-  constructor(out: NodeJS.WriteStream, progress: Progress, { NO_COLOR, TERM }: Readonly<NodeJS.ProcessEnv>) {
+  constructor(out: NodeJS.WriteStream, progress: Progress) {
     this.#out = out
     this.#progress = progress
     this.#columns = Math.min(Math.max(out.isTTY ? out.columns : 80, 60), MOST_COLUMNS)
-    // https://no-color.org
-    this.#hasColour = out.isTTY === true && !NO_COLOR && TERM !== 'dumb'
+    this.#hasColour = hasColour(out)
   }
 
   begin(id: string): void {

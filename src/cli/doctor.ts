@@ -27,7 +27,7 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
   })
   const environment = { ...process.env }
   limitResolver()
-  const table = options.json ? undefined : new TableReport(process.stdout, progress, environment)
+  const table = options.json ? undefined : new TableReport(process.stdout, progress)
   const checks = await examine({ environment, targetUrl, audience: table ?? silent(progress) })
   progress.clear()
   stop()
