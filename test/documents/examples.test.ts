@@ -1,5 +1,5 @@
-// The programs in documents are programs: they compile against the package, strictly, with the files of doc/examples/
-// beside them. The README's is run as well, by commands.test.ts.
+// The programs in documents are programs: they compile against the package, with doc/examples/ beside them. The README's
+// is run as well, by commands.test.ts.
 
 import assert from 'node:assert/strict'
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -19,7 +19,7 @@ test('the programs in the documents compile', { timeout: 60_000 }, async (t) => 
   // Here, so that packages are found as they are in a program beside them.
   const folder = mkdtempSync(join(cache, 'documents-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
-  cpSync(join(ROOT, 'doc/examples'), folder, { recursive: true })
+  cpSync(join(ROOT, 'doc/examples'), join(folder, 'doc/examples'), { recursive: true })
   let count = 0
   for (const path of commandDocuments()) {
     for (const { language, line, text } of fencedBlocks(documentText(path))) {
@@ -30,7 +30,16 @@ test('the programs in the documents compile', { timeout: 60_000 }, async (t) => 
     }
   }
   assert.ok(count > 0)
-  const compilerOptions = { noEmit: true, composite: false, allowJs: true, checkJs: true, noUnusedLocals: false }
+  const compilerOptions = {
+    noEmit: true,
+    composite: false,
+    allowJs: true,
+    checkJs: true,
+    noUnusedLocals: false,
+    // JavaScript has no types to say.
+    noImplicitAny: false,
+    strictFunctionTypes: false,
+  }
   writeFileSync(
     join(folder, 'tsconfig.json'),
     JSON.stringify({ extends: join(ROOT, 'tsconfig.json'), compilerOptions, include: ['*'], references: [] }),
