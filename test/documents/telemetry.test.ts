@@ -58,8 +58,9 @@ test('the example makes a span for each tunnel, and metrics', async (context) =>
   plain.write('GET / HTTP/1.1\r\nHost: h.example\r\n\r\n')
   await plain.takeOnlyAnswer()
   plain.endWriting()
-  await reader.forceFlush()
+  // Every event is told by then.
   await relay.close()
+  await reader.forceFlush()
 
   const [carried, refused] = spans.getFinishedSpans().toSorted((one, other) => other.name.length - one.name.length)
   assert.deepEqual([carried?.name, refused?.name], ['CONNECT h.example', 'CONNECT'])
