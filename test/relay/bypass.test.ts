@@ -32,7 +32,7 @@ describeOnEachRuntime('targets of NO_PROXY', (runtime) => {
     echo = await startEcho('127.0.77.1')
     fixture = await startFixture(runtime, {
       bypass: { noProxy: NO_PROXY },
-      limits: { dialTimeoutMs: 400, closeLingerMs: 1_000, lingerMs: 1_000 },
+      limits: { dialTimeoutMs: 1_500, closeLingerMs: 1_000, lingerMs: 1_000 },
     })
   })
   after(async () => {

@@ -23,8 +23,8 @@ const AFTER_ANSWER = MOMENTS.slice(1)
 const MAX_RECEIVED_BYTES = 65_536
 const LIMITS = {
   maxReceivedMessageBytes: MAX_RECEIVED_BYTES,
-  dialTimeoutMs: 400,
-  answerTimeoutMs: 400,
+  dialTimeoutMs: 1_500,
+  answerTimeoutMs: 1_500,
   // A reset behind a FIN is only noticed by who writes, so the linger limit ends those tunnels.
   lingerMs: 1_000,
   closeLingerMs: 1_000,

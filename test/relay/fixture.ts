@@ -40,7 +40,10 @@ export class RelayFixture {
   async dial(target = 'h.example:443'): Promise<OpenTunnel> {
     const client = await this.connect()
     client.write(connectHead(target))
-    const tunnel = await this.gateway.nextTunnel(target)
+    const refused = client.ended.then((end): never =>
+      assert.fail(`${target} was refused: ${client.received} bytes, ${end}`),
+    )
+    const tunnel = await Promise.race([this.gateway.nextTunnel(target), refused])
     return { client, tunnel }
   }
 
