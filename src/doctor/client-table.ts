@@ -377,7 +377,7 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
         CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE: `${origin}/compute/v1/`,
       },
     }),
-    answered: /HTTPError [1-5]\d\d|response:|code=|Some requests did not succeed/i,
+    answered: /JSONDecodeError|HTTPError [1-5]\d\d|response:|code=|Some requests did not succeed/i,
     proxyVariable: 'HTTPS_PROXY',
     trustVariable: 'CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE',
   },

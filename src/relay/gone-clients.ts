@@ -8,17 +8,16 @@ import { readFileSync } from 'node:fs'
 const SOCKET_TABLES = ['/proc/net/tcp', '/proc/net/tcp6']
 
 /**
- * Those of `clientPorts` whose client has closed its socket. Nobody where there is no such table, and nobody whose connection
- * the table does not show from the relay's side: then it says nothing.
+ * Those of `clientPorts` whose client has closed its socket. Nobody where there is no such table, and nobody where it does not
+ * show the relay's own port: then it says nothing. A connection itself need not be in it: one that was reset no longer is.
  */
 export function findGoneClients(relayPort: number, clientPorts: ReadonlySet<number>): ReadonlySet<number> {
-  const shown = new Set<number>()
-  const present = new Set<number>()
-  for (const { localPort, remotePort } of SOCKET_TABLES.flatMap(readOpenSockets)) {
-    if (localPort === relayPort) shown.add(remotePort)
-    else if (remotePort === relayPort) present.add(localPort)
-  }
-  return new Set([...clientPorts].filter((port) => shown.has(port) && !present.has(port)))
+  const sockets = SOCKET_TABLES.flatMap(readOpenSockets)
+  if (!sockets.some(({ localPort }) => localPort === relayPort)) return new Set()
+  const present = new Set(
+    sockets.filter(({ remotePort }) => remotePort === relayPort).map(({ localPort }) => localPort),
+  )
+  return new Set([...clientPorts].filter((port) => !present.has(port)))
 }
 
 interface OpenSocket {

@@ -22,6 +22,7 @@ const coldBuffer = Buffer.allocUnsafeSlow(65_536)
 
 /** A connection over a paused socket with `allowHalfOpen`. */
 export class NodeConnection implements Connection {
+  readonly peerPort: number | undefined
   readonly #highWaterMarkBytes: number
   readonly #socket: Socket
   #handler: ConnectionHandler | undefined
@@ -32,6 +33,8 @@ export class NodeConnection implements Connection {
   constructor(accepted: Socket, highWaterMarkBytes: number, readsByItself: boolean = isTestedNode) {
     this.#highWaterMarkBytes = highWaterMarkBytes
     this.#socket = readsByItself ? this.#takeOver(accepted) : accepted
+    // Asked for now: the system has forgotten it when the peer has reset the connection.
+    this.peerPort = this.#socket.remotePort
   }
 
   start(handler: ConnectionHandler): void {
@@ -45,10 +48,6 @@ export class NodeConnection implements Connection {
       .on('finish', () => handler.connectionOnFinish())
       .on('close', () => this.#onClose())
       .resume()
-  }
-
-  get peerPort(): number | undefined {
-    return this.#socket.remotePort
   }
 
   get queuedBytes(): number {

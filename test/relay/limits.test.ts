@@ -165,6 +165,17 @@ describeOnEachRuntime('limits', (runtime) => {
     assert.deepEqual((await relayed.relay.stats()).tunnels.broken, {})
   })
 
+  test('lingerMs: nor is one that has reset what still came for it', async () => {
+    const relayed = await startWith({ lingerMs: 60_000 })
+    const { client, tunnel } = await relayed.open('h.example:1')
+    client.endWriting()
+    client.socket.destroy()
+    tunnel.send('late')
+    assert.equal(await tunnel.closed, 1000)
+    await relayed.relay.tunnels(0)
+    assert.deepEqual((await relayed.relay.stats()).tunnels.broken, {})
+  })
+
   test('lingerMs: a client that does not take the last bytes is reset, and its descriptor let go', async () => {
     // Nothing is held back, so that the relay sees the Close frame behind what the client does not take.
     const relayed = await startWith({ lingerMs: 400, highWaterMarkBytes: 64 * MIB })
