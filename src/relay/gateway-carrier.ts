@@ -64,13 +64,13 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     this.#authority = authority
     this.#requestId = requestId
     this.#handler = handler
-    const warm = way.warmPool.take(this)
-    this.isWarm = warm !== undefined
+    const spare = way.warmPool.take(this)
+    this.isWarm = spare?.isOpen === true
     this.#canRetry = this.isWarm
     this.#isDialling = !this.isWarm
-    this.#socket = warm ?? way.dial(this)
+    this.#socket = spare?.socket ?? way.dial(this)
     // Behind the constructor, as from a socket that opens.
-    if (warm !== undefined) queueMicrotask(() => this.gatewayOnOpen())
+    if (this.isWarm) queueMicrotask(() => this.gatewayOnOpen())
   }
 
   get queuedBytes(): number {

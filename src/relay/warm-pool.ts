@@ -4,6 +4,7 @@
 // - One is wanted at the start, one more after each CONNECT that found none, one less after a time in which none was needed.
 // - They wait for the CONNECTs: none is opened while one is dialled for a CONNECT that found none, but by the sweep; and only one
 //   a turn of the event loop, for each blocks it for the time of a TLS handshake.
+// - A CONNECT that finds none open takes one that is being dialled, which has a start on a new one.
 // - One that rests is kept alive by pings. It is handed out only if the gateway was heard a ping's interval ago at most.
 // - A gateway that ends them unused is left alone for a while: it does not want them. So is one that cannot be reached.
 // - What a spare hears before it is handed out can only be its end.
@@ -17,7 +18,7 @@ import type { RelayLimits } from './limits.js'
 export interface WarmStatistics {
   /** Open now, and not in use. */
   readonly ready: number
-  /** CONNECTs that got one, and CONNECTs that found none. */
+  /** CONNECTs that got one, and CONNECTs that found none open. */
   readonly used: number
   readonly missed: number
   /** Ended by the gateway, or lost, before they were used. */
@@ -33,6 +34,8 @@ const SAME_MOMENT_MS = 1_000
 /** So many unused ends without a use between them, and the gateway does not want them. */
 const MOST_UNUSED_ENDS = 3
 const LEFT_ALONE_MS = 600_000
+/** One that is dialled for longer may never open. */
+const YOUNG_DIAL_MS = 1_000
 /** Between attempts while the gateway cannot be reached: doubled up to the time above. */
 const FIRST_RETRY_MS = 1_000
 
@@ -42,6 +45,13 @@ export interface WarmPoolInputs {
   readonly now: () => number
   /** Changes when the token does: what was opened with the old one is dropped. */
   readonly tokenGeneration: () => number
+}
+
+/** What a CONNECT gets. */
+export interface Handover {
+  readonly socket: GatewaySocket
+  /** Otherwise it is being dialled, and its handler hears how that ends. */
+  readonly isOpen: boolean
 }
 
 export class WarmPool {
@@ -55,7 +65,7 @@ export class WarmPool {
   #failures = 0
   #restsUntil = Number.NEGATIVE_INFINITY
   #isClosed = false
-  /** CONNECTs that found none and wait for their own. */
+  /** CONNECTs that found none open and wait for their own. */
   #dialling = 0
   #isFillDue = false
   #used = 0
@@ -68,17 +78,19 @@ export class WarmPool {
     this.#changedAt = inputs.now()
   }
 
-  /** One that is open, for `handler` from now on; undefined when there is none: then the caller dials, and says onDialled() once. */
-  take(handler: GatewayHandler): GatewaySocket | undefined {
-    const spare = this.#takeFresh()
-    if (spare === undefined) this.#onMiss()
-    else this.#onUse()
+  /**
+   * One for `handler` from now on; undefined when there is none: then the caller dials. Who gets none that is open says
+   * onDialled() once.
+   */
+  take(handler: GatewayHandler): Handover | undefined {
+    const spare = this.#takeFresh() ?? this.#takeDialled()
+    if (spare?.isOpen === true) this.#onUse()
+    else this.#onMiss()
     this.#fillSoon()
-    spare?.handTo(handler)
-    return spare?.socket
+    return spare?.handTo(handler)
   }
 
-  /** A CONNECT that found none has its own, or waits for it no longer. */
+  /** A CONNECT that found none open has its own, or waits for it no longer. */
   onDialled(): void {
     this.#dialling--
     this.#fillSoon()
@@ -110,6 +122,15 @@ export class WarmPool {
       spare.socket?.terminate()
     }
     return undefined
+  }
+
+  #takeDialled(): Spare | undefined {
+    const { now, tokenGeneration } = this.#inputs
+    const young = this.#spares.find(({ isOpen, dialledAt, generation }) => {
+      return !isOpen && now() - dialledAt < YOUNG_DIAL_MS && generation === tokenGeneration()
+    })
+    if (young !== undefined) this.#remove(young)
+    return young
   }
 
   #onUse(): void {
@@ -187,12 +208,12 @@ export class WarmPool {
 /** A WebSocket that waits. */
 class Spare implements GatewayHandler {
   readonly generation: number
+  readonly dialledAt: number
   socket: GatewaySocket | undefined
   isOpen = false
   readonly #limits: RelayLimits
   readonly #now: () => number
   readonly #onEnd: (wasOpen: boolean) => void
-  readonly #dialledAt: number
   #keepalive: Keepalive
   #heardAt: number
 
@@ -201,9 +222,9 @@ class Spare implements GatewayHandler {
     this.#limits = limits
     this.#now = now
     this.#onEnd = onEnd
-    this.#dialledAt = now()
-    this.#heardAt = this.#dialledAt
-    this.#keepalive = new Keepalive(limits, this.#dialledAt)
+    this.dialledAt = now()
+    this.#heardAt = this.dialledAt
+    this.#keepalive = new Keepalive(limits, this.dialledAt)
   }
 
   isFresh(now: number): boolean {
@@ -212,14 +233,15 @@ class Spare implements GatewayHandler {
 
   /** Pings where it is time to; false when there is nobody at the other end. */
   keepAlive(now: number): boolean {
-    if (!this.isOpen) return now - this.#dialledAt < this.#limits.dialTimeoutMs
+    if (!this.isOpen) return now - this.dialledAt < this.#limits.dialTimeoutMs
     const action = this.#keepalive.check(now, { movedBytes: 0, isReadingPaused: false, queuedBytes: 0 })
     if (action === 'ping') this.socket?.ping()
     return action !== 'dead'
   }
 
-  handTo(handler: GatewayHandler): void {
+  handTo(handler: GatewayHandler): Handover | undefined {
     this.socket?.handTo(handler)
+    return this.socket && { socket: this.socket, isOpen: this.isOpen }
   }
 
   gatewayOnOpen(): void {

@@ -4,7 +4,13 @@
 
 import type { RequestOptions } from 'node:http'
 import { isIP, type LookupFunction, connect as netConnect, type Socket } from 'node:net'
-import { type ConnectionOptions, createSecureContext, type SecureContext, connect as tlsConnect } from 'node:tls'
+import {
+  type ConnectionOptions,
+  createSecureContext,
+  type SecureContext,
+  TLSSocket,
+  connect as tlsConnect,
+} from 'node:tls'
 import { systemCode, type UpstreamProxyError } from '../errors.js'
 import { EgressAnswerParser, type EgressProxy, encodeEgressConnect } from '../protocol/egress-proxy.js'
 import { egressRefusal, egressTimeout, egressUnreachable } from './failures.js'
@@ -28,6 +34,17 @@ export class NodeTrust implements Trust {
     this.names = names
   }
 }
+
+/** What tls.connect() itself calls, and does not document. */
+interface SessionTaker extends TLSSocket {
+  setSession?(session: Buffer): void
+}
+
+/**
+ * Whether a session can be given between the call and the connection. As an option OpenSSL reads it twice, the certificates in it
+ * too, and that is a tenth of what a tunnel costs.
+ */
+const takesSessionLater = 'setSession' in TLSSocket.prototype
 
 type Connected = (error: Error | null, socket?: Socket) => void
 
@@ -132,7 +149,9 @@ function connectDirectly(url: URL, trust: Trust, { allowHalfOpen = false, lookup
 function connectTls(url: URL, trust: Trust, options: ConnectionOptions): Socket {
   const { sessions } = trust as NodeTrust
   const session = sessions.get(url.host)
-  const socket = tlsConnect({ ...options, ...tlsOptions(url, trust), ...(session === undefined ? {} : { session }) })
+  const isLate = options.socket !== undefined || !takesSessionLater
+  const socket: SessionTaker = tlsConnect({ ...options, ...tlsOptions(url, trust), ...(isLate && { session }) })
+  if (!isLate && session !== undefined) socket.prependOnceListener('connect', () => socket.setSession?.(session))
   // Sessions of TLS 1.3 come at any time behind the handshake, and so behind the verification.
   socket.on('session', (latest: Buffer) => {
     if (socket.authorized) sessions.set(url.host, latest)
