@@ -15,21 +15,35 @@ export const JAVA_TRUST_STORE_PASSWORD = 'changeit'
 const MAGIC = 0xfeedfeed
 const VERSION = 2
 const TRUSTED_CERTIFICATE = 2
+const CERTIFICATE_TYPE = 'X.509'
+const DATE_BYTES = 8
+const HEADER_BYTES = 12
+/** An entry without its certificate; the alias is a SHA-256 in hexadecimal. */
+const ENTRY_BYTES = 4 + (2 + 64) + DATE_BYTES + (2 + CERTIFICATE_TYPE.length) + 4
 /** Sun's own salt, part of the format. */
 const DIGEST_SALT = 'Mighty Aphrodite'
 
 /** The certificates, each once, as a JKS file; the same bytes for the same certificates. */
 export function encodeJavaTrustStore(certificates: Iterable<Certificate>): Buffer {
-  const entries = derOfCertificates(certificates).map(encodeEntry)
-  const body = Buffer.concat([uint32(MAGIC), uint32(VERSION), uint32(entries.length), ...entries])
+  const ders = derOfCertificates(certificates)
+  const length = ders.reduce((sum, der) => sum + ENTRY_BYTES + der.length, HEADER_BYTES)
+  const body = Buffer.alloc(length)
+  body.writeUInt32BE(MAGIC, 0)
+  body.writeUInt32BE(VERSION, 4)
+  body.writeUInt32BE(ders.length, 8)
+  let at = HEADER_BYTES
+  for (const der of ders) at = writeEntry(body, at, der)
   return Buffer.concat([body, keyedDigest(body)])
 }
 
-/** The alias is the fingerprint: unique, and the same in every store. Nobody asks for the date. */
-function encodeEntry(der: Buffer): Buffer {
+/** Returns where the entry ends. The alias is the fingerprint: unique, and the same in every store. Nobody asks for the date. */
+function writeEntry(body: Buffer, start: number, der: Buffer): number {
   const alias = createHash('sha256').update(der).digest('hex')
-  const date = Buffer.alloc(8)
-  return Buffer.concat([uint32(TRUSTED_CERTIFICATE), text(alias), date, text('X.509'), uint32(der.length), der])
+  let at = body.writeUInt32BE(TRUSTED_CERTIFICATE, start)
+  at = writeText(body, at, alias) + DATE_BYTES
+  at = writeText(body, at, CERTIFICATE_TYPE)
+  at = body.writeUInt32BE(der.length, at)
+  return at + der.copy(body, at)
 }
 
 function keyedDigest(body: Buffer): Buffer {
@@ -37,14 +51,7 @@ function keyedDigest(body: Buffer): Buffer {
   return createHash('sha1').update(password).update(DIGEST_SALT).update(body).digest()
 }
 
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32BE(value)
-  return bytes
-}
-
-function text(ascii: string): Buffer {
-  const length = Buffer.alloc(2)
-  length.writeUInt16BE(ascii.length)
-  return Buffer.concat([length, Buffer.from(ascii, 'latin1')])
+function writeText(body: Buffer, start: number, ascii: string): number {
+  const at = body.writeUInt16BE(ascii.length, start)
+  return at + body.write(ascii, at, 'latin1')
 }
