@@ -1,6 +1,8 @@
-// Runs the suites of the relay, and the attacks on it, in full size on every runtime that is supported: Node 20, 22, 24, 26
-// and Bun, with the relay in a thread of its own and in the main one; and what has a full size of its own: the preload for
-// children, the gateway's streaming, the interrupted install-ca. The Nodes come from npm, into node_modules/.cache; Bun is a dependency for development.
+// Runs the suites of the relay, and the attacks on it, on every runtime that is supported: Node 20, 22, 24, 26 and Bun, each with the
+// relay in a thread of its own or in the main one, and Node 20 and Bun with both. Those two in full size as well, with what else has
+// a full size of its own: the preload for children, the gateway's streaming, the interrupted install-ca. `--full`: everything on
+// every runtime, in either thread and in full size, which takes three quarters of an hour. The Nodes come from npm, into
+// node_modules/.cache; Bun is a dependency for development.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
@@ -27,26 +29,38 @@ function provideNode(major) {
   return binary
 }
 
-const runtimes = [20, 22, 24, 26].map((major) => `node${major}=${provideNode(major)}`)
+const [isFull, words] = [process.argv.includes('--full'), process.argv.slice(2).filter((word) => word !== '--full')]
+const runtimes = new Map([20, 22, 24, 26].map((major) => [`node${major}`, provideNode(major)]))
 const bun = join(root, `node_modules/@oven/bun-${process.platform}-${bunArchitecture}/bin/bun`)
-if (existsSync(bun)) runtimes.push(`bun=${bun}`)
+if (existsSync(bun)) runtimes.set('bun', bun)
 else console.log('bun: skipped, its package for this platform is not installed')
 
-const words =
-  process.argv.length > 2
-    ? process.argv.slice(2)
-    : ['relay', 'thread', 'init', 'attack', 'children/node-preload', 'gateway/streaming', 'install-ca/interruption']
-
-function run(thread, ...words) {
-  if (words.length === 0) return
-  console.log(`thread ${thread}: ${words.join(' ')}`)
-  const { status } = spawnSync(process.execPath, [join(root, 'test/run.mjs'), ...words], {
+/** What has a relay in it, which may be in either thread; and the rest. */
+const RELAY = ['relay', 'init', 'attack']
+const OTHERS = ['thread', 'children/node-preload', 'gateway/streaming', 'install-ca/interruption']
+function run(thread, names, isLarge, suites) {
+  const named = names.filter((name) => runtimes.has(name))
+  const chosen = words.length === 0 ? suites : words.filter((word) => thread === 'worker' || !OTHERS.includes(word))
+  if (named.length === 0 || chosen.length === 0) return
+  console.log(`\nthread ${thread}, ${isLarge ? 'full size' : 'short'}, ${named.join(' ')}: ${chosen.join(' ')}`)
+  const { CCR_TEST_LARGE: _, ...environment } = process.env
+  const { status } = spawnSync(process.execPath, [join(root, 'test/run.mjs'), ...chosen], {
     stdio: 'inherit',
-    env: { ...process.env, CCR_TEST_RUNTIMES: runtimes.join(','), CCR_TEST_LARGE: '1', CCR_TEST_THREAD: thread },
+    env: {
+      ...environment,
+      CCR_TEST_RUNTIMES: named.map((name) => `${name}=${runtimes.get(name)}`).join(','),
+      CCR_TEST_THREAD: thread,
+      ...(isLarge && { CCR_TEST_LARGE: '1' }),
+    },
   })
   if (status !== 0) process.exitCode = status ?? 1
 }
 
-run('worker', ...words)
-// What has a relay in it that can be in either.
-run('main', ...words.filter((word) => /^(?:relay|init|attack)/.test(word)))
+if (isFull) {
+  run('worker', [...runtimes.keys()], true, [...RELAY, ...OTHERS])
+  run('main', [...runtimes.keys()], true, RELAY)
+} else {
+  run('worker', ['node20', 'bun'], true, [...RELAY, ...OTHERS])
+  run('worker', ['node22', 'node24'], false, [...RELAY, 'thread'])
+  run('main', ['node20', 'node26', 'bun'], false, RELAY)
+}
