@@ -313,18 +313,27 @@ describe('install-ca in a tree', { concurrency: 2, timeout: 120_000 }, () => {
     const answer = await ask(t, ['install-ca', '--ca-file', caFile], options)
     assert.deepEqual([answer.exitCode, answer.code], [1, 'not-root'])
     const root = createTree(t, EVERYTHING)
-    const empty = photograph(root)
-    const refused = await ask(t, ['install-ca', '--root', root, '--ca-file', caFile], options)
-    assert.equal(refused.exitCode, 1)
-    assert.deepEqual(
-      refused.stores.filter(({ status }) => status === 'failed').map(({ code, hint }) => [code, hint === undefined]),
-      [
-        ['store-unwritable', false],
-        ['store-unwritable', false],
-        ['store-unwritable', false],
-      ],
+    // Who runs the tests may be the user who runs the program.
+    const folders = [root, ...Object.keys(photograph(root)).map((path) => join(root, path))].filter((path) =>
+      lstatSync(path).isDirectory(),
     )
-    assertSameTree(root, empty)
+    for (const folder of folders) chmodSync(folder, 0o555)
+    try {
+      const empty = photograph(root)
+      const refused = await ask(t, ['install-ca', '--root', root, '--ca-file', caFile], options)
+      assert.equal(refused.exitCode, 1)
+      assert.deepEqual(
+        refused.stores.filter(({ status }) => status === 'failed').map(({ code, hint }) => [code, hint === undefined]),
+        [
+          ['store-unwritable', false],
+          ['store-unwritable', false],
+          ['store-unwritable', false],
+        ],
+      )
+      assertSameTree(root, empty)
+    } finally {
+      for (const folder of folders) chmodSync(folder, 0o755)
+    }
   })
 
   it("lets another user than root work on a tree of that user's own", async (t) => {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { ERROR_CODES, type LogEntry, type TunnelLogRecord } from '#src/index.js'
@@ -159,6 +160,9 @@ describeOnEachRuntime('the tunnel log', (runtime) => {
     const { client, tunnel } = await fixture.open()
     client.write('up')
     assert.equal((await tunnel.take(2)).toString(), 'up')
+    // A write that fails says so a moment later.
+    for (let waited = 0; waited < 5_000 && (await fixture.relay.stats()).tunnelLog?.lost !== 5; waited += 20)
+      await delay(20)
     const { tunnelLog, tunnels } = await fixture.relay.stats()
     assert.deepEqual([tunnelLog, tunnels.accepted], [{ written: 0, lost: 5 }, 6])
   })
