@@ -23,6 +23,8 @@ export class Http2Downstream implements Downstream {
   #requestTrailers: RawFields = []
   #responseTrailers: string[] = []
   #isEnded = false
+  /** END_STREAM is on its way: who leaves when it comes may do so before the stream has told its own end. */
+  #isSent = false
   #status = 0
 
   constructor(stream: ServerHttp2Stream, flags: number, rawHeaders: RawFields) {
@@ -39,11 +41,12 @@ export class Http2Downstream implements Downstream {
     // Node ends what is reset, too; without the trailers that end is not sent, and the reset is what the client sees.
     stream.on('wantTrailers', () => {
       if (!this.#isEnded) return
+      this.#isSent = !this.isClosed
       stream.sendTrailers(toHeaders(this.#responseTrailers))
       this.#stopUpload()
     })
     this.closed = new Promise((resolve) => {
-      stream.once('close', () => resolve(this.#isEnded && stream.rstCode === NGHTTP2_NO_ERROR))
+      stream.once('close', () => resolve(this.#isSent || (this.#isEnded && stream.rstCode === NGHTTP2_NO_ERROR)))
     })
   }
 
@@ -119,6 +122,7 @@ export class Http2Downstream implements Downstream {
     this.#stream.respond(headers, { ...NO_DATE, endStream: !hasBody, waitForTrailers: hasBody })
     if (hasBody) return
     this.#isEnded = true
+    this.#isSent = true
     this.#stopUpload()
   }
 
