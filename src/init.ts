@@ -1,18 +1,14 @@
 // The six steps from nothing to a running proxy; the only file that knows every part. A step that fails undoes what was
 // done before it and leaves the proxy off: a broken proxy must never break a working session.
 
-import type { X509Certificate } from 'node:crypto'
 import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from './errors.js'
 import { createLogger, type Logger, type LogSink } from './log.js'
 import type { RelayLimits } from './relay/limits.js'
 import type { RelayStatistics } from './relay/monitor.js'
 import type { Relay } from './relay/relay.js'
-import { CaRenewal } from './system/certificates/ca-renewal.js'
-import { writeCertificateFiles } from './system/certificates/certificate-files.js'
-import { downloadGatewayCa } from './system/certificates/gateway-ca.js'
-import { readTrustedCertificates, type TrustedCertificates } from './system/certificates/trusted-certificates.js'
+import { findCertificateSources } from './system/certificates/certificate-sources.js'
 import { type ChildTargets, createChildEnvironment } from './system/children/child-env.js'
-import { writeChildFiles, writeJavaTrustStore } from './system/children/child-files.js'
+import { writeChildFiles } from './system/children/child-files.js'
 import { createNoProxyList } from './system/children/no-proxy-list.js'
 import { assertInspectorClosed } from './system/doors.js'
 import { type ContainerProxy, egressTo, readContainerProxy } from './system/egress.js'
@@ -120,23 +116,20 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
     undo.push(() => {
       if (!holdsToken) hardening?.undo()
     })
-    // A thread loads its code while the certificates are read.
     const opening = openRelayHome(options.thread, logger)
     undo.push(async () => (await opening).close())
     if (hardening !== undefined) await untilSignalsHaveActed()
-    const certificates = readTrustedCertificates(settings, environment, logger)
     const containerProxy = readContainerProxy(environment)
     const noProxy = listNoProxy(settings, environment, logger)
     const home = await opening
+    await home.readCertificates(findCertificateSources(settings, environment))
     await home.readTokenFile(settings.tokenFile)
     holdsToken = true
     const directory = new PrivateDirectory()
     undo.push(() => directory.remove())
     const statusSocket = placeStatusSocket(directory, (folder) => undo.push(() => folder.remove()), logger)
-    const relay = await listen({ options, settings, home, certificates, noProxy, containerProxy, statusSocket }, undo)
-    const download = () => downloadGatewayCa((url, limits) => home.download(url, limits), settings.caUrl, logger)
-    const gatewayCa = await download()
-    const files = provideFiles(settings, environment, certificates, gatewayCa, directory)
+    const relay = await listen({ options, settings, home, noProxy, containerProxy, statusSocket }, undo)
+    const files = await provideFiles(settings, environment, home, directory)
     if (!settings.allowsInspection) assertInspectorClosed()
     await removeTokenFile(settings, home, logger)
     const targets: ChildTargets = { proxyUrl: relay.proxyUrl, noProxy, ...files, choice: settings.childEnv }
@@ -147,8 +140,6 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
       ...(statusSocket === undefined ? {} : { statusSocket }),
       targets,
     })
-    const renewal = new CaRenewal(gatewayCa, download, (ca) => renewFiles(certificates, ca, directory, files), logger)
-    undo.push(() => renewal.stop())
     return enabledProxy(relay, targets, environment, undo)
   } catch (error) {
     const failure = asUpstreamProxyError(error, 'internal-error', 'the start failed')
@@ -186,27 +177,17 @@ function warnOfInspection(logger: Logger): undefined {
 
 type ProvidedFiles = Pick<ChildTargets, 'fullBundleFile' | 'extraCertificatesFile' | 'files'>
 
-function provideFiles(
-  { childEnv }: Settings,
+async function provideFiles(
+  { childEnv, caUrl }: Settings,
   environment: Environment,
-  trusted: TrustedCertificates,
-  gatewayCa: readonly X509Certificate[],
+  home: RelayHome,
   directory: PrivateDirectory,
-): ProvidedFiles {
-  const { certificates, ...bundles } = writeCertificateFiles(directory, trusted, gatewayCa)
-  if (childEnv.level !== 'files') return bundles
-  return { ...bundles, files: writeChildFiles(directory, environment, bundles.fullBundleFile, certificates) }
-}
-
-/** Writes what holds certificates again; where it lies stays the same. */
-function renewFiles(
-  trusted: TrustedCertificates,
-  gatewayCa: readonly X509Certificate[],
-  directory: PrivateDirectory,
-  { files }: ProvidedFiles,
-): void {
-  const { certificates } = writeCertificateFiles(directory, trusted, gatewayCa)
-  if (files !== undefined) writeJavaTrustStore(directory, certificates)
+): Promise<ProvidedFiles> {
+  const hasJavaTrustStore = childEnv.level === 'files'
+  const provided = await home.provideCertificates({ caUrl, directory: directory.path, hasJavaTrustStore })
+  const { javaTrustStore, ...bundles } = provided
+  if (javaTrustStore === undefined) return bundles
+  return { ...bundles, files: writeChildFiles(directory, environment, { ...bundles, javaTrustStore }) }
 }
 
 /** What children reach past the relay, and the relay past the gateway. */
@@ -224,19 +205,17 @@ interface ListenInputs {
   readonly options: UpstreamProxyOptions
   readonly settings: Settings
   readonly home: RelayHome
-  readonly certificates: TrustedCertificates
   readonly noProxy: string
   readonly containerProxy: ContainerProxy
   readonly statusSocket: string | undefined
 }
 
 async function listen(inputs: ListenInputs, undo: UndoStack): Promise<Relay> {
-  const { options, settings, home, certificates, noProxy, containerProxy, statusSocket } = inputs
+  const { options, settings, home, noProxy, containerProxy, statusSocket } = inputs
   const egress = egressTo(settings.tunnelUrl, containerProxy)
   const relay = await home.listen({
     tunnelUrl: settings.tunnelUrl,
     sessionId: settings.sessionId,
-    trustedCertificates: certificates.gatewayRoots,
     bypass: {
       noProxy,
       egressNoProxy: containerProxy.noProxy,

@@ -7,6 +7,7 @@ import { asUpstreamProxyError, type UpstreamProxyError } from '../errors.js'
 import { createLogger, type Logger } from '../log.js'
 import { DEFAULT_RELAY_LIMITS } from '../relay/limits.js'
 import { runtime } from '../runtime/select.js'
+import { findCertificateSources } from '../system/certificates/certificate-sources.js'
 import { checkCaCertificates, downloadGatewayCa, warnOfFindings } from '../system/certificates/gateway-ca.js'
 import { readTrustedCertificates } from '../system/certificates/trusted-certificates.js'
 import { egressTo, readContainerProxy } from '../system/egress.js'
@@ -104,7 +105,7 @@ function readCaFile(file: string): string {
 
 function downloadCa(logger: Logger): Promise<readonly X509Certificate[]> {
   const settings = resolveSettings({}, process.env)
-  const { gatewayRoots } = readTrustedCertificates(settings, process.env, logger)
+  const { gatewayRoots } = readTrustedCertificates(findCertificateSources(settings, process.env), logger)
   const route = {
     trust: runtime.createTrust(gatewayRoots),
     egress: egressTo(settings.tunnelUrl, readContainerProxy(process.env)),

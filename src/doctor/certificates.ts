@@ -9,6 +9,7 @@ import type { Route } from '../runtime/runtime.js'
 import { runtime } from '../runtime/select.js'
 import { lintCaCertificate } from '../system/certificates/ca-lint.js'
 import { type CertificateFiles, writeCertificateFiles } from '../system/certificates/certificate-files.js'
+import { findCertificateSources } from '../system/certificates/certificate-sources.js'
 import { type Download, fetchGatewayCa } from '../system/certificates/gateway-ca.js'
 import { parseCertificates } from '../system/certificates/pem.js'
 import { readTrustedCertificates, type TrustedCertificates } from '../system/certificates/trusted-certificates.js'
@@ -53,7 +54,7 @@ export function checkSystemBundle(
   environment: Environment,
   logger: Logger,
 ): Finding<TrustedCertificates> {
-  const result = readTrustedCertificates(settings, environment, logger)
+  const result = readTrustedCertificates(findCertificateSources(settings, environment), logger)
   const [system, extra] = [result.system, result.extra].map((certificates) => new Set(certificates).size)
   const seen = `${system} certificates of the system, ${extra} of NODE_EXTRA_CA_CERTS`
   return { seen, result }

@@ -8,6 +8,7 @@ import type { RelayStatistics } from '../relay/monitor.js'
 import type { Relay } from '../relay/relay.js'
 import { type ChildTargets, createChildEnvironment } from '../system/children/child-env.js'
 import { writeChildFiles } from '../system/children/child-files.js'
+import { writeJavaTrustStore } from '../system/children/files/java-trust-store.js'
 import type { Environment } from '../system/settings.js'
 import { type Examination, type Finding, needed, Problem, Skipped } from './check.js'
 import { CLIENTS, type Client, type ClientTarget, NOT_INSTALLED } from './client-table.js'
@@ -170,7 +171,8 @@ function provideTargets({ settings, environment, noProxy, bundle }: Ground): Omi
   const choice = needed(settings, 'settings').childEnv
   const plain = { ...paths, noProxy: needed(noProxy, 'no-proxy'), choice }
   if (choice.level !== 'files') return plain
-  return { ...plain, files: writeChildFiles(directory, environment, paths.fullBundleFile, certificates) }
+  const javaTrustStore = writeJavaTrustStore(directory, certificates)
+  return { ...plain, files: writeChildFiles(directory, environment, { ...paths, javaTrustStore }) }
 }
 
 function clientTarget({ url }: Target): ClientTarget {

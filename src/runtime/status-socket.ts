@@ -5,20 +5,14 @@ import { chmodSync, lstatSync, rmSync, statSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { systemCode, UpstreamProxyError } from '../errors.js'
+import { fitsSocketPath, MAX_PATH_BYTES } from './socket-path.js'
 
-/** Of a socket's path: what sun_path takes besides its final NUL (unix(7)); elsewhere it is 104 bytes. */
-const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103
 /** Somebody who asks once a second, a few times over. */
 const MAX_CONNECTIONS = 8
 /** Milliseconds in which an answer must have been taken. */
 const ANSWER_TIMEOUT_MS = 5_000
 /** Bytes of an answer: ten times what the largest report has. */
 const MAX_ANSWER_BYTES = 8 * 1_048_576
-
-/** Whether a socket can have this path: a runtime may cut off a longer one without a word. */
-export function fitsSocketPath(path: string): boolean {
-  return Buffer.byteLength(path) <= MAX_PATH_BYTES
-}
 
 /** A socket that answers. */
 export interface StatusListener {

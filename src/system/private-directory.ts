@@ -1,5 +1,6 @@
 // The folder in which one relay keeps its files. Children of other users read them, so it can be entered by all and
-// written by us alone; it goes when the relay is closed, or when the process ends without closing it.
+// written by us alone; it goes when the relay is closed, or when the process ends without closing it. Who made it removes it;
+// who writes into it needs no more than its path.
 
 import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -9,22 +10,12 @@ import { systemCode, UpstreamProxyError } from '../errors.js'
 /** What the names of these folders begin with. */
 export const DIRECTORY_PREFIX = 'ccr-upstream-proxy-'
 
-/** A folder of our own under the temporary directory. */
-export class PrivateDirectory {
+/** Writes into a folder of our own that is there. */
+export class Folder {
   readonly path: string
-  readonly #onExit = (): void => this.#removeTree()
 
-  /**
-   * @param parent the temporary directory unless given
-   * @throws {UpstreamProxyError} `bundle-unwritable`
-   */
-  constructor(parent = tmpdir()) {
-    this.path = attempt(parent, () => {
-      const path = mkdtempSync(join(parent, DIRECTORY_PREFIX))
-      chmodSync(path, 0o755)
-      return path
-    })
-    process.once('exit', this.#onExit)
+  constructor(path: string) {
+    this.path = path
   }
 
   /**
@@ -67,6 +58,20 @@ export class PrivateDirectory {
     for (const [file, content] of Object.entries(files)) this.writeFile(join(name, file), content)
     return path
   }
+}
+
+/** A folder of our own under the temporary directory. */
+export class PrivateDirectory extends Folder {
+  readonly #onExit = (): void => this.#removeTree()
+
+  /**
+   * @param parent the temporary directory unless given
+   * @throws {UpstreamProxyError} `bundle-unwritable`
+   */
+  constructor(parent = tmpdir()) {
+    super(makeFolder(parent))
+    process.once('exit', this.#onExit)
+  }
 
   /** Removes the folder with all that is in it; any number of times. */
   remove(): void {
@@ -77,6 +82,14 @@ export class PrivateDirectory {
   #removeTree(): void {
     rmSync(this.path, { recursive: true, force: true })
   }
+}
+
+function makeFolder(parent: string): string {
+  return attempt(parent, () => {
+    const path = mkdtempSync(join(parent, DIRECTORY_PREFIX))
+    chmodSync(path, 0o755)
+    return path
+  })
 }
 
 function attempt<T>(path: string, action: () => T): T {

@@ -4,7 +4,7 @@
 import { join } from 'node:path'
 import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
 import type { Logger } from '../log.js'
-import { fitsSocketPath } from '../runtime/status-socket.js'
+import { fitsSocketPath } from '../runtime/socket-path.js'
 import { PrivateDirectory } from './private-directory.js'
 
 const FOLDER = 'status'

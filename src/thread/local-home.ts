@@ -1,18 +1,21 @@
-// The relay and its token in the thread that this module is loaded in: the program's, or the relay's own.
+// The relay, its token and its certificates in the thread that this module is loaded in: the program's, or the relay's own.
 
 import { UpstreamProxyError } from '../errors.js'
 import type { Logger } from '../log.js'
 import { exceptOwnAddress } from '../protocol/egress-proxy.js'
 import { resolveLimits } from '../relay/limits.js'
 import { type Relay, resolveEgressOption, startRelayOn } from '../relay/relay.js'
-import type { DownloadedAnswer, DownloadLimits, Route } from '../runtime/runtime.js'
+import type { Route } from '../runtime/runtime.js'
 import { runtime } from '../runtime/select.js'
+import { CertificateKeeper, type ProvidedCertificates } from '../system/certificates/certificate-keeper.js'
+import type { CertificateSources } from '../system/certificates/certificate-sources.js'
 import { findHardeningAddon } from '../system/harden.js'
 import { readSessionToken, type SessionToken } from '../system/token.js'
-import type { HomeRelayOptions, RelayHome } from './relay-home.js'
+import type { HomeProvision, HomeRelayOptions, RelayHome } from './relay-home.js'
 
 export class LocalHome implements RelayHome {
   readonly #logger: Logger
+  #certificates: CertificateKeeper | undefined
   #token: SessionToken | undefined
   #relay: Relay | undefined
   #route: Route | undefined
@@ -20,6 +23,10 @@ export class LocalHome implements RelayHome {
 
   constructor(logger: Logger) {
     this.#logger = logger
+  }
+
+  async readCertificates(sources: CertificateSources): Promise<void> {
+    this.#certificates = new CertificateKeeper(sources, this.#logger)
   }
 
   async readTokenFile(path: string): Promise<void> {
@@ -33,7 +40,7 @@ export class LocalHome implements RelayHome {
   async listen(options: HomeRelayOptions): Promise<Relay> {
     const token = options.token ?? this.#token
     if (token === undefined) throw new UpstreamProxyError('internal-error', 'there is no token')
-    const trust = runtime.createTrust(options.trustedCertificates)
+    const trust = runtime.createTrust(options.trustedCertificates ?? this.#certificates?.gatewayRoots)
     const relay = await startRelayOn(runtime, trust, { ...options, token, logger: this.#logger })
     this.#relay = relay
     this.#route = {
@@ -44,9 +51,11 @@ export class LocalHome implements RelayHome {
     return relay
   }
 
-  async download(url: URL, limits: DownloadLimits): Promise<DownloadedAnswer> {
-    if (this.#route === undefined) throw new UpstreamProxyError('internal-error', 'the relay does not listen')
-    return runtime.download(url, this.#route, limits)
+  async provideCertificates(inputs: HomeProvision): Promise<ProvidedCertificates> {
+    const [certificates, route] = [this.#certificates, this.#route]
+    if (certificates === undefined || route === undefined)
+      throw new UpstreamProxyError('internal-error', 'there is no relay with certificates')
+    return certificates.provide({ ...inputs, download: (url, limits) => runtime.download(url, route, limits) })
   }
 
   close(graceMs?: number): Promise<void> {
@@ -55,6 +64,7 @@ export class LocalHome implements RelayHome {
   }
 
   async #close(graceMs: number | undefined): Promise<void> {
+    this.#certificates?.stop()
     await this.#relay?.close(graceMs)
     this.#token?.wipe()
   }

@@ -1,4 +1,4 @@
-// The thread in which the token is held and the relay runs: the program's own (local-home.ts), or one of its own
+// The thread in which the token is held, certificates are read and the relay runs: the program's own (local-home.ts), or one of its own
 // (relay-thread.ts), so that a program that blocks its event loop does not block the tunnels. doc/worker-thread.md has the
 // figures behind the default.
 
@@ -6,28 +6,36 @@ import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
 import type { Logger } from '../log.js'
 import type { TokenSource } from '../relay/credential.js'
 import type { Relay, RelayOptions } from '../relay/relay.js'
-import type { DownloadedAnswer, DownloadLimits } from '../runtime/runtime.js'
+import type { ProvidedCertificates, ProvisionInputs } from '../system/certificates/certificate-keeper.js'
+import type { CertificateSources } from '../system/certificates/certificate-sources.js'
 import { RelayThread } from './relay-thread.js'
 
 /** `worker`: the relay has a thread of its own. `main`: it runs in the thread that starts it. */
 export type RelayThreadChoice = 'worker' | 'main'
 
-/** Options of a relay whose logger, and mostly whose token, the home has already. */
+/**
+ * Options of a relay whose logger the home has already, and mostly its token and whom to trust: what readTokenFile() and
+ * readCertificates() have read, unless it is given.
+ */
 export type HomeRelayOptions = Omit<RelayOptions, 'logger' | 'token'> & {
-  /** The one of readTokenFile() unless given. */
   readonly token?: string | TokenSource
 }
 
+/** Where the gateway's CA comes from, and where the files go; the way to it is the relay's. */
+export type HomeProvision = Omit<ProvisionInputs, 'download'>
+
 /** Every method rejects with an UpstreamProxyError; `thread-ended` when the thread is not there any more. */
 export interface RelayHome {
+  /** Reads what the machine trusts. */
+  readCertificates(sources: CertificateSources): Promise<void>
   /** As readSessionToken(): the token is in this home from here on, and in no other thread. */
   readTokenFile(path: string): Promise<void>
   /** Empties and unlinks the token file; the errno of what failed, or 0. */
   removeTokenFile(): Promise<number>
   /** Starts the one relay of this home. */
   listen(options: HomeRelayOptions): Promise<Relay>
-  /** GET from the gateway, the way the relay reaches it; once it listens. */
-  download(url: URL, limits: DownloadLimits): Promise<DownloadedAnswer>
+  /** As CertificateKeeper's: once the relay listens, until it is closed. */
+  provideCertificates(inputs: HomeProvision): Promise<ProvidedCertificates>
   /** Closes the relay if there is one, wipes the token, ends the thread. Only the first call's grace counts. */
   close(graceMs?: number): Promise<void>
 }

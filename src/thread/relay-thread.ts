@@ -8,8 +8,9 @@ import type { Logger } from '../log.js'
 import { CHANNELS, type EventName } from '../relay/channels.js'
 import type { RelayStatistics } from '../relay/monitor.js'
 import type { Relay } from '../relay/relay.js'
-import type { DownloadedAnswer, DownloadLimits } from '../runtime/runtime.js'
-import type { HomeRelayOptions, RelayHome } from './relay-home.js'
+import type { ProvidedCertificates } from '../system/certificates/certificate-keeper.js'
+import type { CertificateSources } from '../system/certificates/certificate-sources.js'
+import type { HomeProvision, HomeRelayOptions, RelayHome } from './relay-home.js'
 import { StatisticsLine } from './statistics-line.js'
 import {
   type FromThread,
@@ -94,6 +95,10 @@ export class RelayThread implements RelayHome {
     this.#ready = this.#untilReady()
   }
 
+  async readCertificates(sources: CertificateSources): Promise<void> {
+    await this.#ask('readCertificates', sources)
+  }
+
   async readTokenFile(path: string): Promise<void> {
     await this.#ask('readTokenFile', path)
   }
@@ -115,8 +120,8 @@ export class RelayThread implements RelayHome {
     }
   }
 
-  download(url: URL, limits: DownloadLimits): Promise<DownloadedAnswer> {
-    return this.#ask('download', url.href, limits)
+  provideCertificates({ caUrl, ...inputs }: HomeProvision): Promise<ProvidedCertificates> {
+    return this.#ask('provideCertificates', { ...inputs, caUrl: caUrl.href })
   }
 
   close(graceMs?: number): Promise<void> {

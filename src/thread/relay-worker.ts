@@ -1,5 +1,5 @@
 // What runs in the relay's thread: a home that is asked by messages. It reads the token file itself, so that no other thread
-// ever has the token.
+// ever has the token, and the certificates, so that no other thread has the work.
 
 import { subscribe } from 'node:diagnostics_channel'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -69,13 +69,14 @@ const home = new LocalHome(logger)
 let relay: Relay | undefined
 
 const methods: ThreadMethods = {
+  readCertificates: (sources) => home.readCertificates(sources),
   readTokenFile: (path) => home.readTokenFile(path),
   removeTokenFile: () => home.removeTokenFile(),
   async listen(options) {
     relay = await home.listen(fromPlainOptions(options))
     return { port: relay.port, statistics: relay.stats() }
   },
-  download: (url, limits) => home.download(new URL(url), limits),
+  provideCertificates: ({ caUrl, ...inputs }) => home.provideCertificates({ ...inputs, caUrl: new URL(caUrl) }),
   async close(graceMs) {
     await home.close(graceMs)
     return relay?.stats()

@@ -6,8 +6,9 @@ import type { EgressProxy } from '../protocol/egress-proxy.js'
 import type { BypassOptions } from '../relay/bypass-carrier.js'
 import type { EventName } from '../relay/channels.js'
 import type { RelayStatistics } from '../relay/monitor.js'
-import type { DownloadedAnswer, DownloadLimits } from '../runtime/runtime.js'
-import type { HomeRelayOptions } from './relay-home.js'
+import type { ProvidedCertificates } from '../system/certificates/certificate-keeper.js'
+import type { CertificateSources } from '../system/certificates/certificate-sources.js'
+import type { HomeProvision, HomeRelayOptions } from './relay-home.js'
 import type { StatisticsLineEnd } from './statistics-line.js'
 
 /** What the relay's thread is given when it starts. */
@@ -19,13 +20,16 @@ export interface ThreadStart {
 
 /** What the relay's thread can be asked. */
 export interface ThreadMethods {
+  readCertificates(sources: CertificateSources): Promise<void>
   readTokenFile(path: string): Promise<void>
   removeTokenFile(): Promise<number>
   listen(options: PlainRelayOptions): Promise<{ readonly port: number; readonly statistics: RelayStatistics }>
-  download(url: string, limits: DownloadLimits): Promise<DownloadedAnswer>
+  provideCertificates(inputs: PlainProvision): Promise<ProvidedCertificates>
   /** The last figures of the relay. */
   close(graceMs: number | undefined): Promise<RelayStatistics | undefined>
 }
+
+type PlainProvision = Omit<HomeProvision, 'caUrl'> & { readonly caUrl: string }
 
 /** The program asks. */
 export interface ThreadQuestion {

@@ -1,13 +1,17 @@
 // The certificates as files for children: everything that they are to trust, and what comes on top of their own roots.
 
 import type { X509Certificate } from 'node:crypto'
-import type { PrivateDirectory } from '../private-directory.js'
+import type { Folder } from '../private-directory.js'
 import { type Certificate, formatCertificates } from './pem.js'
 import type { TrustedCertificates } from './trusted-certificates.js'
 
-export interface CertificateFiles {
+/** Paths. */
+export interface BundleFiles {
   readonly fullBundleFile: string
   readonly extraCertificatesFile: string
+}
+
+export interface CertificateFiles extends BundleFiles {
   /** What is in the full bundle. */
   readonly certificates: readonly Certificate[]
 }
@@ -17,14 +21,14 @@ export interface CertificateFiles {
  * @throws {UpstreamProxyError} `bundle-unwritable`
  */
 export function writeCertificateFiles(
-  directory: PrivateDirectory,
+  folder: Folder,
   { system, extra }: TrustedCertificates,
   gatewayCa: readonly X509Certificate[],
 ): CertificateFiles {
   const certificates = [...system, ...gatewayCa]
   return {
-    fullBundleFile: directory.writeFile('ca-bundle.pem', formatCertificates(certificates)),
-    extraCertificatesFile: directory.writeFile('extra-certificates.pem', formatCertificates([...extra, ...gatewayCa])),
+    fullBundleFile: folder.writeFile('ca-bundle.pem', formatCertificates(certificates)),
+    extraCertificatesFile: folder.writeFile('extra-certificates.pem', formatCertificates([...extra, ...gatewayCa])),
     certificates,
   }
 }

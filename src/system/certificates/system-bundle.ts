@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { rootCertificates } from 'node:tls'
 import { systemCode, UpstreamProxyError } from '../../errors.js'
 import type { Logger } from '../../log.js'
-import type { Environment } from '../settings.js'
+import type { CertificateSources } from './certificate-sources.js'
 import { checkCertificates } from './pem.js'
 
 /** Where distributions keep the bundle: the lists of Go's crypto/x509, openssl-probe and curl, commonest first. */
@@ -24,17 +24,16 @@ const KNOWN_BUNDLES = [
 export type CertificateReader = (file: string) => readonly string[]
 
 /**
- * The certificates of the first bundle that has any: `file` alone where it is given, else what the container names in
- * SSL_CERT_FILE, then the known paths, then the roots that the runtime carries. None, with a warning, when `file` has none.
+ * The certificates of the first bundle that has any: `systemBundleFile` alone where it is given, else what the container names in
+ * SSL_CERT_FILE, then the known paths, then the roots that the runtime carries. None, with a warning, when the first has none.
  */
 export function readSystemBundle(
-  file: string | undefined,
-  environment: Environment,
+  { systemBundleFile, namedBundleFile }: CertificateSources,
   read: CertificateReader,
   logger: Logger,
 ): readonly string[] {
-  if (file !== undefined) return readNamedBundle(file, read, logger)
-  for (const path of [environment.SSL_CERT_FILE, ...KNOWN_BUNDLES]) {
+  if (systemBundleFile !== undefined) return readGivenBundle(systemBundleFile, read, logger)
+  for (const path of [namedBundleFile, ...KNOWN_BUNDLES]) {
     const certificates = path && existsSync(path) ? read(path) : []
     if (certificates.length > 0) return certificates
   }
@@ -42,7 +41,7 @@ export function readSystemBundle(
   return checkCertificates(rootCertificates.join('\n')).certificates
 }
 
-function readNamedBundle(file: string, read: CertificateReader, logger: Logger): readonly string[] {
+function readGivenBundle(file: string, read: CertificateReader, logger: Logger): readonly string[] {
   const certificates = read(file)
   if (certificates.length === 0) {
     const message = `the system CA bundle ${file} has no certificate: clients trust only what the gateway signs`

@@ -3,8 +3,7 @@
 import { rootCertificates } from 'node:tls'
 import { UpstreamProxyError } from '../../errors.js'
 import type { Logger } from '../../log.js'
-import { inheritedCertificateFiles } from '../children/child-env.js'
-import type { Environment, Settings } from '../settings.js'
+import type { CertificateSources } from './certificate-sources.js'
 import { formatCertificates } from './pem.js'
 import { type CertificateReader, readCertificateFile, readSystemBundle } from './system-bundle.js'
 
@@ -19,17 +18,13 @@ export interface TrustedCertificates {
 }
 
 /** @throws {UpstreamProxyError} `config-invalid` when CCR_UPSTREAM_PROXY_GATEWAY_CA names no certificates */
-export function readTrustedCertificates(
-  settings: Settings,
-  environment: Environment,
-  logger: Logger,
-): TrustedCertificates {
-  const inherited = inheritedCertificateFiles(environment)
+export function readTrustedCertificates(sources: CertificateSources, logger: Logger): TrustedCertificates {
+  const { inherited } = sources
   const read = createReader(logger)
   const readAll = (files: readonly string[]) => files.flatMap(read)
-  const bundle = readSystemBundle(settings.systemBundleFile, environment, read, logger)
+  const bundle = readSystemBundle(sources, read, logger)
   const system = [...bundle, ...readAll(inherited.full)]
-  const gatewayCa = readGatewayCaFile(settings.gatewayCaFile, read)
+  const gatewayCa = readGatewayCaFile(sources.gatewayCaFile, read)
   const roots = system.length > 0 ? formatCertificates(system) : rootCertificates.join('\n')
   return { system, extra: readAll(inherited.extra), gatewayRoots: `${roots}\n${formatCertificates(gatewayCa)}` }
 }

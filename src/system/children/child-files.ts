@@ -3,11 +3,9 @@
 
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
-import type { Certificate } from '../certificates/pem.js'
-import type { PrivateDirectory } from '../private-directory.js'
+import type { Folder } from '../private-directory.js'
 import type { Environment } from '../settings.js'
 import { createAptConf } from './files/apt-conf.js'
-import { encodeJavaTrustStore } from './files/java-trust-store.js'
 import { isReadableByAll, NODE_PRELOAD_FILE } from './files/node-options.js'
 import { createPhpIni } from './files/php-ini.js'
 import { RUBY_LIBRARY_DIRECTORY } from './files/ruby-lib.js'
@@ -25,33 +23,27 @@ export interface ChildFiles {
 }
 
 /**
- * Writes them.
+ * Writes them, but for the Java trust store, which is written where certificates are.
  * @throws {UpstreamProxyError} `bundle-unwritable`
  */
 export function writeChildFiles(
-  directory: PrivateDirectory,
+  folder: Folder,
   environment: Environment,
-  fullBundleFile: string,
-  certificates: readonly Certificate[],
+  { fullBundleFile, javaTrustStore }: { readonly fullBundleFile: string; readonly javaTrustStore: string },
 ): ChildFiles {
   const wgetrc = createWgetrc(environment, fullBundleFile)
   const aptConf = createAptConf(environment, fullBundleFile)
   return {
-    wgetrc: directory.writeFile('wgetrc', wgetrc.text, wgetrc.mode),
-    phpIniDirectory: directory.writeFolder('php', { 'ccr-upstream-proxy.ini': createPhpIni(fullBundleFile) }),
-    aptConf: aptConf === undefined ? undefined : directory.writeFile('apt.conf', aptConf),
-    javaTrustStore: writeJavaTrustStore(directory, certificates),
-    nodePreload: placeCode(directory, NODE_PRELOAD_FILE),
+    wgetrc: folder.writeFile('wgetrc', wgetrc.text, wgetrc.mode),
+    phpIniDirectory: folder.writeFolder('php', { 'ccr-upstream-proxy.ini': createPhpIni(fullBundleFile) }),
+    aptConf: aptConf === undefined ? undefined : folder.writeFile('apt.conf', aptConf),
+    javaTrustStore,
+    nodePreload: placeCode(folder, NODE_PRELOAD_FILE),
     rubyLibrary: RUBY_LIBRARY_DIRECTORY,
   }
 }
 
-/** Writes the trust store, at the start and whenever the certificates have changed. */
-export function writeJavaTrustStore(directory: PrivateDirectory, certificates: readonly Certificate[]): string {
-  return directory.writeFile('java-trust-store.jks', encodeJavaTrustStore(certificates))
-}
-
 /** A file of this package where all can read it; else a copy of it, which goes with the relay. */
-function placeCode(directory: PrivateDirectory, file: string): string {
-  return isReadableByAll(file) ? file : directory.writeFile(basename(file), readFileSync(file))
+function placeCode(folder: Folder, file: string): string {
+  return isReadableByAll(file) ? file : folder.writeFile(basename(file), readFileSync(file))
 }

@@ -7,7 +7,9 @@
 // - Short: an older JDK 8 drops what goes beyond 1,023 bytes (JDK-8288483).
 
 import { addressGroups, canonicalIpv6, canonicalName, isIpv4 } from '../../../protocol/authority.js'
-import { JAVA_TRUST_STORE_PASSWORD } from './java-trust-store.js'
+
+/** What every JDK's own cacerts has. Java refuses a store whose password it was not told, however public. */
+export const JAVA_TRUST_STORE_PASSWORD = 'changeit'
 
 /** What the options say. */
 export interface JavaToolOptions {

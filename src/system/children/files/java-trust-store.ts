@@ -8,9 +8,8 @@
 
 import { createHash } from 'node:crypto'
 import { type Certificate, derOfCertificates } from '../../certificates/pem.js'
-
-/** What every JDK's own cacerts has. Java refuses a store whose password it was not told, however public. */
-export const JAVA_TRUST_STORE_PASSWORD = 'changeit'
+import type { Folder } from '../../private-directory.js'
+import { JAVA_TRUST_STORE_PASSWORD } from './java-options.js'
 
 const MAGIC = 0xfeedfeed
 const VERSION = 2
@@ -22,6 +21,14 @@ const HEADER_BYTES = 12
 const ENTRY_BYTES = 4 + (2 + 64) + DATE_BYTES + (2 + CERTIFICATE_TYPE.length) + 4
 /** Sun's own salt, part of the format. */
 const DIGEST_SALT = 'Mighty Aphrodite'
+
+/**
+ * Writes the trust store, at the start and whenever the certificates have changed; returns its path.
+ * @throws {UpstreamProxyError} `bundle-unwritable`
+ */
+export function writeJavaTrustStore(folder: Folder, certificates: Iterable<Certificate>): string {
+  return folder.writeFile('java-trust-store.jks', encodeJavaTrustStore(certificates))
+}
 
 /** The certificates, each once, as a JKS file; the same bytes for the same certificates. */
 export function encodeJavaTrustStore(certificates: Iterable<Certificate>): Buffer {
