@@ -20,8 +20,8 @@ import { median, percentile, rounded } from './figures.js'
 import { Samples, Stage } from './stage.js'
 
 const MESSAGE_BYTES = 64
-/** So that what is measured falls anywhere in the blocked time. */
-const SLOW_INTERVAL_MS = 13
+/** So that what is measured falls anywhere in the blocked time, and that its last hundredth is more than a handful. */
+const SLOW_INTERVAL_MS = 5
 const BLOCKABLE = [OURS_NODE, MAIN_NODE, OURS_BUN, MAIN_BUN]
 /** Beside a program that blocks, the one of MAIN_NODE. */
 const CONTROL = PIPE_NODE
@@ -46,8 +46,8 @@ async function run({ isShort }: Options): Promise<Results> {
     }
   }
   // Short turns, so that a slow second of the machine meets all of them.
-  for (let round = 0; round < (isShort ? 1 : 4); round++) {
-    for (const relay of stage.relays) await measureBlocked(stage, relay, isShort ? 400 : 1_500, samples)
+  for (let round = 0; round < (isShort ? 2 : 6); round++) {
+    for (const relay of stage.relays) await measureBlocked(stage, relay, isShort ? 750 : 1_000, samples)
   }
   const names = stage.relays.map(({ name }) => name)
   const bars = Object.fromEntries(names.map((name) => [name, median(samples.of(name)) * 1_000]))

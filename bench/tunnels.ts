@@ -3,7 +3,7 @@
 // the TLS handshakes resumed a session.
 
 import type { Benchmark, Goal, Options, Results } from './benchmark.js'
-import { OURS_BUN, OURS_NODE, PIPE_NODE, type RunningRelay, TEXTBOOK_BUN, TEXTBOOK_NODE } from './contestants.js'
+import { BARE_BUN, OURS_BUN, OURS_NODE, PIPE_NODE, type RunningRelay, TEXTBOOK_BUN, TEXTBOOK_NODE } from './contestants.js'
 import { median, rounded } from './figures.js'
 import { Samples, Stage } from './stage.js'
 
@@ -23,7 +23,7 @@ async function run({ isShort }: Options): Promise<Results> {
   const rounds = isShort ? 2 : 5
   const count = isShort ? 24 : 100
   const samples = new Samples()
-  const contestants = [OURS_NODE, OURS_BUN, PIPE_NODE, TEXTBOOK_NODE, TEXTBOOK_BUN]
+  const contestants = [OURS_NODE, OURS_BUN, PIPE_NODE, BARE_BUN, TEXTBOOK_NODE, TEXTBOOK_BUN]
   await using stage = await Stage.open({ contestants, hasBundle: true })
   for (const relay of stage.relays) await stage.liveTunnels(relay, count, CONCURRENCY)
   for (let round = 0; round < rounds; round++) {
