@@ -31,11 +31,23 @@ test('README shows the help word for word', () => {
 })
 
 test("README's table has every variable of the help, and no other", () => {
-  const inTable = tableRows(documentText('README.md'), '### Configuration')
-    .flatMap(([cell = '']) => codeIn(cell))
-    .filter((name) => /^(CCR|CLAUDE)_/.test(name))
-  const inHelp = help.DOCTOR_USAGE.matchAll(/\b(?:CCR|CLAUDE)_[A-Z_]+\b/g)
-  assert.deepEqual(new Set(inTable), new Set([...inHelp].map(([name]) => name)))
+  const inTable = tableRows(documentText('README.md'), '### Configuration').flatMap(([cell = '']) => codeIn(cell))
+  const [, environment = ''] = help.DOCTOR_USAGE.split('\nEnvironment:\n')
+  const inHelp = [...environment.matchAll(/^ {2}([A-Z][A-Z_, ]+[A-Z])\b/gm)].flatMap(([, names = '']) =>
+    names.split(', '),
+  )
+  assert.deepEqual(inTable, inHelp)
+})
+
+test('no line of a help is longer than a terminal of 80 columns', async () => {
+  const gatewayHelp = (await import(`${new URL('../../../gateway/dist/cli/help.js', import.meta.url)}`)) as typeof help
+  const texts = [help, gatewayHelp].map((module) => Object.values(module))
+  for (const { length } of texts) assert.ok(length > 4)
+  const lines = texts.flat().flatMap((text) => text.split('\n'))
+  assert.deepEqual(
+    lines.filter((line) => [...line].length > 80),
+    [],
+  )
 })
 
 test("doc/gateway.md's table has every key of the config, and no other", () => {
