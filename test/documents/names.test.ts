@@ -30,6 +30,16 @@ test('README shows the help word for word', () => {
   assert.ok(documentText('README.md').includes(`\`\`\`\n${help.USAGE}\`\`\``))
 })
 
+test('the drawing of doc/architecture.md names every command', () => {
+  const [drawing = ''] = documentText('doc/architecture.md').split('\n## ')
+  const commands = [...help.USAGE.matchAll(/^ {2}([a-z][a-z-]+) /gm)].map(([, name]) => name as string)
+  assert.ok(commands.length > 5)
+  assert.deepEqual(
+    commands.filter((name) => !new RegExp(`cli/[^]*[ ]${name} [^]*index\\.ts`).test(drawing)),
+    [],
+  )
+})
+
 test("README's table has every variable of the help, and no other", () => {
   const inTable = tableRows(documentText('README.md'), '### Configuration').flatMap(([cell = '']) => codeIn(cell))
   const [, environment = ''] = help.DOCTOR_USAGE.split('\nEnvironment:\n')
