@@ -5,8 +5,10 @@
 // - What waits is bounded. A line that finds no room, or that the disk does not take, is lost: that is counted, told once, and
 //   stops nothing.
 // - The last part of the path is no symbolic link: whoever can write the folder must not choose another file.
+// - When the path leads elsewhere or nowhere, somebody has rotated the log: the next lines go to a new file. Where that cannot
+//   be opened, they go on in the old one, as long as that has a name.
 
-import { closeSync, constants, openSync, write } from 'node:fs'
+import { close, closeSync, constants, fstat, lstat, open, openSync, type Stats, write } from 'node:fs'
 import { promisify } from 'node:util'
 import { systemCode } from '../errors.js'
 
@@ -17,10 +19,20 @@ const MAX_WAITING_BYTES = 2 * 1_048_576
 const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants
 const APPEND = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK
 
+/** How long lines may still go into a file that was moved away. */
+const ROTATION_CHECK_INTERVAL_MS = 1_000
+
 const writeSome = promisify(write)
+const openFile = promisify(open)
+const closeFile = promisify(close)
+const statDescriptor = promisify(fstat)
+const statPath = promisify(lstat)
 
 export class LineFile {
-  readonly #descriptor: number
+  readonly #path: string
+  #descriptor: number
+  /** When the path was last seen to lead to the descriptor, by performance.now(). */
+  #checkedAt = performance.now()
   readonly #onFirstLoss: (reason: string) => void
   #waiting: string[] = []
   #waitingBytes = 0
@@ -37,6 +49,7 @@ export class LineFile {
    * @throws the file system's error
    */
   constructor(path: string, onFirstLoss: (reason: string) => void) {
+    this.#path = path
     this.#descriptor = openSync(path, APPEND, 0o600)
     this.#onFirstLoss = onFirstLoss
   }
@@ -73,9 +86,11 @@ export class LineFile {
 
   async #writeBatch(lines: readonly string[]): Promise<void> {
     const text = lines.join('')
-    const bytes = Buffer.from(this.#isTorn ? `\n${text}` : text)
+    let bytes = Buffer.alloc(0)
     let at = 0
     try {
+      await this.#followRotation()
+      bytes = Buffer.from(this.#isTorn ? `\n${text}` : text)
       while (at < bytes.length) at += (await writeSome(this.#descriptor, bytes, at)).bytesWritten
       this.#isTorn = false
       this.#written += lines.length
@@ -88,10 +103,36 @@ export class LineFile {
     this.#waitingBytes -= text.length - lines.length
   }
 
+  /** @throws the file system's error when lines would go into a file that nobody can find */
+  async #followRotation(): Promise<void> {
+    if (performance.now() - this.#checkedAt < ROTATION_CHECK_INTERVAL_MS) return
+    const current = await statDescriptor(this.#descriptor)
+    if (!isSameFile(current, await statPath(this.#path).catch(() => undefined))) {
+      try {
+        await this.#reopen()
+      } catch (error) {
+        if (current.nlink === 0) throw error
+      }
+    }
+    this.#checkedAt = performance.now()
+  }
+
+  async #reopen(): Promise<void> {
+    const old = this.#descriptor
+    this.#descriptor = await openFile(this.#path, APPEND, 0o600)
+    // A part of a line stays in the file that has it.
+    this.#isTorn = false
+    await closeFile(old)
+  }
+
   #lose(lines: number, reason: string): void {
     if (lines > 0 && this.#lost === 0) this.#onFirstLoss(reason)
     this.#lost += lines
   }
+}
+
+function isSameFile(one: Stats, other: Stats | undefined): boolean {
+  return one.ino === other?.ino && one.dev === other.dev
 }
 
 const NEWLINE = 0x0a

@@ -1,4 +1,5 @@
-// What the relay tells about itself: counters, histograms, and events on the channels, which cost nothing while nobody listens.
+// What the relay tells about itself: counters, histograms, and events on the channels, whose messages are not made while nobody
+// listens.
 
 import type { ErrorCode } from '../errors.js'
 import {

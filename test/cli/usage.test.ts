@@ -54,12 +54,10 @@ describe('the help', { concurrency: 2, timeout: 60_000 }, () => {
     for (const name of COMMANDS) {
       const help = (await cli(t, name, '--help')).stdout
       const options = new Set(help.match(/(?<![\w-])--?[a-z][a-z-]*/g))
-      for (const option of options) {
-        // With --help beside it nothing is started, and an option that is not known is still a usage error.
-        const value = VALUES[option] === undefined ? [] : [VALUES[option]]
-        const { exitCode, stderr } = await cli(t, name, option, ...value, '--help')
-        assert.equal(exitCode, 0, `${name} ${option}: ${stderr}`)
-      }
+      const args = [...options].flatMap((option) => (VALUES[option] === undefined ? option : [option, VALUES[option]]))
+      // With --help among them nothing is started, and an option that is not known is still a usage error, which names it.
+      const { exitCode, stderr } = await cli(t, name, ...args)
+      assert.equal(exitCode, 0, `${name} ${args.join(' ')}: ${stderr}`)
     }
   })
 

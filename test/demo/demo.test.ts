@@ -71,6 +71,20 @@ test('works without curl and says so', { timeout: 60_000 }, async (t) => {
   assert.deepEqual(readdirSync(temporary), [])
 })
 
+test("its shell has none of the packages' commands that npm puts before the others", { timeout: 60_000 }, async (t) => {
+  const folders = ['/r/node_modules/.bin', '/node_modules/.bin', '/n/node_modules/@npmcli/run-script/lib/node-gyp-bin']
+  const PATH = [...folders, process.env.PATH].join(delimiter)
+  const temporary = createTempDirectory(t, 'demo-test')
+  const env = { PATH, HOME: temporary, TMPDIR: temporary }
+  const demo = new RunningProcess(t, process.execPath, [DEMO, '--shell'], { env })
+  demo.write('echo "PATH is $PATH"; command -v ccr-upstream-proxy; exit\n')
+  const { exitCode, stdout } = await demo.ended
+  assert.equal(exitCode, 0)
+  assert.match(stdout, /^PATH is \/\S+$/m)
+  assert.doesNotMatch(stdout, /node_modules/)
+  assert.match(stdout, /\/bin\/ccr-upstream-proxy$/m)
+})
+
 test('fails loudly when a claim does not hold', { timeout: 60_000 }, async (t) => {
   const tools = createToolFolder(t)
   writeFileSync(join(tools, 'curl'), '#!/bin/sh\necho something else\n')

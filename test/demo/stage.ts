@@ -130,7 +130,7 @@ hosts:
   /** What programs in the container get: nothing but the proxy's configuration. */
   get environment(): Readonly<Record<string, string>> {
     return {
-      PATH: [this.#path('bin'), process.env.PATH].join(delimiter),
+      PATH: [this.#path('bin'), ...programFolders()].join(delimiter),
       HOME: this.folder,
       TMPDIR: this.#path('container/tmp'),
       LC_ALL: 'C',
@@ -200,6 +200,12 @@ hosts:
   #write(name: string, text: string): void {
     writeFileSync(this.#path(name), text, { mode: 0o600 })
   }
+}
+
+/** Those of PATH, without what `npm run` has put before: the container has nothing of this repository's packages. */
+function programFolders(): string[] {
+  const folders = (process.env.PATH ?? '').split(delimiter)
+  return folders.filter((folder) => !/[/]node_modules[/](?:\.bin|.*[/]node-gyp-bin)$/.test(folder))
 }
 
 async function endProcess(child: ChildProcess): Promise<void> {

@@ -37,7 +37,7 @@ const runnable = (path: string): readonly string[] => ['sh', 'console', ...(path
 
 describe('the commands of the documents', { concurrency: 2, timeout: 120_000 }, () => {
   for (const path of commandDocuments()) {
-    const elsewhere = testOfExample(path)
+    const elsewhere = testOfItsOwn(path)
     if (elsewhere !== undefined) {
       test(`${path}: ${elsewhere} runs them`, () => {
         assert.match(documentText(elsewhere), /README/)
@@ -61,8 +61,9 @@ describe('the commands of the documents', { concurrency: 2, timeout: 120_000 }, 
   })
 })
 
-/** An example has needs of its own, and a test of its own that runs its README. */
-function testOfExample(path: string): string | undefined {
+/** An example has needs of its own, and a test of its own that runs its README; so has the gateway. */
+function testOfItsOwn(path: string): string | undefined {
+  if (path === 'gateway/README.md') return 'test/documents/quick-start.test.ts'
   const name = /^examples\/([^/]+)\/README\.md$/.exec(path)?.[1]
   return name === undefined ? undefined : `test/examples/${name}.test.ts`
 }

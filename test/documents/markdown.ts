@@ -45,6 +45,14 @@ function foldersIn(folder: string): string[] {
     .map(({ name }) => join(folder, name))
 }
 
+/** What stands under a heading that occurs once, until the next of its level. */
+export function sectionOf(markdown: string, heading: string): string {
+  const [, rest, more] = `\n${markdown}`.split(`\n${heading}\n`)
+  if (rest === undefined || more !== undefined) throw new Error(`there is not one "${heading}"`)
+  const level = heading.split(' ', 1)[0]
+  return rest.split(`\n${level} `, 1)[0] as string
+}
+
 /** The cells of the first table behind a text that occurs once, without its heading. */
 export function tableRows(markdown: string, behind: string): string[][] {
   const [, rest, more] = markdown.split(behind)

@@ -30,12 +30,34 @@ test('README shows the help word for word', () => {
   assert.ok(documentText('README.md').includes(`\`\`\`\n${help.USAGE}\`\`\``))
 })
 
+test('the drawing of doc/architecture.md names every command', () => {
+  const [drawing = ''] = documentText('doc/architecture.md').split('\n## ')
+  const commands = [...help.USAGE.matchAll(/^ {2}([a-z][a-z-]+) /gm)].map(([, name]) => name as string)
+  assert.ok(commands.length > 5)
+  assert.deepEqual(
+    commands.filter((name) => !new RegExp(`cli/[^]*[ ]${name} [^]*index\\.ts`).test(drawing)),
+    [],
+  )
+})
+
 test("README's table has every variable of the help, and no other", () => {
-  const inTable = tableRows(documentText('README.md'), '### Configuration')
-    .flatMap(([cell = '']) => codeIn(cell))
-    .filter((name) => /^(CCR|CLAUDE)_/.test(name))
-  const inHelp = help.DOCTOR_USAGE.matchAll(/\b(?:CCR|CLAUDE)_[A-Z_]+\b/g)
-  assert.deepEqual(new Set(inTable), new Set([...inHelp].map(([name]) => name)))
+  const inTable = tableRows(documentText('README.md'), '### Configuration').flatMap(([cell = '']) => codeIn(cell))
+  const [, environment = ''] = help.DOCTOR_USAGE.split('\nEnvironment:\n')
+  const inHelp = [...environment.matchAll(/^ {2}([A-Z][A-Z_, ]+[A-Z])\b/gm)].flatMap(([, names = '']) =>
+    names.split(', '),
+  )
+  assert.deepEqual(inTable, inHelp)
+})
+
+test('no line of a help is longer than a terminal of 80 columns', async () => {
+  const gatewayHelp = (await import(`${new URL('../../../gateway/dist/cli/help.js', import.meta.url)}`)) as typeof help
+  const texts = [help, gatewayHelp].map((module) => Object.values(module))
+  for (const { length } of texts) assert.ok(length > 4)
+  const lines = texts.flat().flatMap((text) => text.split('\n'))
+  assert.deepEqual(
+    lines.filter((line) => [...line].length > 80),
+    [],
+  )
 })
 
 test("doc/gateway.md's table has every key of the config, and no other", () => {

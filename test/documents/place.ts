@@ -29,7 +29,9 @@ export async function createPlace(t: Scope, path: string): Promise<Place> {
   const folder = path === 'CONTRIBUTING.md' ? ROOT : createProject(home)
   const env = {
     ...stage.environment,
-    PATH: [createPrograms(home, stage), join(ROOT, 'node_modules/.bin'), process.env.PATH].join(delimiter),
+    PATH: [createPrograms(home), createAgent(home, stage), join(ROOT, 'node_modules/.bin'), process.env.PATH].join(
+      delimiter,
+    ),
     HOME: home,
     CCR_SESSION_TOKEN_PATH: join(stage.folder, 'session_token'),
     CCR_UPSTREAM_PROXY_GATEWAY_CA: join(stage.folder, 'gateway-root.pem'),
@@ -46,19 +48,24 @@ function createProject(home: string): string {
   return folder
 }
 
-/** The commands as npm links them, and an agent that asks the origin. */
-function createPrograms(home: string, stage: Stage): string {
+/** The commands as npm links them. How they come there is what install.test.ts looks at. */
+export function createPrograms(home: string): string {
   const folder = join(home, 'bin')
   mkdirSync(folder)
-  const program = (name: string, text: string): void => writeFileSync(join(folder, name), text, { mode: 0o755 })
-  program(
-    'proxy.mjs',
-    `#!/usr/bin/env node\nawait import('${new URL('../../../dist/cli/main.js', import.meta.url)}')\n`,
-  )
+  const main = new URL('../../../dist/cli/main.js', import.meta.url)
+  writeFileSync(join(folder, 'proxy.mjs'), `#!/usr/bin/env node\nawait import('${main}')\n`, { mode: 0o755 })
   symlinkSync('proxy.mjs', join(folder, 'ccr-upstream-proxy'))
   symlinkSync(join(ROOT, 'gateway/bin/ccr-upstream-gateway.js'), join(folder, 'ccr-upstream-gateway'))
   if (BUN !== undefined) symlinkSync(BUN, join(folder, 'bun'))
+  return folder
+}
+
+/** An agent that asks the origin. */
+function createAgent(home: string, stage: Stage): string {
+  const folder = join(home, 'agent')
+  mkdirSync(folder)
   const [node, client] = stage.nodeClient
-  program('agent', `#!/bin/sh\nexec '${node}' '${client}' https://api.demo.test/v1/me\n`)
+  const text = `#!/bin/sh\nexec '${node}' '${client}' https://api.demo.test/v1/me\n`
+  writeFileSync(join(folder, 'agent'), text, { mode: 0o755 })
   return folder
 }

@@ -1,8 +1,11 @@
 // What the relay tells of its tunnels: events with the stages of each, why it ended, and histograms.
 
 import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { afterEach, test } from 'node:test'
-import type { RelayLatencies, RelayLimits, TunnelEnd } from '#src/index.js'
+import type { RelayLatencies, RelayLimits, TunnelEnd, TunnelFacts, TunnelRefusal } from '#src/index.js'
+import { CHANNELS } from '#src/relay/channels.js'
+import { RelayMonitor } from '#src/relay/monitor.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
 import { type RelayFixture, startFixture } from './fixture.js'
 
@@ -171,4 +174,33 @@ describeOnEachRuntime('what the relay tells', (runtime) => {
       ],
     )
   })
+})
+
+test('a message is made only while somebody listens to its channel, and once for all who do', () => {
+  const monitor = new RelayMonitor(undefined)
+  let made: string[] = []
+  /** A message that tells when it is made. */
+  const message = <T>(name: string): (() => T) => {
+    return () => {
+      made.push(name)
+      return {} as T
+    }
+  }
+  const tellAll = (): string[] => {
+    made = []
+    monitor.accepted()
+    monitor.connecting(message<TunnelFacts>('open'))
+    monitor.established(message<TunnelFacts>('established'), 'gateway')
+    monitor.refused(message<TunnelRefusal>('refuse'), 'bad-request')
+    monitor.closed(message<TunnelEnd>('close'), undefined)
+    return made
+  }
+  assert.deepEqual(tellAll(), [])
+  const listeners = [() => {}, () => {}]
+  for (const name of ['open', 'established', 'refuse', 'close'] as const) {
+    for (const listener of listeners) subscribe(CHANNELS[name].name, listener)
+    assert.deepEqual(tellAll(), [name])
+    for (const listener of listeners) unsubscribe(CHANNELS[name].name, listener)
+  }
+  assert.deepEqual(tellAll(), [])
 })

@@ -1,7 +1,17 @@
 // The tunnel log: what stands in it, that it is what the published schema says, and that no disk stops the relay.
 
 import assert from 'node:assert/strict'
-import { readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -246,4 +256,67 @@ test('what waits is bounded', async (context) => {
   assert.deepEqual(losses, ['too much is waiting'])
   assert.deepEqual(file.counts, { written: 2, lost: 4 })
   assert.equal(statSync(path).size, 2 * (line.length + 1))
+})
+
+/** Appends numbered lines until `isOver`; how many. */
+async function appendUntil(file: LineFile, isOver: () => boolean): Promise<number> {
+  const deadline = performance.now() + 10_000
+  let count = 0
+  for (; !isOver(); count++) {
+    assert.ok(performance.now() < deadline, 'nothing has come of it')
+    file.append(`line ${count}`)
+    await delay(20)
+  }
+  return count
+}
+
+test('a file that was renamed is followed by a new one, and no line is lost', async (context) => {
+  const path = join(createTempDirectory(context), 'log')
+  const file = new LineFile(path, assert.fail)
+  renameSync(path, `${path}.1`)
+  const count = await appendUntil(file, () => existsSync(path))
+  file.append('last')
+  await file.close()
+  const [moved, made] = [`${path}.1`, path].map((name) => readFileSync(name, 'utf8')) as [string, string]
+  assert.equal(moved + made, `${Array.from({ length: count }, (_, at) => `line ${at}\n`).join('')}last\n`)
+  assert.ok(moved.startsWith('line 0\n') && made.endsWith('last\n'), made)
+  assert.equal(statSync(path).mode & 0o777, 0o600)
+  assert.deepEqual(file.counts, { written: count + 1, lost: 0 })
+})
+
+test('a file that was copied and truncated is written to from its beginning', async (context) => {
+  const path = join(createTempDirectory(context), 'log')
+  const file = new LineFile(path, assert.fail)
+  file.append('before')
+  while (file.counts.written === 0) await delay(5)
+  truncateSync(path)
+  file.append('after')
+  await file.close()
+  assert.equal(readFileSync(path, 'utf8'), 'after\n')
+})
+
+test('lines go to the renamed file while there can be no new one', async (context) => {
+  const folder = createTempDirectory(context)
+  const path = join(folder, 'log')
+  const file = new LineFile(path, assert.fail)
+  renameSync(path, join(folder, 'log.1'))
+  mkdirSync(path)
+  const begin = performance.now()
+  await appendUntil(file, () => performance.now() - begin > 1_200)
+  rmSync(path, { recursive: true })
+  const count = await appendUntil(file, () => existsSync(path))
+  await file.close()
+  assert.ok(count > 0)
+  assert.equal(file.counts.lost, 0)
+})
+
+test('a file that was removed with its folder costs lines', async (context) => {
+  const folder = join(createTempDirectory(context), 'folder')
+  mkdirSync(folder)
+  const losses: string[] = []
+  const file = new LineFile(join(folder, 'log'), (reason) => losses.push(reason))
+  rmSync(folder, { recursive: true })
+  await appendUntil(file, () => file.counts.lost > 0)
+  await file.close()
+  assert.deepEqual(losses, ['ENOENT'])
 })
