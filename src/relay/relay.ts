@@ -24,7 +24,7 @@ import { Bypass, type BypassOptions } from './bypass-carrier.js'
 import type { TunnelRoute } from './channels.js'
 import { Credential, type TokenSource, tokenFromText } from './credential.js'
 import { GatewayCarrier, type GatewayWay } from './gateway-carrier.js'
-import { findGoneClients } from './gone-clients.js'
+import { GoneClients } from './gone-clients.js'
 import { type RelayLimits, resolveLimits } from './limits.js'
 import { RelayMonitor, type RelayStatistics } from './monitor.js'
 import { createStatus, type RelayStatus } from './status.js'
@@ -102,6 +102,7 @@ class RunningRelay implements Relay {
   readonly #log: TunnelLog | undefined
   readonly #monitor: RelayMonitor
   readonly #tunnels = new Set<Tunnel>()
+  readonly #goneClients = new GoneClients()
   readonly #endpoint: GatewayEndpoint
   readonly #bypass: Bypass | undefined
   readonly #warmPool: WarmPool
@@ -281,8 +282,9 @@ class RunningRelay implements Relay {
     const halfClosed = [...this.#tunnels].filter(({ halfClosedPort }) => halfClosedPort !== undefined)
     if (halfClosed.length === 0) return
     const ports = new Set(halfClosed.map(({ halfClosedPort }) => halfClosedPort as number))
-    const gone = findGoneClients(this.port, ports)
-    for (const tunnel of halfClosed) if (gone.has(tunnel.halfClosedPort as number)) tunnel.leave()
+    this.#goneClients.find(this.port, ports, now).then((gone) => {
+      for (const tunnel of halfClosed) if (gone.has(tunnel.halfClosedPort ?? 0)) tunnel.leave()
+    })
   }
 }
 
