@@ -104,6 +104,17 @@ describe('top', { timeout: 120_000 }, () => {
     assertPutBack(started.terminal)
   })
 
+  it('keeps the last figures while the relay does not answer, and goes on when it does', async (t) => {
+    const started = await start(t)
+    if (started === undefined) return
+    const { relay, port, terminal } = started
+    relay.kill('SIGSTOP')
+    const screen = await terminal.until(/^q: quit · the relay does not answer/m)
+    assert.match(screen, new RegExp(`^ccr-upstream-proxy listening on 127\\.0\\.0\\.1:${port} `))
+    relay.kill('SIGCONT')
+    await terminal.until(/^q: quit$/m)
+  })
+
   it('has colour on a terminal, unless NO_COLOR says otherwise', async (t) => {
     const started = await start(t)
     if (started === undefined) return
