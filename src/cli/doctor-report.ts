@@ -1,7 +1,7 @@
 // The report of `doctor` for people: a table that reads in 80 columns, with colour and progress on a terminal alone.
 
 import type { Audience, Check } from '../doctor/check.js'
-import { hasColour } from './terminal.js'
+import { hasColour, takesControlSequences } from './terminal.js'
 
 const LEFT = 4
 const STATUS_WIDTH = 6
@@ -72,7 +72,7 @@ export class Progress {
   }
 
   show(id: string): void {
-    if (!this.#out.isTTY) return
+    if (!takesControlSequences(this.#out)) return
     this.#isShown = true
     this.#out.write(`\r\x1b[Kchecking ${id} …`)
   }

@@ -211,6 +211,12 @@ describe('doctor', { concurrency: 2, timeout: 60_000 }, () => {
       assert.match(text, /checking gateway …/)
     })
 
+    it('steers no terminal that is dumb', async (t) => {
+      const text = await onTerminal(t, { TERM: 'dumb' })
+      assert.match(text, /^ {2}pass {2}guard /m)
+      assert.ok(!text.includes('\x1b'))
+    })
+
     it('has no colour with NO_COLOR', async (t) => {
       assert.ok(!(await onTerminal(t, { NO_COLOR: '1' })).includes('\x1b[32m'))
     })
