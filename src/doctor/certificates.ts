@@ -54,9 +54,12 @@ export function checkSystemBundle(
   environment: Environment,
   logger: Logger,
 ): Finding<TrustedCertificates> {
-  const result = readTrustedCertificates(findCertificateSources(settings, environment), logger)
+  const sources = findCertificateSources(settings, environment)
+  const result = readTrustedCertificates(sources, logger)
   const [system, extra] = [result.system, result.extra].map((certificates) => new Set(certificates).size)
-  const seen = `${system} certificates of the system, ${extra} of NODE_EXTRA_CA_CERTS`
+  const hasNamed = sources.inherited.full.some((file) => file !== result.systemSource)
+  const origin = `${result.systemSource}${hasNamed ? ' and the files that CA variables name' : ''}`
+  const seen = `${system} certificates of ${origin}; ${extra} of NODE_EXTRA_CA_CERTS`
   return { seen, result }
 }
 
