@@ -88,9 +88,15 @@ function conclusion(checks: readonly Check[]): string {
   const warned = checks.filter(({ status }) => status === 'warn').length
   const warnings = warned === 0 ? '' : ` ${warned} ${warned === 1 ? 'warning' : 'warnings'}.`
   const [first] = failed
-  if (first === undefined) return `Nothing failed.${warnings}`
+  if (first === undefined) return `Nothing failed.${warnings}${whyNoClient(checks)}`
   const count = failed.length === 1 ? 'One check' : `${failed.length} checks`
   return `${count} failed, the first at the hop «${first.hop}»: ${first.code}.${warnings}`
+}
+
+/** Who reads only the last line shall not take it for the clients' too. */
+function whyNoClient(checks: readonly Check[]): string {
+  const { seen = '' } = checks.find(({ id, status }) => id === 'clients' && status === 'skip') ?? {}
+  return seen === '' ? '' : ` ${seen.charAt(0).toUpperCase()}${seen.slice(1)}.`
 }
 
 /** Lines of at most `width` characters, broken at spaces; a longer word is cut. */

@@ -11,13 +11,13 @@ import type { Ground } from './ground.js'
 
 export async function examineConfiguration(
   examination: Examination,
-  { environment }: Ground,
+  { environment, container }: Ground,
 ): Promise<Partial<Ground>> {
   examination.enter('configuration')
   await examination.check('guard', () => checkGuard(environment))
   const settings = await examination.check('settings', () => checkSettings(environment, examination.logger))
   const noProxy = await examination.check('no-proxy', () =>
-    checkNoProxy(needed(settings, 'settings'), environment, examination.logger),
+    checkNoProxy(needed(settings, 'settings'), container, examination.logger),
   )
   return { settings, noProxy }
 }

@@ -2,7 +2,16 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -165,6 +174,60 @@ describe('doctor', { concurrency: 2, timeout: 60_000 }, () => {
     )
     assert.deepEqual([code, hop], ['client-failed', 'client'])
     assert.match(hint ?? '', /^it takes the CA from NODE_EXTRA_CA_CERTS, which CCR_UPSTREAM_PROXY_ENV/)
+  })
+
+  it('says in its last line that no client was tried, and what to do about it', async (t) => {
+    const { stdout } = await runDoctor(t, { session: sessionOf(t), args: [] })
+    assert.match(stdout, /^ {2}skip {2}clients {10}no client was tried: name a host with --url$/m)
+    assert.match(stdout, /\nNothing failed\.[^\n]* No client was tried: name a host with --url\.\n$/)
+  })
+
+  it('does not ask the gateway for a host that clients reach past it', async (t) => {
+    const args = ['--json', '--url', 'https://internal.example/']
+    const session = sessionOf(t, { NO_PROXY: 'internal.example' })
+    const diagnosis = diagnosisOf(await runDoctor(t, { session, args }))
+    assert.deepEqual(failuresOf(diagnosis), {})
+    for (const id of ['connect', 'round-trip']) {
+      const { status, seen } = checkOf(diagnosis, id)
+      assert.deepEqual(
+        [status, seen],
+        ['skip', 'internal.example is in NO_PROXY, so clients go past the relay: name another with --url'],
+      )
+    }
+    assert.equal(checkOf(diagnosis, 'clients').seen, 'no client was tried: name a host with --url')
+  })
+
+  it('names the file of the system bundle', async (t) => {
+    const session = sessionOf(t)
+    const { seen } = checkOf(diagnosisOf(await runDoctor(t, { session })), 'system-bundle')
+    assert.equal(seen, `1 certificates of ${session.env.CCR_SYSTEM_CA_BUNDLE}; 0 of NODE_EXTRA_CA_CERTS`)
+  })
+
+  it('tells every warning of a check, and leaves the rank of each hint to the status', async (t) => {
+    const session = sessionOf(t, {
+      CCR_UPSTREAM_PROXY_NO_PROXY: '*,::1/128',
+      CCR_SYSTEM_CA_BUNDLE: '/nonexistent/bundle.pem',
+    })
+    const diagnosis = diagnosisOf(await runDoctor(t, { session }))
+    const noProxy = checkOf(diagnosis, 'no-proxy')
+    assert.deepEqual([noProxy.status, noProxy.code], ['warn', 'no-proxy-refused'])
+    assert.match(noProxy.seen ?? '', /«\*» is left out: .*; NO_PROXY entry «::1\/128» is left out: /)
+    const { hint } = checkOf(diagnosis, 'system-bundle')
+    assert.equal(hint, 'install ca-certificates, or name the bundle in CCR_SYSTEM_CA_BUNDLE')
+  })
+
+  it('warns of a tunnel log that could not be written, and makes none', async (t) => {
+    const logOf = async (name: string) => {
+      const session = sessionOf(t)
+      symlinkSync('/dev/null', join(session.directory, 'link'))
+      const env = { CCR_UPSTREAM_PROXY_TUNNEL_LOG: join(session.directory, name) }
+      const { status, code, seen } = checkOf(diagnosisOf(await runDoctor(t, { session, env })), 'settings')
+      return [status, code, /\((\w+)\)$/.exec(seen ?? '')?.[1]]
+    }
+    assert.deepEqual(await logOf('tunnels.jsonl'), ['pass', undefined, undefined])
+    assert.deepEqual(await logOf('nowhere/tunnels.jsonl'), ['warn', 'tunnel-log-failed', 'ENOENT'])
+    assert.deepEqual(await logOf('link'), ['warn', 'tunnel-log-failed', 'ELOOP'])
+    assert.deepEqual(await logOf('tmp'), ['warn', 'tunnel-log-failed', 'EISDIR'])
   })
 
   it('reads in 80 columns, without colour where there is no terminal', async (t) => {
