@@ -3,13 +3,13 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ERROR_CODES, UpstreamProxyError } from '../errors.js'
+import { ERROR_CODES, type ErrorCode, UpstreamProxyError } from '../errors.js'
 import type { RelayStatistics } from '../relay/monitor.js'
 import { type ChildTargets, createChildEnvironment } from '../system/children/child-env.js'
 import { writeChildFiles } from '../system/children/child-files.js'
 import { writeJavaTrustStore } from '../system/children/files/java-trust-store.js'
 import type { Environment } from '../system/settings.js'
-import { type Examination, type Finding, needed, Problem, Skipped } from './check.js'
+import { type Examination, type Finding, type Hop, hopOf, needed, Problem, Skipped } from './check.js'
 import { CLIENTS, type Client, type ClientTarget, NOT_INSTALLED } from './client-table.js'
 import { type ExaminedRelay, startOwnRelay } from './examined-relay.js'
 import type { Ground } from './ground.js'
@@ -151,17 +151,16 @@ class ClientTrials {
     given: Readonly<Record<string, string>>,
   ): Finding<true> {
     if (outcome.exitCode === NOT_INSTALLED) throw new Skipped('the library is not installed')
-    const asked = stats.after.tunnels.accepted - stats.before.tunnels.accepted
-    const opened = stats.after.tunnels.established - stats.before.tunnels.established
+    const seen = whatRelaySaw(stats.before, stats.after)
     const number = versionIn(version.output)
-    if (isAnswered(client, outcome) && opened > 0) {
-      const seen = `${number}answered through the tunnel in ${Math.round(outcome.ms)} ms`
-      return { seen, result: true, stages: { total: outcome.ms } }
+    if (isAnswered(client, outcome) && seen.opened > 0) {
+      const said = `${number}answered through the tunnel in ${Math.round(outcome.ms)} ms`
+      return { seen: said, result: true, stages: { total: outcome.ms } }
     }
     const words = this.#redact(lastWords(outcome.output))
     if (outcome.isLate) return this.#late(number, outcome)
-    if (version.exitCode !== 0 && asked === 0) throw new Skipped(`it does not start: ${words}`)
-    throw new Problem({ hop: 'client', ...explain(client, { asked, opened }, given), message: `${number}${words}` })
+    if (version.exitCode !== 0 && seen.asked === 0) throw new Skipped(`it does not start: ${words}`)
+    throw new Problem({ hop: 'client', ...explain(client, seen, given), message: `${number}${words}` })
   }
 
   #late(number: string, { ms }: ProgramOutcome): Finding<true> {
@@ -215,21 +214,46 @@ function versionIn(output: string): string {
   return number === undefined ? '' : `${number}: `
 }
 
+/** What a client has done to a relay. */
+interface ClientTraces {
+  readonly asked: number
+  readonly opened: number
+  /** Why the relay refused it, and how often the gateway did. */
+  readonly refusals: readonly ErrorCode[]
+  readonly refusedByGateway: number
+}
+
+function whatRelaySaw({ tunnels: before }: RelayStatistics, { tunnels: after }: RelayStatistics): ClientTraces {
+  const codes = Object.keys(after.refused) as ErrorCode[]
+  return {
+    asked: after.accepted - before.accepted,
+    opened: after.established - before.established,
+    refusals: codes.filter((code) => (after.refused[code] ?? 0) > (before.refused[code] ?? 0)),
+    refusedByGateway: after.refusedByGateway - before.refusedByGateway,
+  }
+}
+
 /** What the relay saw of a client tells what the client lacks. */
 function explain(
   { proxyVariable, trustVariable, caution }: Client,
-  { asked, opened }: { readonly asked: number; readonly opened: number },
+  { asked, opened, refusals, refusedByGateway }: ClientTraces,
   given: Readonly<Record<string, string>>,
-): { readonly code: string; readonly hint: string } {
+): { readonly code: string; readonly hint: string; readonly hop?: Hop } {
   const more = caution === undefined ? '' : `; ${caution}`
   if (asked === 0) {
     const variable = [proxyVariable, 'HTTPS_PROXY'].find((name) => given[name] === undefined) ?? proxyVariable
     return { code: 'client-not-proxied', hint: `${needOf('the proxy', variable, given)}${more}` }
   }
   if (opened > 0) return { code: 'client-failed', hint: `${needOf('the CA', trustVariable, given)}${more}` }
+  const [code] = refusals
+  if (code !== undefined) return { code, hop: hopOf(code), hint: `${ERROR_CODES[code].hint}${more}` }
+  if (refusedByGateway > 0) {
+    const refused = 'gateway-connect-refused'
+    return { code: refused, hop: hopOf(refused), hint: ERROR_CODES[refused].hint }
+  }
   return {
     code: 'client-failed',
-    hint: `the relay got its request and refused it; ${ERROR_CODES['client-failed'].hint}`,
+    hint: `it connected to the relay and asked for nothing; ${ERROR_CODES['client-failed'].hint}`,
   }
 }
 

@@ -18,7 +18,15 @@ import { after, before, describe, it } from 'node:test'
 import { wrap } from '#src/cli/doctor-report.js'
 import { checkOf, diagnosisOf, failuresOf, runDoctor } from '../doctor/doctor-process.js'
 import { CLI_FILE, RunningProcess, run } from '../support/cli-process.js'
-import { createSession, PLAIN_HOST, RULED_HOST, type Session, type System, startSystem } from '../support/system.js'
+import {
+  createSession,
+  DENIED_AUTHORITY,
+  PLAIN_HOST,
+  RULED_HOST,
+  type Session,
+  type System,
+  startSystem,
+} from '../support/system.js'
 import { type Scope, SharedScope } from '../support/temp-dir.js'
 import { chooseActor } from '../support/unprivileged.js'
 
@@ -174,6 +182,57 @@ describe('doctor', { concurrency: 2, timeout: 60_000 }, () => {
     )
     assert.deepEqual([code, hop], ['client-failed', 'client'])
     assert.match(hint ?? '', /^it takes the CA from NODE_EXTRA_CA_CERTS, which CCR_UPSTREAM_PROXY_ENV/)
+  })
+
+  /** Clients that do not do what they should; each says its version. */
+  const REFUSED: readonly { client: string; what: string; head: string; code: string; hop: string; next: RegExp }[] = [
+    {
+      client: 'curl',
+      what: 'plain HTTP',
+      head: 'GET http://h.example/ HTTP/1.1',
+      code: 'method-not-allowed',
+      hop: 'client',
+      next: /leave HTTP_PROXY unset/,
+    },
+    {
+      client: 'wget',
+      what: 'a CONNECT without a port',
+      head: 'CONNECT h.example HTTP/1.1',
+      code: 'bad-authority',
+      hop: 'client',
+      next: /decimal port.*the wget of BusyBox/,
+    },
+    {
+      client: 'git',
+      what: 'a host that the gateway refuses',
+      head: `CONNECT ${DENIED_AUTHORITY} HTTP/1.1`,
+      code: 'gateway-connect-refused',
+      hop: 'gateway',
+      next: /the gateway's log and its rules/,
+    },
+  ]
+  it('names what the relay or the gateway had against a client', async (t) => {
+    const session = sessionOf(t)
+    const PATH = join(session.directory, 'bin')
+    for (const { client, head } of REFUSED) {
+      const request = JSON.stringify(`${head}\r\nHost: h\r\n\r\n`)
+      const script = `require('node:net').connect(new URL(process.env.HTTPS_PROXY).port, '127.0.0.1')
+        .on('end', () => process.exit(1)).resume().write(${request})`
+      const file = join(session.directory, `${client}.cjs`)
+      writeFileSync(file, script)
+      writeProgram(
+        PATH,
+        client,
+        `case "$1" in --version|--help) echo 1.2.3;; *) exec '${process.execPath}' '${file}';; esac`,
+      )
+    }
+    const args = ['--json', '--url', URL_OF_TARGET]
+    const diagnosis = diagnosisOf(await runDoctor(t, { session, args, env: { PATH } }))
+    for (const { client, what, next, code, hop } of REFUSED) {
+      const found = checkOf(diagnosis, `client ${client}`)
+      assert.deepEqual([found.status, found.code, found.hop], ['fail', code, hop], what)
+      assert.match(found.hint ?? '', next)
+    }
   })
 
   it('says in its last line that no client was tried, and what to do about it', async (t) => {
