@@ -87,7 +87,7 @@ export const ERROR_CODES = {
     hint: 'check the path of the tunnel log, its owner and the space on its disk; tunnels go on without it (a warning)',
   },
   'status-unavailable': {
-    hint: 'status and top ask the relay through a Unix socket: make a temporary directory with a short path (a warning)',
+    hint: 'see that the process of the relay is not stopped; its status socket needs a temporary directory with a short path (a warning)',
   },
   'relay-not-found': { hint: 'start one with ccr-upstream-proxy relay, as the same user and with the same TMPDIR' },
   'internal-error': {

@@ -10,6 +10,7 @@ import { findCertificateSources } from './system/certificates/certificate-source
 import { type ChildTargets, createChildEnvironment } from './system/children/child-env.js'
 import { writeChildFiles } from './system/children/child-files.js'
 import { createNoProxyList } from './system/children/no-proxy-list.js'
+import { containerEnvironment, describeContainer } from './system/container-environment.js'
 import { assertInspectorClosed } from './system/doors.js'
 import { type ContainerProxy, egressTo, readContainerProxy } from './system/egress.js'
 import { findHardeningAddon, type Hardening, hardenProcess } from './system/harden.js'
@@ -119,10 +120,11 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
     const opening = openRelayHome(options.thread, logger)
     undo.push(async () => (await opening).close())
     if (hardening !== undefined) await untilSignalsHaveActed()
-    const containerProxy = readContainerProxy(environment)
-    const noProxy = listNoProxy(settings, environment, logger)
+    const container = containerEnvironment(environment)
+    const containerProxy = readContainerProxy(container)
+    const noProxy = listNoProxy(settings, container, logger)
     const home = await opening
-    await home.readCertificates(findCertificateSources(settings, environment))
+    await home.readCertificates(findCertificateSources(settings, container))
     await home.readTokenFile(settings.tokenFile)
     holdsToken = true
     const directory = new PrivateDirectory()
@@ -139,6 +141,7 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
       startedAt: Date.now(),
       ...(statusSocket === undefined ? {} : { statusSocket }),
       targets,
+      container: describeContainer(container),
     })
     return enabledProxy(relay, targets, environment, undo)
   } catch (error) {

@@ -1,7 +1,7 @@
 // The report of `doctor` for people: a table that reads in 80 columns, with colour and progress on a terminal alone.
 
 import type { Audience, Check } from '../doctor/check.js'
-import { hasColour } from './terminal.js'
+import { hasColour, takesControlSequences } from './terminal.js'
 
 const LEFT = 4
 const STATUS_WIDTH = 6
@@ -72,7 +72,7 @@ export class Progress {
   }
 
   show(id: string): void {
-    if (!this.#out.isTTY) return
+    if (!takesControlSequences(this.#out)) return
     this.#isShown = true
     this.#out.write(`\r\x1b[Kchecking ${id} …`)
   }
@@ -88,9 +88,15 @@ function conclusion(checks: readonly Check[]): string {
   const warned = checks.filter(({ status }) => status === 'warn').length
   const warnings = warned === 0 ? '' : ` ${warned} ${warned === 1 ? 'warning' : 'warnings'}.`
   const [first] = failed
-  if (first === undefined) return `Nothing failed.${warnings}`
+  if (first === undefined) return `Nothing failed.${warnings}${whyNoClient(checks)}`
   const count = failed.length === 1 ? 'One check' : `${failed.length} checks`
   return `${count} failed, the first at the hop «${first.hop}»: ${first.code}.${warnings}`
+}
+
+/** Who reads only the last line shall not take it for the clients' too. */
+function whyNoClient(checks: readonly Check[]): string {
+  const { seen = '' } = checks.find(({ id, status }) => id === 'clients' && status === 'skip') ?? {}
+  return seen === '' ? '' : ` ${seen.charAt(0).toUpperCase()}${seen.slice(1)}.`
 }
 
 /** Lines of at most `width` characters, broken at spaces; a longer word is cut. */

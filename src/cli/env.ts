@@ -1,10 +1,11 @@
 // `env`: the environment of a relay that is running, for shells and tools that were started without it.
 
+import { findRelay } from '../doctor/running-relay.js'
 import { createChildEnvironment } from '../system/children/child-env.js'
 import { parseOptions, parsePort, UsageError } from './arguments.js'
 import { ENVIRONMENT_FORMATS, type EnvironmentFormat, formatEnvironment } from './environment-formats.js'
 import { ENV_USAGE } from './help.js'
-import { findRelay, reportNoRelay } from './running-relay.js'
+import { reportNoRelay } from './no-relay.js'
 
 /** Runs `ccr-upstream-proxy env`; resolves to the exit code. */
 export async function envCommand(args: readonly string[]): Promise<number> {
@@ -18,9 +19,9 @@ export async function envCommand(args: readonly string[]): Promise<number> {
     return 0
   }
   const format = parseFormat(options.format ?? 'sh')
-  const record = await findRelay(options.port === undefined ? undefined : parsePort(options.port))
-  if (record === undefined) return reportNoRelay()
-  process.stdout.write(`${formatEnvironment(createChildEnvironment(record.targets, process.env), format)}\n`)
+  const relay = await findRelay(options.port === undefined ? undefined : parsePort(options.port))
+  if (relay === undefined) return reportNoRelay()
+  process.stdout.write(`${formatEnvironment(createChildEnvironment(relay.record.targets, process.env), format)}\n`)
   return 0
 }
 

@@ -10,6 +10,7 @@ import { runtime } from '../runtime/select.js'
 import { findCertificateSources } from '../system/certificates/certificate-sources.js'
 import { checkCaCertificates, downloadGatewayCa, warnOfFindings } from '../system/certificates/gateway-ca.js'
 import { readTrustedCertificates } from '../system/certificates/trusted-certificates.js'
+import { containerEnvironment } from '../system/container-environment.js'
 import { egressTo, readContainerProxy } from '../system/egress.js'
 import { installCa, uninstallCa } from '../system/install-ca/install-ca.js'
 import type { Keystores, StoreReport } from '../system/install-ca/installation.js'
@@ -105,10 +106,11 @@ function readCaFile(file: string): string {
 
 function downloadCa(logger: Logger): Promise<readonly X509Certificate[]> {
   const settings = resolveSettings({}, process.env)
-  const { gatewayRoots } = readTrustedCertificates(findCertificateSources(settings, process.env), logger)
+  const environment = containerEnvironment(process.env)
+  const { gatewayRoots } = readTrustedCertificates(findCertificateSources(settings, environment), logger)
   const route = {
     trust: runtime.createTrust(gatewayRoots),
-    egress: egressTo(settings.tunnelUrl, readContainerProxy(process.env)),
+    egress: egressTo(settings.tunnelUrl, readContainerProxy(environment)),
     egressTimeoutMs: DEFAULT_RELAY_LIMITS.egressTimeoutMs,
   }
   return downloadGatewayCa((url, limits) => runtime.download(url, route, limits), settings.caUrl, logger)

@@ -2,9 +2,14 @@
 
 import { exitCodeOf, onSignals } from './signals.js'
 
-/** Only a terminal, and not when its user wants none (https://no-color.org). */
+/** Only a terminal that is more than a printer (terminfo(5) calls that dumb). */
+export function takesControlSequences(stream: NodeJS.WriteStream): boolean {
+  return stream.isTTY === true && process.env.TERM !== 'dumb'
+}
+
+/** Not when its user wants none (https://no-color.org). */
 export function hasColour(stream: NodeJS.WriteStream): boolean {
-  return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'
+  return takesControlSequences(stream) && !process.env.NO_COLOR
 }
 
 // xterm's control sequences: https://invisible-island.net/xterm/ctlseqs/ctlseqs.html

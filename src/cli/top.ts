@@ -1,9 +1,11 @@
 // `top`: what `status` says, redrawn in the terminal, with rates from one look to the next.
 
+import { askStatus, findRelay } from '../doctor/running-relay.js'
+import type { UpstreamProxyError } from '../errors.js'
 import type { RelayStatus } from '../relay/status.js'
 import { parseOptions, parsePort, UsageError } from './arguments.js'
 import { TOP_USAGE } from './help.js'
-import { askStatus, findStatus, reportNoRelay, reportNoStatus } from './running-relay.js'
+import { reportNoRelay, reportNoStatus } from './no-relay.js'
 import { formatStatus } from './status-view.js'
 import { hasColour, Screen, type ScreenHandler } from './terminal.js'
 
@@ -22,10 +24,12 @@ export async function topCommand(args: readonly string[]): Promise<number> {
   const intervalMs = parseInterval(options.interval ?? '1')
   if (!process.stdin.isTTY || !process.stdout.isTTY)
     throw new UsageError('top needs a terminal: use status without one')
-  const found = await findStatus(port)
-  if (found === undefined) return reportNoStatus(port)
-  const isRelayGone = await new LiveView(found.socket, found.status, intervalMs).run()
-  return isRelayGone ? reportNoRelay() : 0
+  const relay = await findRelay(port)
+  if (relay === undefined) return reportNoRelay()
+  if (relay.kind !== 'told') return reportNoStatus(relay.error)
+  const isRelayGone = await new LiveView(relay.socket, relay.status, intervalMs).run()
+  // Not by the end of everything that is under way: a look at the relay may be, and would be followed by the next.
+  process.exit(isRelayGone ? reportNoRelay() : 0)
 }
 
 /** Milliseconds. */
@@ -42,6 +46,8 @@ class LiveView implements ScreenHandler {
   readonly #screen = new Screen(this)
   #status: RelayStatus
   #since: RelayStatus | undefined
+  /** The last look had no answer: what is shown is of before. */
+  #isSilent = false
   #timer: NodeJS.Timeout | undefined
   #end: ((isRelayGone: boolean) => void) | undefined
 
@@ -71,7 +77,8 @@ class LiveView implements ScreenHandler {
     const { columns, rows } = process.stdout
     const rates = this.#since === undefined ? {} : { since: this.#since }
     const view = { columns, rows: rows - 1, hasColour: hasColour(process.stdout), ...rates }
-    this.#screen.draw([...formatStatus(this.#status, view), 'q: quit'])
+    const footer = this.#isSilent ? 'q: quit · the relay does not answer: these are its last figures' : 'q: quit'
+    this.#screen.draw([...formatStatus(this.#status, view), footer.slice(0, columns)])
   }
 
   screenOnQuit(): void {
@@ -83,13 +90,18 @@ class LiveView implements ScreenHandler {
   }
 
   async #look(): Promise<void> {
-    const status = await askStatus(this.#socket).catch(() => undefined)
-    if (status === undefined) {
-      this.#end?.(true)
-      return
+    try {
+      const status = await askStatus(this.#socket)
+      this.#since = this.#status
+      this.#status = status
+      this.#isSilent = false
+    } catch (error) {
+      if ((error as UpstreamProxyError).code === 'relay-not-found') {
+        this.#end?.(true)
+        return
+      }
+      this.#isSilent = true
     }
-    this.#since = this.#status
-    this.#status = status
     this.screenOnChange()
     this.#wait()
   }

@@ -2,20 +2,24 @@
 
 import type { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { UpstreamProxyError } from '../errors.js'
+import { systemCode, UpstreamProxyError } from '../errors.js'
 import type { Logger } from '../log.js'
 import type { GatewayAddress } from '../runtime/probe.js'
 import type { Route } from '../runtime/runtime.js'
 import { runtime } from '../runtime/select.js'
 import { lintCaCertificate } from '../system/certificates/ca-lint.js'
-import { type CertificateFiles, writeCertificateFiles } from '../system/certificates/certificate-files.js'
+import {
+  type BundleFiles,
+  type CertificateFiles,
+  writeCertificateFiles,
+} from '../system/certificates/certificate-files.js'
 import { findCertificateSources } from '../system/certificates/certificate-sources.js'
 import { type Download, fetchGatewayCa } from '../system/certificates/gateway-ca.js'
 import { parseCertificates } from '../system/certificates/pem.js'
 import { readTrustedCertificates, type TrustedCertificates } from '../system/certificates/trusted-certificates.js'
 import { PrivateDirectory } from '../system/private-directory.js'
 import type { Environment, Settings } from '../system/settings.js'
-import { type Examination, type Finding, needed } from './check.js'
+import { type Examination, type Finding, needed, Problem } from './check.js'
 import type { Ground } from './ground.js'
 
 const DAY_MS = 86_400_000
@@ -32,7 +36,7 @@ export function routeTo({ certificates, egress }: GatewayAddress): Route {
 }
 
 export async function examineCertificates(examination: Examination, ground: Ground): Promise<Partial<Ground>> {
-  const { settings, trusted, address, gatewayAnswer } = ground
+  const { settings, trusted, address, gatewayAnswer, holder } = ground
   examination.enter('certificates')
   const gatewayCa = await examination.check('gateway-ca', () => {
     needed(gatewayAnswer, 'gateway')
@@ -43,7 +47,10 @@ export async function examineCertificates(examination: Examination, ground: Grou
   const bundle = await examination.check('bundle', () => {
     const directory = new PrivateDirectory()
     examination.atEnd(() => directory.remove())
-    const { result: files, ...finding } = checkBundle(directory, needed(trusted, 'system-bundle'), gatewayCa ?? [])
+    const { result: files, ...finding } =
+      holder === undefined
+        ? checkBundle(directory, needed(trusted, 'system-bundle'), gatewayCa ?? [])
+        : checkBundleInUse(holder.record.targets, gatewayCa ?? [])
     return { ...finding, result: { directory, files } }
   })
   return { gatewayCa, bundle }
@@ -54,9 +61,12 @@ export function checkSystemBundle(
   environment: Environment,
   logger: Logger,
 ): Finding<TrustedCertificates> {
-  const result = readTrustedCertificates(findCertificateSources(settings, environment), logger)
+  const sources = findCertificateSources(settings, environment)
+  const result = readTrustedCertificates(sources, logger)
   const [system, extra] = [result.system, result.extra].map((certificates) => new Set(certificates).size)
-  const seen = `${system} certificates of the system, ${extra} of NODE_EXTRA_CA_CERTS`
+  const hasNamed = sources.inherited.full.some((file) => file !== result.systemSource)
+  const origin = `${result.systemSource}${hasNamed ? ' and the files that CA variables name' : ''}`
+  const seen = `${system} certificates of ${origin}; ${extra} of NODE_EXTRA_CA_CERTS`
   return { seen, result }
 }
 
@@ -102,6 +112,37 @@ function checkBundle(
   const order = gatewayCa.length === 0 ? 'no gateway CA yet' : `system first, gateway CA ${placeOf(prints, gatewayCa)}`
   const seen = `${prints.length} certificates, each once; ${order}; ${kilobytes} KiB`
   return { seen, result }
+}
+
+/** What clients have now, which is of the moment at which their relay started. */
+function checkBundleInUse(files: BundleFiles, gatewayCa: readonly X509Certificate[]): Finding<CertificateFiles> {
+  const { fullBundleFile, extraCertificatesFile } = files
+  const { certificates } = parseCertificates(readBundleInUse(fullBundleFile))
+  const result = { fullBundleFile, extraCertificatesFile, certificates }
+  const prints = new Set(certificates.map(({ fingerprint256 }) => fingerprint256))
+  const missing = gatewayCa.find(({ fingerprint256 }) => !prints.has(fingerprint256))
+  const seen = `${prints.size} certificates in ${fullBundleFile}, which the relay gives to clients`
+  if (missing === undefined) return { seen, result }
+  const warning = new Problem({
+    code: 'ca-not-renewed',
+    hop: 'gateway',
+    hint: 'start the session again: clients cannot trust what the gateway signs with it',
+    message: `the gateway serves «${nameOf(missing)}», which is not in ${fullBundleFile}`,
+  })
+  return { seen, result, warning }
+}
+
+function readBundleInUse(file: string): string {
+  try {
+    return readFileSync(file, 'latin1')
+  } catch (error) {
+    throw new Problem({
+      code: 'bundle-unwritable',
+      hop: 'machine',
+      hint: 'start the session again, and keep what cleans the temporary directory away from files in use',
+      message: `${file}, which the relay gives to clients, cannot be read (${systemCode(error)})`,
+    })
+  }
 }
 
 function placeOf(prints: readonly string[], gatewayCa: readonly X509Certificate[]): string {

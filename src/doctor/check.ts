@@ -61,12 +61,21 @@ export function needed<T>(value: T | undefined, id: string): T {
   return value
 }
 
+/** What the relay says to a client that has sent something wrong, and what it says because of its own state. */
+const OF_REQUESTS: readonly ErrorCode[] = [
+  ...(['bad-request', 'bad-authority', 'method-not-allowed', 'head-timeout', 'head-too-large'] as const),
+  'http-version-unsupported',
+]
+const OF_RELAY: readonly ErrorCode[] = ['too-many-tunnels', 'descriptors-exhausted', 'shutting-down', 'proxy-loop']
+
 /** The hop that an error of ours is about. */
 export function hopOf(code: ErrorCode): Hop {
   if (code.startsWith('egress-')) return 'egress proxy'
   if (code.startsWith('client-')) return 'client'
   if (code.startsWith('gateway-') || code.startsWith('ca-')) return 'gateway'
   if (code === 'round-trip-failed' || code === 'target-untrusted') return 'origin'
+  if (OF_REQUESTS.includes(code)) return 'client'
+  if (OF_RELAY.includes(code)) return 'relay'
   return 'machine'
 }
 
@@ -131,18 +140,30 @@ export class Examination {
       this.#add(this.#passed(id, finding))
       return finding.result
     } catch (error) {
-      this.#add({ id, ...failure(error), group: this.#group })
+      this.#add({ id, ...this.#failed(error), group: this.#group })
       return undefined
     }
   }
 
   #passed(id: string, { seen, stages, warning }: Finding<unknown>): Check {
-    const said = this.#warnings.splice(0).find(({ code }) => code !== undefined)
+    const warnings = [...(warning === undefined ? [] : [factsOf(warning)]), ...this.#takeWarnings()]
     const rest = { ...(stages && { stages: rounded(stages) }), group: this.#group }
-    if (warning !== undefined) return { id, status: 'warn', ...factsOf(warning), ...rest }
-    if (said?.code === undefined) return { id, status: 'pass', seen, ...rest }
-    const { code, message, hint = '' } = said
-    return { id, status: 'warn', code, hop: hopOf(code), seen: message, hint: withoutRank(hint), ...rest }
+    if (warnings.length === 0) return { id, status: 'pass', seen, ...rest }
+    return { id, status: 'warn', ...joined(warnings), ...rest }
+  }
+
+  /** What was warned of until then may be why. */
+  #failed(thrown: unknown): Omit<Check, 'id' | 'group'> {
+    const warnings = this.#takeWarnings()
+    const failure = failureOf(thrown)
+    return failure.status === 'skip' ? failure : { ...failure, ...joined([failure, ...warnings]) }
+  }
+
+  /** What was logged since the last check. */
+  #takeWarnings(): Facts[] {
+    return this.#warnings.splice(0).flatMap(({ code, message, hint = '' }) => {
+      return code === undefined ? [] : [{ code, hop: hopOf(code), seen: message, hint: withoutRank(hint) }]
+    })
   }
 
   #add(check: Check): void {
@@ -151,13 +172,24 @@ export class Examination {
   }
 }
 
-function failure(thrown: unknown): Omit<Check, 'id' | 'group'> {
+/** What is said of one problem. */
+type Facts = Pick<Check, 'code' | 'hop' | 'seen' | 'hint'>
+
+/** One row for several: the code is that of the first, everything that was seen and is to do is there. */
+function joined(all: readonly Facts[]): Facts {
+  const [first] = all
+  const each = (texts: readonly (string | undefined)[]): string =>
+    [...new Set(texts.filter((text) => text !== undefined && text !== ''))].join('; ')
+  return { ...first, seen: each(all.map(({ seen }) => seen)), hint: each(all.map(({ hint }) => hint)) }
+}
+
+function failureOf(thrown: unknown): Omit<Check, 'id' | 'group'> {
   if (thrown instanceof Skipped) return { status: 'skip', seen: thrown.message }
   if (thrown instanceof Problem) return { status: 'fail', ...factsOf(thrown) }
   return { status: 'fail', ...factsOf(asUpstreamProxyError(thrown, 'internal-error', 'the check failed')) }
 }
 
-function factsOf(error: UpstreamProxyError | Problem): Pick<Check, 'code' | 'hop' | 'seen' | 'hint'> {
+function factsOf(error: UpstreamProxyError | Problem): Facts {
   const { code, message, hint } = error
   const hop = error instanceof UpstreamProxyError ? hopOf(error.code) : error.hop
   return { code, hop, seen: message, hint: withoutRank(hint) }
@@ -165,7 +197,7 @@ function factsOf(error: UpstreamProxyError | Problem): Pick<Check, 'code' | 'hop
 
 /** The list of codes says which of them are warnings; here the status does. */
 function withoutRank(hint: string): string {
-  return hint.replace(' (a warning)', '')
+  return hint.replace(/ \(a warning(?:: [^)]*)?\)$/, '')
 }
 
 function rounded(stages: Readonly<Record<string, number>>): Record<string, number> {

@@ -3,19 +3,18 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ERROR_CODES, UpstreamProxyError } from '../errors.js'
+import { ERROR_CODES, type ErrorCode, UpstreamProxyError } from '../errors.js'
 import type { RelayStatistics } from '../relay/monitor.js'
-import type { Relay } from '../relay/relay.js'
 import { type ChildTargets, createChildEnvironment } from '../system/children/child-env.js'
 import { writeChildFiles } from '../system/children/child-files.js'
 import { writeJavaTrustStore } from '../system/children/files/java-trust-store.js'
 import type { Environment } from '../system/settings.js'
-import { type Examination, type Finding, needed, Problem, Skipped } from './check.js'
+import { type Examination, type Finding, type Hop, hopOf, needed, Problem, Skipped } from './check.js'
 import { CLIENTS, type Client, type ClientTarget, NOT_INSTALLED } from './client-table.js'
+import { type ExaminedRelay, startOwnRelay } from './examined-relay.js'
 import type { Ground } from './ground.js'
 import { findProgram, type ProgramOutcome, ProgramRunner } from './programs.js'
 import type { Target } from './target.js'
-import { startExaminedRelay } from './tunnel.js'
 import { printable, type Redact, redactorOf } from './words.js'
 
 /** Clients at once: most of them are short of a processor, not of the network. */
@@ -35,7 +34,9 @@ export async function examineClients(examination: Examination, ground: Ground): 
   examination.enter('clients')
   const installed = findClients(ground.environment)
   const trials = await examination.check('clients', () => {
+    if (ground.needsTarget) throw new Skipped('no client was tried: name a host with --url')
     needed(ground.reached, 'round-trip')
+    if (ground.holder?.kind === 'mute') throw new Skipped('the relay that runs does not tell what it sees of a client')
     const names = installed.map(({ client }) => client.name)
     const seen = names.length === 0 ? 'none of those that are known is on PATH' : `installed: ${names.join(', ')}`
     return { seen, result: new ClientTrials(examination, ground) }
@@ -64,9 +65,9 @@ class ClientTrials {
   readonly #targets: Omit<ChildTargets, 'proxyUrl'>
   readonly #redact: Redact
   readonly #runner = new ProgramRunner()
-  readonly #relays: Relay[] = []
+  readonly #relays: ExaminedRelay[] = []
   /** Those of the relays that no client uses at the moment. */
-  readonly #idle: Relay[] = []
+  readonly #idle: ExaminedRelay[] = []
   #begun = 0
 
   constructor(examination: Examination, ground: Ground) {
@@ -74,7 +75,10 @@ class ClientTrials {
     this.#ground = ground
     this.#target = needed(ground.reached, 'round-trip')
     this.#targets = provideTargets(ground)
-    this.#redact = redactorOf(needed(ground.token, 'token'), needed(ground.settings, 'settings').sessionId)
+    this.#redact =
+      ground.holder === undefined
+        ? redactorOf(needed(ground.token, 'token'), needed(ground.settings, 'settings').sessionId)
+        : (text) => text
   }
 
   /** Tries them in the order given; each promise is the outcome of one. */
@@ -90,13 +94,15 @@ class ClientTrials {
     const workOn = async (): Promise<void> => {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await next()
     }
-    for (let worker = 0; worker < MAX_AT_ONCE; worker++) void workOn()
+    // The figures of a relay that runs do not tell one client from another.
+    const atOnce = this.#ground.holder === undefined ? MAX_AT_ONCE : 1
+    for (let worker = 0; worker < atOnce; worker++) void workOn()
     return outcomes
   }
 
   async close(): Promise<void> {
     this.#runner.close()
-    await Promise.all(this.#relays.map((relay) => relay.close(0)))
+    await Promise.all(this.#relays.map((relay) => relay.close()))
   }
 
   async #try(installed: InstalledClient): Promise<Finding<true>> {
@@ -109,13 +115,18 @@ class ClientTrials {
     }
   }
 
-  async #openRelay(): Promise<Relay> {
-    const relay = await startExaminedRelay(this.#ground)
+  async #openRelay(): Promise<ExaminedRelay> {
+    const { holder, relay: running } = this.#ground
+    const relay = holder === undefined ? await startOwnRelay(this.#ground) : needed(running, 'relay')
     this.#relays.push(relay)
     return relay
   }
 
-  async #tryThrough(relay: Relay, { client, file }: InstalledClient, timeoutMs: number): Promise<Finding<true>> {
+  async #tryThrough(
+    relay: ExaminedRelay,
+    { client, file }: InstalledClient,
+    timeoutMs: number,
+  ): Promise<Finding<true>> {
     const { environment } = this.#ground
     const cwd = join(needed(this.#ground.bundle, 'bundle').directory.path, `client-${this.#begun++}`)
     const trial = client.trial(clientTarget(this.#target))
@@ -124,12 +135,12 @@ class ClientTrials {
     const given = createChildEnvironment({ ...this.#targets, proxyUrl: relay.proxyUrl }, environment)
     const env = { ...environment, ...given, ...homeIn(cwd, environment), ...trial.env }
     const options = { env, cwd, timeoutMs }
-    const before = relay.stats()
+    const before = await relay.stats()
     const [outcome, version] = await Promise.all([
       this.#runner.run(file, trial.args, options),
       this.#runner.run(file, client.version, options),
     ])
-    return this.#judge(client, outcome, version, { before, after: relay.stats() }, given)
+    return this.#judge(client, outcome, version, { before, after: await relay.stats() }, given)
   }
 
   #judge(
@@ -140,17 +151,16 @@ class ClientTrials {
     given: Readonly<Record<string, string>>,
   ): Finding<true> {
     if (outcome.exitCode === NOT_INSTALLED) throw new Skipped('the library is not installed')
-    const asked = stats.after.tunnels.accepted - stats.before.tunnels.accepted
-    const opened = stats.after.tunnels.established - stats.before.tunnels.established
+    const seen = whatRelaySaw(stats.before, stats.after)
     const number = versionIn(version.output)
-    if (isAnswered(client, outcome) && opened > 0) {
-      const seen = `${number}answered through the tunnel in ${Math.round(outcome.ms)} ms`
-      return { seen, result: true, stages: { total: outcome.ms } }
+    if (isAnswered(client, outcome) && seen.opened > 0) {
+      const said = `${number}answered through the tunnel in ${Math.round(outcome.ms)} ms`
+      return { seen: said, result: true, stages: { total: outcome.ms } }
     }
     const words = this.#redact(lastWords(outcome.output))
     if (outcome.isLate) return this.#late(number, outcome)
-    if (version.exitCode !== 0 && asked === 0) throw new Skipped(`it does not start: ${words}`)
-    throw new Problem({ hop: 'client', ...explain(client, { asked, opened }, given), message: `${number}${words}` })
+    if (version.exitCode !== 0 && seen.asked === 0) throw new Skipped(`it does not start: ${words}`)
+    throw new Problem({ hop: 'client', ...explain(client, seen, given), message: `${number}${words}` })
   }
 
   #late(number: string, { ms }: ProgramOutcome): Finding<true> {
@@ -164,8 +174,9 @@ class ClientTrials {
   }
 }
 
-/** The files of step 4, as children get them. */
-function provideTargets({ settings, environment, noProxy, bundle }: Ground): Omit<ChildTargets, 'proxyUrl'> {
+/** The files of step 4, as children get them, or have them already. */
+function provideTargets({ settings, environment, noProxy, bundle, holder }: Ground): Omit<ChildTargets, 'proxyUrl'> {
+  if (holder !== undefined) return holder.record.targets
   const { directory, files: bundles } = needed(bundle, 'bundle')
   const { certificates, ...paths } = bundles
   const choice = needed(settings, 'settings').childEnv
@@ -203,21 +214,46 @@ function versionIn(output: string): string {
   return number === undefined ? '' : `${number}: `
 }
 
+/** What a client has done to a relay. */
+interface ClientTraces {
+  readonly asked: number
+  readonly opened: number
+  /** Why the relay refused it, and how often the gateway did. */
+  readonly refusals: readonly ErrorCode[]
+  readonly refusedByGateway: number
+}
+
+function whatRelaySaw({ tunnels: before }: RelayStatistics, { tunnels: after }: RelayStatistics): ClientTraces {
+  const codes = Object.keys(after.refused) as ErrorCode[]
+  return {
+    asked: after.accepted - before.accepted,
+    opened: after.established - before.established,
+    refusals: codes.filter((code) => (after.refused[code] ?? 0) > (before.refused[code] ?? 0)),
+    refusedByGateway: after.refusedByGateway - before.refusedByGateway,
+  }
+}
+
 /** What the relay saw of a client tells what the client lacks. */
 function explain(
   { proxyVariable, trustVariable, caution }: Client,
-  { asked, opened }: { readonly asked: number; readonly opened: number },
+  { asked, opened, refusals, refusedByGateway }: ClientTraces,
   given: Readonly<Record<string, string>>,
-): { readonly code: string; readonly hint: string } {
+): { readonly code: string; readonly hint: string; readonly hop?: Hop } {
   const more = caution === undefined ? '' : `; ${caution}`
   if (asked === 0) {
     const variable = [proxyVariable, 'HTTPS_PROXY'].find((name) => given[name] === undefined) ?? proxyVariable
     return { code: 'client-not-proxied', hint: `${needOf('the proxy', variable, given)}${more}` }
   }
   if (opened > 0) return { code: 'client-failed', hint: `${needOf('the CA', trustVariable, given)}${more}` }
+  const [code] = refusals
+  if (code !== undefined) return { code, hop: hopOf(code), hint: `${ERROR_CODES[code].hint}${more}` }
+  if (refusedByGateway > 0) {
+    const refused = 'gateway-connect-refused'
+    return { code: refused, hop: hopOf(refused), hint: ERROR_CODES[refused].hint }
+  }
   return {
     code: 'client-failed',
-    hint: `the relay got its request and refused it; ${ERROR_CODES['client-failed'].hint}`,
+    hint: `it connected to the relay and asked for nothing; ${ERROR_CODES['client-failed'].hint}`,
   }
 }
 

@@ -1,6 +1,9 @@
 // The first checks: whether the proxy is wanted, and what it is configured with.
 
-import { UpstreamProxyError } from '../errors.js'
+import { accessSync, constants, lstatSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { systemCode, UpstreamProxyError } from '../errors.js'
+import type { Logger } from '../log.js'
 import { createNoProxyList } from '../system/children/no-proxy-list.js'
 import { type Environment, isEnabled, resolveSettings, type Settings } from '../system/settings.js'
 import { type Examination, type Finding, needed } from './check.js'
@@ -8,12 +11,14 @@ import type { Ground } from './ground.js'
 
 export async function examineConfiguration(
   examination: Examination,
-  { environment }: Ground,
+  { environment, container }: Ground,
 ): Promise<Partial<Ground>> {
   examination.enter('configuration')
   await examination.check('guard', () => checkGuard(environment))
-  const settings = await examination.check('settings', () => checkSettings(environment))
-  const noProxy = await examination.check('no-proxy', () => checkNoProxy(needed(settings, 'settings'), environment))
+  const settings = await examination.check('settings', () => checkSettings(environment, examination.logger))
+  const noProxy = await examination.check('no-proxy', () =>
+    checkNoProxy(needed(settings, 'settings'), container, examination.logger),
+  )
   return { settings, noProxy }
 }
 
@@ -24,20 +29,39 @@ function checkGuard(environment: Environment): Finding<true> {
   return { seen: 'CLAUDE_CODE_REMOTE and CCR_UPSTREAM_PROXY_ENABLED are set', result: true }
 }
 
-function checkSettings(environment: Environment): Finding<Settings> {
+function checkSettings(environment: Environment, logger: Logger): Finding<Settings> {
   const result = resolveSettings({}, environment)
   const seen = `gateway ${result.tunnelUrl}, session «${result.sessionId}»`
-  if (!result.allowsInspection) return { seen, result }
-  const message = 'the start leaves the process open to debuggers, and the token to every process of this user'
-  return { seen, result, warning: new UpstreamProxyError('inspection-allowed', message) }
+  if (result.allowsInspection) {
+    const message = 'the start leaves the process open to debuggers, and the token to every process of this user'
+    logger.warn(new UpstreamProxyError('inspection-allowed', message))
+  }
+  const { tunnelLog } = result
+  const why = tunnelLog === undefined ? undefined : whyNoLineFile(tunnelLog)
+  if (why !== undefined)
+    logger.warn(new UpstreamProxyError('tunnel-log-failed', `${tunnelLog} could not be opened (${why})`))
+  return { seen, result }
+}
+
+/** What opening a log would fail with; nothing is made, and a pipe's reader is not woken. */
+function whyNoLineFile(path: string): string | undefined {
+  try {
+    const found = lstatSync(path, { throwIfNoEntry: false })
+    if (found === undefined) accessSync(dirname(path), constants.W_OK | constants.X_OK)
+    else if (found.isSymbolicLink()) return 'ELOOP'
+    else if (found.isDirectory()) return 'EISDIR'
+    else accessSync(path, constants.W_OK)
+    return undefined
+  } catch (error) {
+    return systemCode(error)
+  }
 }
 
 /** What clients reach past the relay. */
-function checkNoProxy({ noProxyAdditions }: Settings, environment: Environment): Finding<string> {
+function checkNoProxy({ noProxyAdditions }: Settings, environment: Environment, logger: Logger): Finding<string> {
   const { list, refused } = createNoProxyList(noProxyAdditions, environment)
   const seen = `${list.split(',').length} entries`
-  const [first] = refused
-  if (first === undefined) return { seen, result: list }
-  const message = `NO_PROXY entry «${first.entry}» is left out: ${first.reason}`
-  return { seen, result: list, warning: new UpstreamProxyError('no-proxy-refused', message) }
+  for (const { entry, reason } of refused)
+    logger.warn(new UpstreamProxyError('no-proxy-refused', `NO_PROXY entry «${entry}» is left out: ${reason}`))
+  return { seen, result: list }
 }

@@ -17,9 +17,15 @@ export interface GatewayApproach {
   readonly credential: Credential
 }
 
+/** What came of a CONNECT, and the milliseconds that it took. */
+export interface ConnectAnswer {
+  readonly answer: HttpAnswer
+  readonly connectMs: number
+}
+
 /** Begins at once; its WebSocket is closed as soon as the gateway has answered. */
 export class ConnectAttempt implements GatewayHandler {
-  readonly answered: Promise<{ readonly answer: HttpAnswer; readonly connectMs: number }>
+  readonly answered: Promise<ConnectAnswer>
   readonly #timeoutMs: number
   readonly #credential: Credential
   readonly #authority: Authority

@@ -21,18 +21,20 @@ const MOST_SKEW_MS = 300_000
 
 export async function examineWay(
   examination: Examination,
-  { settings, environment }: Ground,
+  { settings, environment, container, holder }: Ground,
 ): Promise<Partial<Ground>> {
   examination.enter('way to the gateway')
   const trusted = await examination.check('system-bundle', () => {
-    return checkSystemBundle(needed(settings, 'settings'), environment, examination.logger)
+    return checkSystemBundle(needed(settings, 'settings'), container, examination.logger)
   })
   const visit = await examination.check('egress', async () => {
+    if (container !== environment && holder?.record.container?.hasEgressCredential)
+      throw new Skipped('only the relay that runs knows the password of the egress proxy')
     const probe = new Probe(examination.timeFor(GATEWAY_TIMEOUT_MS))
     const visit = new GatewayVisit(
       probe,
       needed(settings, 'settings'),
-      environment,
+      container,
       needed(trusted, 'system-bundle').gatewayRoots,
     )
     return { ...(await visit.checkEgress()), result: visit }

@@ -1,7 +1,7 @@
 // Steps 2 and 3 of the start, done to this very process, and what of the container decides how much they are worth
 // (ptrace(2), prctl(2), core(5), capabilities(7)). The token is read as the start reads it, and its file is left alone.
 
-import { accessSync, constants, readFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { dirname } from 'node:path'
 import { type Addon, loadAddon } from '../addon.js'
@@ -13,8 +13,12 @@ import type { Settings } from '../system/settings.js'
 import { readSessionToken, type SessionToken } from '../system/token.js'
 import { type Examination, type Finding, needed, Skipped } from './check.js'
 import type { Ground } from './ground.js'
+import type { RunningRelay } from './running-relay.js'
 
-export async function examineProcess(examination: Examination, { settings }: Ground): Promise<Partial<Ground>> {
+export async function examineProcess(
+  examination: Examination,
+  { settings, running }: Ground,
+): Promise<Partial<Ground>> {
   examination.enter('process and token')
   await examination.check('addon', checkAddon)
   const doors = await examination.check('doors', checkDoors)
@@ -23,6 +27,14 @@ export async function examineProcess(examination: Examination, { settings }: Gro
     needed(doors, 'doors')
     return checkDumpable()
   })
+  // Where both are, the file is for a start that is to come, and is examined as such.
+  if (running !== undefined && settings !== undefined && !existsSync(settings.tokenFile)) {
+    await examination.check('token', () => checkTaken(running))
+    await examination.check('token-unlink', () => {
+      throw new Skipped('the relay has removed the file')
+    })
+    return { holder: running }
+  }
   const token = await examination.check('token', () => {
     return checkToken(needed(settings, 'settings'), needed(reader, 'dumpable'), examination.logger)
   })
@@ -72,6 +84,11 @@ function checkDumpable(): Finding<TokenReader> {
 function checkToken(settings: Settings, { addon }: TokenReader, logger: Logger): Finding<SessionToken> {
   const result = readSessionToken(settings.tokenFile, addon, logger)
   return { seen: `${settings.tokenFile} can be read; it was left where it is`, result }
+}
+
+/** A relay removes the file once it has the token. */
+function checkTaken({ record: { port, pid } }: RunningRelay): Finding<true> {
+  return { seen: `taken by the relay on port ${port} (pid ${pid})`, result: true }
 }
 
 /** Step 6 needs the folder of the token file, not the file. */

@@ -23,9 +23,14 @@ export function parseEgressProxy(text: string): EgressProxy | undefined {
   return { url, authorization }
 }
 
+/** Whether a proxy is on this machine. */
+export function isOnLoopback({ url }: EgressProxy): boolean {
+  return /^(?:localhost|127\.[0-9.]+|\[::1\])$/.test(url.hostname)
+}
+
 /** A relay that was started with its own exported environment must not dial itself. */
 export function exceptOwnAddress(egress: EgressProxy | undefined, ownPort: number): EgressProxy | undefined {
-  if (egress === undefined || !/^(?:localhost|127\.[0-9.]+|\[::1\])$/.test(egress.url.hostname)) return egress
+  if (egress === undefined || !isOnLoopback(egress)) return egress
   const port = egress.url.port || (egress.url.protocol === 'https:' ? '443' : '80')
   return Number(port) === ownPort ? undefined : egress
 }

@@ -14,6 +14,9 @@ const ANSWER_TIMEOUT_MS = 5_000
 /** Bytes of an answer: ten times what the largest report has. */
 const MAX_ANSWER_BYTES = 8 * 1_048_576
 
+/** The socket was removed by who closed it, or left behind by who was killed: connect(2), unix(7). */
+const NOBODY_LISTENS = ['ENOENT', 'ECONNREFUSED']
+
 /** A socket that answers. */
 export interface StatusListener {
   /** Drops who is still reading, and removes the socket. */
@@ -45,24 +48,30 @@ export async function listenForStatus(path: string, answer: () => string): Promi
 
 /**
  * What the socket `path` answers.
- * @throws {UpstreamProxyError} `status-unavailable`
+ * @param timeoutMs milliseconds that it gets
+ * @throws {UpstreamProxyError} `relay-not-found` when nobody listens there any more, `status-unavailable`
  */
-export function readStatus(path: string): Promise<string> {
+export function readStatus(path: string, timeoutMs = ANSWER_TIMEOUT_MS): Promise<string> {
   return new Promise((resolve, reject) => {
-    const fail = (why: string): void => {
+    const end = (error: UpstreamProxyError): void => {
       socket.destroy()
-      reject(unavailable(path, why))
+      reject(error)
     }
+    const fail = (why: string): void => end(unavailable(path, why))
     const pieces: Buffer[] = []
     let length = 0
-    const timer = setTimeout(() => fail('did not answer in time'), ANSWER_TIMEOUT_MS)
+    const timer = setTimeout(() => fail(`did not answer within ${timeoutMs} ms`), timeoutMs)
     const socket = connect({ path })
       .on('data', (piece: Buffer) => {
         pieces.push(piece)
         length += piece.length
         if (length > MAX_ANSWER_BYTES) fail('answers without an end')
       })
-      .on('error', (error) => fail(`cannot be read (${systemCode(error)})`))
+      .on('error', (error) => {
+        const code = systemCode(error)
+        if (NOBODY_LISTENS.includes(code)) end(new UpstreamProxyError('relay-not-found', `nobody listens on ${path}`))
+        else fail(`cannot be read (${code})`)
+      })
       .on('end', () => resolve(Buffer.concat(pieces).toString('utf8')))
       .on('close', () => clearTimeout(timer))
   })
@@ -91,15 +100,15 @@ function assertPrivate(folder: string): void {
   if (uid !== process.geteuid?.() || (mode & 0o077) !== 0) throw unavailable(folder, 'is open to others')
 }
 
-/** Only a socket that nobody answers on; anything else is left for listen() to fail. */
+/** Only a socket that nobody listens on; anything else is left for listen() to fail. */
 async function removeStale(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found?.isSocket() !== true) return
-  const isAnswered = await readStatus(path).then(
-    () => true,
+  const isStale = await readStatus(path).then(
     () => false,
+    (error: UpstreamProxyError) => error.code === 'relay-not-found',
   )
-  if (!isAnswered) rmSync(path, { force: true })
+  if (isStale) rmSync(path, { force: true })
 }
 
 function listen(server: Server, path: string): Promise<void> {

@@ -7,6 +7,14 @@ import { join } from 'node:path'
 import type { ChildTargets } from './children/child-env.js'
 import { DIRECTORY_PREFIX, type PrivateDirectory } from './private-directory.js'
 
+/** What a relay has replaced for its children, as it was: who starts in their midst needs it. */
+export interface ContainerFacts {
+  /** Proxy, NO_PROXY and certificate files; a proxy without its user name and password. */
+  readonly variables: Readonly<Record<string, string>>
+  /** Whether there was such a password. */
+  readonly hasEgressCredential: boolean
+}
+
 /** One relay. */
 export interface RelayRecord {
   /** Of this form; another version's record is passed over. */
@@ -18,6 +26,8 @@ export interface RelayRecord {
   /** The Unix socket that says how it is, if there is one. */
   readonly statusSocket?: string
   readonly targets: ChildTargets
+  /** Missing in records of earlier releases. */
+  readonly container?: ContainerFacts
 }
 
 const FILE = 'relay.json'

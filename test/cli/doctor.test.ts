@@ -2,14 +2,31 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { wrap } from '#src/cli/doctor-report.js'
 import { checkOf, diagnosisOf, failuresOf, runDoctor } from '../doctor/doctor-process.js'
 import { CLI_FILE, RunningProcess, run } from '../support/cli-process.js'
-import { createSession, PLAIN_HOST, RULED_HOST, type Session, type System, startSystem } from '../support/system.js'
+import {
+  createSession,
+  DENIED_AUTHORITY,
+  PLAIN_HOST,
+  RULED_HOST,
+  type Session,
+  type System,
+  startSystem,
+} from '../support/system.js'
 import { type Scope, SharedScope } from '../support/temp-dir.js'
 import { chooseActor } from '../support/unprivileged.js'
 
@@ -17,7 +34,7 @@ const URL_OF_TARGET = `https://${RULED_HOST}/hello`
 /** What of this machine may be worth a warning on any: see doc/security.md. */
 const OF_THE_MACHINE = ['sys-ptrace', 'kernel', 'dumpable']
 
-describe('doctor', { concurrency: 2, timeout: 60_000 }, () => {
+describe('doctor', { concurrency: 2, timeout: 120_000 }, () => {
   const scope = new SharedScope()
   const self = { ...chooseActor(scope), own: () => {} }
   let system: System
@@ -167,6 +184,113 @@ describe('doctor', { concurrency: 2, timeout: 60_000 }, () => {
     assert.match(hint ?? '', /^it takes the CA from NODE_EXTRA_CA_CERTS, which CCR_UPSTREAM_PROXY_ENV/)
   })
 
+  /** Clients that do not do what they should; each says its version. */
+  const REFUSED: readonly { client: string; what: string; head: string; code: string; hop: string; next: RegExp }[] = [
+    {
+      client: 'curl',
+      what: 'plain HTTP',
+      head: 'GET http://h.example/ HTTP/1.1',
+      code: 'method-not-allowed',
+      hop: 'client',
+      next: /leave HTTP_PROXY unset/,
+    },
+    {
+      client: 'wget',
+      what: 'a CONNECT without a port',
+      head: 'CONNECT h.example HTTP/1.1',
+      code: 'bad-authority',
+      hop: 'client',
+      next: /decimal port.*the wget of BusyBox/,
+    },
+    {
+      client: 'git',
+      what: 'a host that the gateway refuses',
+      head: `CONNECT ${DENIED_AUTHORITY} HTTP/1.1`,
+      code: 'gateway-connect-refused',
+      hop: 'gateway',
+      next: /the gateway's log and its rules/,
+    },
+  ]
+  it('names what the relay or the gateway had against a client', async (t) => {
+    const session = sessionOf(t)
+    const PATH = join(session.directory, 'bin')
+    for (const { client, head } of REFUSED) {
+      const request = JSON.stringify(`${head}\r\nHost: h\r\n\r\n`)
+      const script = `require('node:net').connect(new URL(process.env.HTTPS_PROXY).port, '127.0.0.1')
+        .on('end', () => process.exit(1)).resume().write(${request})`
+      const file = join(session.directory, `${client}.cjs`)
+      writeFileSync(file, script)
+      writeProgram(
+        PATH,
+        client,
+        `case "$1" in --version|--help) echo 1.2.3;; *) exec '${process.execPath}' '${file}';; esac`,
+      )
+    }
+    const args = ['--json', '--url', URL_OF_TARGET]
+    const diagnosis = diagnosisOf(await runDoctor(t, { session, args, env: { PATH } }))
+    for (const { client, what, next, code, hop } of REFUSED) {
+      const found = checkOf(diagnosis, `client ${client}`)
+      assert.deepEqual([found.status, found.code, found.hop], ['fail', code, hop], what)
+      assert.match(found.hint ?? '', next)
+    }
+  })
+
+  it('says in its last line that no client was tried, and what to do about it', async (t) => {
+    const { stdout } = await runDoctor(t, { session: sessionOf(t), args: [] })
+    assert.match(stdout, /^ {2}skip {2}clients {10}no client was tried: name a host with --url$/m)
+    assert.match(stdout, /\nNothing failed\.[^\n]* No client was tried: name a host with --url\.\n$/)
+  })
+
+  it('does not ask the gateway for a host that clients reach past it', async (t) => {
+    const args = ['--json', '--url', 'https://internal.example/']
+    const session = sessionOf(t, { NO_PROXY: 'internal.example' })
+    const diagnosis = diagnosisOf(await runDoctor(t, { session, args }))
+    assert.deepEqual(failuresOf(diagnosis), {})
+    for (const id of ['connect', 'round-trip']) {
+      const { status, seen } = checkOf(diagnosis, id)
+      assert.deepEqual(
+        [status, seen],
+        ['skip', 'internal.example is in NO_PROXY, so clients go past the relay: name another with --url'],
+      )
+    }
+    assert.equal(checkOf(diagnosis, 'clients').seen, 'no client was tried: name a host with --url')
+  })
+
+  it('names the file of the system bundle', async (t) => {
+    const session = sessionOf(t)
+    const { seen } = checkOf(diagnosisOf(await runDoctor(t, { session })), 'system-bundle')
+    assert.equal(seen, `1 certificates of ${session.env.CCR_SYSTEM_CA_BUNDLE}; 0 of NODE_EXTRA_CA_CERTS`)
+  })
+
+  it('tells every warning of a check, and leaves the rank of each hint to the status', async (t) => {
+    const session = sessionOf(t, {
+      CCR_UPSTREAM_PROXY_NO_PROXY: '*,::1/128',
+      CCR_SYSTEM_CA_BUNDLE: '/nonexistent/bundle.pem',
+    })
+    const diagnosis = diagnosisOf(await runDoctor(t, { session }))
+    const noProxy = checkOf(diagnosis, 'no-proxy')
+    assert.deepEqual([noProxy.status, noProxy.code], ['warn', 'no-proxy-refused'])
+    assert.match(noProxy.seen ?? '', /«\*» is left out: .*; NO_PROXY entry «::1\/128» is left out: /)
+    const { hint } = checkOf(diagnosis, 'system-bundle')
+    assert.equal(hint, 'install ca-certificates, or name the bundle in CCR_SYSTEM_CA_BUNDLE')
+  })
+
+  it('warns of a tunnel log that could not be written, and makes none', async (t) => {
+    const logOf = async (name: string) => {
+      const session = sessionOf(t)
+      symlinkSync('/dev/null', join(session.directory, 'link'))
+      const env = { CCR_UPSTREAM_PROXY_TUNNEL_LOG: join(session.directory, name) }
+      const { status, code, seen } = checkOf(diagnosisOf(await runDoctor(t, { session, env })), 'settings')
+      return [status, code, /\((\w+)\)$/.exec(seen ?? '')?.[1]]
+    }
+    assert.deepEqual(await Promise.all(['tunnels.jsonl', 'nowhere/tunnels.jsonl', 'link', 'tmp'].map(logOf)), [
+      ['pass', undefined, undefined],
+      ['warn', 'tunnel-log-failed', 'ENOENT'],
+      ['warn', 'tunnel-log-failed', 'ELOOP'],
+      ['warn', 'tunnel-log-failed', 'EISDIR'],
+    ])
+  })
+
   it('reads in 80 columns, without colour where there is no terminal', async (t) => {
     const session = sessionOf(t)
     rmSync(session.tokenFile)
@@ -209,6 +333,12 @@ describe('doctor', { concurrency: 2, timeout: 60_000 }, () => {
       const text = await onTerminal(t, {})
       assert.ok(text.includes('\x1b[32mpass  \x1b[0m'))
       assert.match(text, /checking gateway …/)
+    })
+
+    it('steers no terminal that is dumb', async (t) => {
+      const text = await onTerminal(t, { TERM: 'dumb' })
+      assert.match(text, /^ {2}pass {2}guard /m)
+      assert.ok(!text.includes('\x1b'))
     })
 
     it('has no colour with NO_COLOR', async (t) => {

@@ -1,9 +1,12 @@
 // `env`: what a shell gets that was started without the relay's environment.
 
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import type { RelayStatus } from '#src/index.js'
+import { readStatus } from '#src/runtime/status-socket.js'
+import type { RelayRecord } from '#src/system/relay-record.js'
 import { CLI_FILE, type Outcome, RunningProcess, run } from '../support/cli-process.js'
 import { createSession, type Session, type System, startSystem, TOKEN } from '../support/system.js'
 import { type Scope, SharedScope } from '../support/temp-dir.js'
@@ -34,11 +37,27 @@ describe('env', { timeout: 120_000 }, () => {
     return { session, relay, answer: JSON.parse(line) as { port: number; env: Record<string, string> } }
   }
 
+  function readRecord({ temporary }: Session): RelayRecord {
+    const [folder = ''] = readdirSync(temporary)
+    return JSON.parse(readFileSync(join(temporary, folder, 'relay.json'), 'utf8')) as RelayRecord
+  }
+
   it('is the same as what the relay printed', async (t) => {
     const { session, answer } = await startRelay(t)
     const { exitCode, stdout } = await ask(session, ['--format', 'json'])
     assert.equal(exitCode, 0)
     assert.deepEqual(JSON.parse(stdout), answer.env)
+  })
+
+  it('can be asked for without the relay counting a client', async (t) => {
+    const { session, answer } = await startRelay(t)
+    assert.equal((await ask(session, [])).exitCode, 0)
+    const { statusSocket = '' } = readRecord(session)
+    const { tunnels } = (JSON.parse(await readStatus(statusSocket)) as RelayStatus).statistics
+    assert.deepEqual([tunnels.accepted, tunnels.refused], [0, {}])
+    // Without its socket there is only the port to ask.
+    rmSync(statusSocket)
+    assert.equal((await ask(session, ['--port', `${answer.port}`])).exitCode, 0)
   })
 
   it('is taken by a shell, and extends what the shell has', async (t) => {

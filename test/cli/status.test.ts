@@ -128,6 +128,17 @@ describe('the state of a running relay', { timeout: 120_000 }, () => {
     }
   })
 
+  it('is not told by a relay that is stopped, which is not taken for gone', async (t) => {
+    const { session, relay, port } = await startRelay(t)
+    relay.kill('SIGSTOP')
+    const { exitCode, stdout, stderr } = await ask(session, 'status')
+    assert.deepEqual([exitCode, stdout], [3, ''])
+    const expected = `the relay on port ${port} \\(pid ${relay.pid}\\): .* did not answer within \\d+ ms; hint: [^\n]*stopped`
+    assert.match(stderr, new RegExp(`^ccr-upstream-proxy: error \\[status-unavailable\\] ${expected}`))
+    relay.kill('SIGCONT')
+    assert.equal((await ask(session, 'status')).exitCode, 0)
+  })
+
   it('is not shown live without a terminal', async (t) => {
     const { session } = await startRelay(t)
     const { exitCode, stdout, stderr } = await ask(session, 'top')

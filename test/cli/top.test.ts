@@ -1,7 +1,9 @@
 // `top` in a real terminal: what it shows, that it keeps up, and that whatever ends it leaves the terminal as it was.
 
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { after, before, describe, it, type TestContext } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { CLI_FILE, RunningProcess } from '../support/cli-process.js'
 import { TunnelStream } from '../support/connect-client.js'
 import { createSession, RULED_HOST, type System, startSystem } from '../support/system.js'
@@ -32,11 +34,17 @@ describe('top', { timeout: 120_000 }, () => {
     terminal.type(`${process.execPath} ${CLI_FILE} top --interval 0.2; echo "ended with $?"`)
     terminal.press('Enter')
     await terminal.until(/q: quit/)
-    return { relay, port, terminal }
+    return { session, relay, port, terminal }
   }
 
   function assertPutBack(terminal: Tmux): void {
     assert.deepEqual(terminal.mode(), { isAlternate: false, hasCursor: true })
+  }
+
+  /** Connections that a relay has not accepted yet are among them: proc_net_unix(5). */
+  function countSockets(folder: string): number {
+    const lines = readFileSync('/proc/net/unix', 'latin1').split('\n')
+    return lines.filter((line) => line.includes(` ${folder}/`)).length
   }
 
   it('shows what comes to pass, with rates, on a screen of its own', async (t) => {
@@ -102,6 +110,30 @@ describe('top', { timeout: 120_000 }, () => {
     assert.match(screen, /error \[relay-not-found\]/)
     assert.match(screen, /ended with 3$/m)
     assertPutBack(started.terminal)
+  })
+
+  it('keeps the last figures while the relay does not answer, and goes on when it does', async (t) => {
+    const started = await start(t)
+    if (started === undefined) return
+    const { relay, port, terminal } = started
+    relay.kill('SIGSTOP')
+    const screen = await terminal.until(/^q: quit · the relay does not answer/m)
+    assert.match(screen, new RegExp(`^ccr-upstream-proxy listening on 127\\.0\\.0\\.1:${port} `))
+    relay.kill('SIGCONT')
+    await terminal.until(/^q: quit$/m)
+  })
+
+  it('ends at once while it waits for an answer', async (t) => {
+    const started = await start(t)
+    if (started === undefined) return
+    const { session, relay, terminal } = started
+    relay.kill('SIGSTOP')
+    await terminal.until(/^q: quit · the relay does not answer/m)
+    const before = countSockets(session.temporary)
+    while (countSockets(session.temporary) === before) await setTimeout(10)
+    terminal.press('q')
+    assert.match(await terminal.until(/ended with \d+$/m), /ended with 0$/m)
+    assertPutBack(terminal)
   })
 
   it('has colour on a terminal, unless NO_COLOR says otherwise', async (t) => {

@@ -23,6 +23,13 @@ const KNOWN_BUNDLES = [
 /** Reads the certificates of a file, each as PEM; none when it cannot be read. */
 export type CertificateReader = (file: string) => readonly string[]
 
+/** The machine's own certificates, each as PEM, and where they come from. */
+export interface SystemBundle {
+  /** A file, or what stands in for it. */
+  readonly source: string
+  readonly certificates: readonly string[]
+}
+
 /**
  * The certificates of the first bundle that has any: `systemBundleFile` alone where it is given, else what the container names in
  * SSL_CERT_FILE, then the known paths, then the roots that the runtime carries. None, with a warning, when the first has none.
@@ -31,14 +38,16 @@ export function readSystemBundle(
   { systemBundleFile, namedBundleFile }: CertificateSources,
   read: CertificateReader,
   logger: Logger,
-): readonly string[] {
-  if (systemBundleFile !== undefined) return readGivenBundle(systemBundleFile, read, logger)
+): SystemBundle {
+  if (systemBundleFile !== undefined)
+    return { source: systemBundleFile, certificates: readGivenBundle(systemBundleFile, read, logger) }
   for (const path of [namedBundleFile, ...KNOWN_BUNDLES]) {
     const certificates = path && existsSync(path) ? read(path) : []
-    if (certificates.length > 0) return certificates
+    if (path && certificates.length > 0) return { source: path, certificates }
   }
   logger.debug("no system CA bundle was found: the runtime's own roots stand in")
-  return checkCertificates(rootCertificates.join('\n')).certificates
+  const { certificates } = checkCertificates(rootCertificates.join('\n'))
+  return { source: "the runtime's own roots, for there is no system bundle", certificates }
 }
 
 function readGivenBundle(file: string, read: CertificateReader, logger: Logger): readonly string[] {

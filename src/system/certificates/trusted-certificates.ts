@@ -11,6 +11,8 @@ import { type CertificateReader, readCertificateFile, readSystemBundle } from '.
 export interface TrustedCertificates {
   /** The system's, and what the container's variables name: they stay trusted by children. */
   readonly system: readonly string[]
+  /** Where the system's come from: a file, or what stands in for it. */
+  readonly systemSource: string
   /** What the container had named on top of its tools' own roots (NODE_EXTRA_CA_CERTS). */
   readonly extra: readonly string[]
   /** PEM, for the gateway's own TLS: never with the CA in it that the gateway hands out. */
@@ -23,10 +25,15 @@ export function readTrustedCertificates(sources: CertificateSources, logger: Log
   const read = createReader(logger)
   const readAll = (files: readonly string[]) => files.flatMap(read)
   const bundle = readSystemBundle(sources, read, logger)
-  const system = [...bundle, ...readAll(inherited.full)]
+  const system = [...bundle.certificates, ...readAll(inherited.full)]
   const gatewayCa = readGatewayCaFile(sources.gatewayCaFile, read)
   const roots = system.length > 0 ? formatCertificates(system) : rootCertificates.join('\n')
-  return { system, extra: readAll(inherited.extra), gatewayRoots: `${roots}\n${formatCertificates(gatewayCa)}` }
+  return {
+    system,
+    systemSource: bundle.source,
+    extra: readAll(inherited.extra),
+    gatewayRoots: `${roots}\n${formatCertificates(gatewayCa)}`,
+  }
 }
 
 /** Several variables often name the same file: it is read, and complained of, once. */

@@ -1,0 +1,15 @@
+// What `env`, `status` and `top` say on standard error where there is no relay, or none that can be asked.
+
+import { UpstreamProxyError } from '../errors.js'
+import { formatEntry } from '../log.js'
+
+/** Says that no relay runs; the exit code. */
+export function reportNoRelay(): number {
+  return reportNoStatus(new UpstreamProxyError('relay-not-found', 'no relay of this user is running'))
+}
+
+/** Says why the relay that runs cannot be asked; the exit code. */
+export function reportNoStatus({ code, message, hint }: UpstreamProxyError): number {
+  process.stderr.write(`${formatEntry({ level: 'error', code, message, hint })}\n`)
+  return 3
+}
