@@ -313,7 +313,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
     if (moved !== this.#movedAtSweep) {
       this.#movedAtSweep = moved
       this.#restingSince = now
-    }
+    } else this.#client.rest()
     const error = checkTimeLimit(
       { state: this.#state, route: this.#route, isClientFlushed: this.#clientFlushed },
       now - this.#restingSince,

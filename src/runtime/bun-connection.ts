@@ -115,6 +115,9 @@ export class BunConnection implements Connection, BunSocketOwner {
     if (!this.#isClosed) this.#socket.resume()
   }
 
+  /** Bun reads into memory of its own. */
+  rest(): void {}
+
   endWriting(): void {
     if (this.#isClosed || this.#isEnding) return
     this.#isEnding = true

@@ -1,7 +1,8 @@
 // One TCP connection on Node. Where the runtime allows it, it is read without Node's copy of every read: cold
 // connections into one buffer for all, hot ones into buffers of the upload pool, which are framed where they lie.
 //
-// Rules: what a handler gets is only valid until it returns. A connection that rests holds no buffer.
+// Rules: what a handler gets is only valid until it returns. A connection that rests holds no buffer: after a large read the
+// next one has its buffer already, and rest() gives that back.
 
 import { Socket } from 'node:net'
 import { type UploadBuffer, uploadPool } from './node-upload.js'
@@ -69,6 +70,13 @@ export class NodeConnection implements Connection {
     this.#socket.resume()
   }
 
+  rest(): void {
+    const buffer = this.#hotBuffer
+    if (buffer === undefined || buffer.isTaken || !readInto(this.#socket, coldBuffer)) return
+    this.#isHot = false
+    this.#releaseHotBuffer()
+  }
+
   endWriting(): void {
     this.#socket.end()
   }
@@ -134,6 +142,22 @@ export class NodeConnection implements Connection {
     if (this.#hotBuffer?.isTaken === false) uploadPool.release(this.#hotBuffer)
     this.#hotBuffer = undefined
   }
+}
+
+/** What of a socket says where its next read goes, besides `onread`, which is asked behind each read; none of it is documented. */
+interface SocketInternals {
+  readonly _handle?: { useUserBuffer?(buffer: Buffer): void } | null
+  [buffer: symbol]: Buffer
+}
+
+/** Lets the next read of `socket` go into `buffer`; false where that cannot be said. */
+function readInto(socket: Socket, buffer: Buffer): boolean {
+  const key = Object.getOwnPropertySymbols(socket).find(({ description }) => description === 'kBuffer')
+  const internals = socket as unknown as SocketInternals
+  if (key === undefined || internals._handle?.useUserBuffer === undefined) return false
+  internals._handle.useUserBuffer(buffer)
+  internals[key] = buffer
+  return true
 }
 
 /** What is written in this turn of the event loop goes out in one call at its end. */

@@ -17,6 +17,8 @@ export interface Connection {
   write(bytes: Uint8Array): boolean
   pauseReading(): void
   resumeReading(): void
+  /** Gives back what it holds for bytes that may come soon; called now and then while none do. */
+  rest(): void
   /** FIN behind everything queued; reading goes on. `connectionOnFinish` tells when the system has taken it all. */
   endWriting(): void
   /** Lets go in order: what the system has taken still arrives. */

@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { describe, test } from 'node:test'
 import { NodeConnection } from '#src/runtime/node-connection.js'
+import { uploadPool } from '#src/runtime/node-upload.js'
 import { deterministicBytes } from '../support/https-origin.js'
 
 const MIB = 1024 * 1024
@@ -57,4 +58,61 @@ describe('a connection on Node', () => {
       })
     }
   }
+})
+
+describe('a connection on Node that has been read by itself', () => {
+  test('holds a buffer of the pool behind a large read, none at rest, and goes on behind it', async (context) => {
+    let held = 0
+    const [acquire, release] = [uploadPool.acquire.bind(uploadPool), uploadPool.release.bind(uploadPool)]
+    context.mock.method(uploadPool, 'acquire', () => {
+      held++
+      return acquire()
+    })
+    context.mock.method(uploadPool, 'release', (...args: Parameters<typeof release>) => {
+      held--
+      release(...args)
+    })
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const client = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1' })
+    const [accepted] = await once(server, 'connection')
+    const connection = new NodeConnection(accepted, 64 * 1024, true)
+    const read = createHash('sha256')
+    let length = 0
+    let onLength: (() => void) | undefined
+    connection.start({
+      connectionOnData: (bytes) => {
+        read.update(bytes)
+        length += bytes.length
+        onLength?.()
+      },
+      connectionOnDrain() {},
+      connectionOnEnd() {},
+      connectionOnFinish() {},
+      connectionOnClose() {},
+    })
+    const sent = createHash('sha256')
+    const send = async (bytes: Buffer): Promise<void> => {
+      const wanted = length + bytes.length
+      sent.update(bytes)
+      client.write(bytes)
+      await new Promise<void>((resolve) => {
+        onLength = () => length === wanted && resolve()
+      })
+    }
+    for (let round = 0; round < 3; round++) {
+      await send(Buffer.alloc(32 * 1024, round))
+      assert.equal(held, 1)
+      connection.rest()
+      assert.equal(held, 0)
+      connection.rest()
+      await send(Buffer.from('small'))
+      assert.equal(held, 0)
+    }
+    assert.equal(read.digest('hex'), sent.digest('hex'))
+    client.destroy()
+    connection.close()
+    server.close()
+    await once(server, 'close')
+  })
 })
