@@ -31,6 +31,8 @@ export interface Client {
   readonly trial: (target: ClientTarget) => Trial
   /** In what it says when the target answered, whatever the answer was; the exit code 0 says so too. */
   readonly answered?: RegExp
+  /** What it says before it asks again, which nothing keeps it from: it is ended there. */
+  readonly endedAt?: RegExp
   /** Exit codes that say so. */
   readonly answeredBy?: readonly number[]
   /** The variable that tells it of the proxy, and the one that tells it of the CA. */
@@ -263,20 +265,18 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
     name: 'pnpm',
     program: 'pnpm',
     version: ['--version'],
+    // Not `view`, which version 11 and those before leave to npm. The retries are a variable: the options and files that
+    // one version takes stop another.
     trial: ({ url }) => ({
-      args: ['view', PACKAGE],
-      env: { CI: '1' },
-      files: {
-        'package.json': '{"name":"doctor","private":true}',
-        '.npmrc': `registry=${url}\nfetch-retries=0\nupdate-notifier=false\n`,
-        // Version 12 reads no more than the registry from an .npmrc.
-        'pnpm-workspace.yaml': 'fetchRetries: 0\n',
-      },
+      args: ['install', '--lockfile-only', '--ignore-scripts', `--registry=${url}`],
+      env: { CI: '1', npm_config_fetch_retries: '0', pnpm_config_fetch_retries: '0' },
+      files: { 'package.json': `{"name":"doctor","private":true,"dependencies":{"${PACKAGE}":"1"}}` },
     }),
     answered:
-      /\bE[1-5]\d\d\b|_[1-5]\d\d\b|\b[1-5]\d\d\b[^\n]*(?:Not Found|Unauthorized|Error)|HTTP status|DECODE_ERROR|JSON|ENODATA|No versions|No matching version/i,
+      /ERR_PNPM_(?:FETCH_[1-5]\d\d|BROKEN_METADATA_JSON|NO_VERSIONS|NO_MATCHING_VERSION)|META_FETCH_FAIL[^\n]*(?:Invalid URL|Redirect location)|Failed to decode metadata/i,
     proxyVariable: 'HTTPS_PROXY',
     trustVariable: 'NODE_EXTRA_CA_CERTS',
+    caution: 'version 12 takes the CA from SSL_CERT_FILE',
   },
   {
     name: 'yarn',
@@ -285,6 +285,8 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
     // Of a package that no registry has nothing is added; version 1 has no other command in common with the later ones.
     trial: ({ url }) => ({
       args: ['add', PACKAGE],
+      // The names of the registry to either; they win over files.
+      env: { npm_config_registry: url, YARN_NPM_REGISTRY_SERVER: url },
       files: {
         'package.json': '{"name":"doctor","private":true}',
         'yarn.lock': '',
@@ -292,7 +294,11 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
         '.yarnrc.yml': `npmRegistryServer: "${url}"\nenableScripts: false\nenableTelemetry: false\nhttpRetry: 0\n`,
       },
     }),
-    answered: /Response Code|YN00(?:27|35|41)|Couldn't find package|Request failed|: Not found|JSON|"versions"/i,
+    // Not YN0027, which later versions print before every reason, nor YN0001 alone, which is any error.
+    answered:
+      /Response Code:? [1-5]\d\d|YN0041|Invalid authentication|YN0001: (?:Syntax|Type)Error|Syntax Error: Unexpected|returned invalid data|Couldn't find package|malformed response|returned a [1-5]\d\d|trouble with the npm registry|: Not found/i,
+    // Version 1 asks four times more, three seconds apart.
+    endedAt: /There appears to be trouble with/,
     proxyVariable: 'YARN_HTTPS_PROXY',
     trustVariable: 'NODE_EXTRA_CA_CERTS',
   },

@@ -126,7 +126,7 @@ class ClientTrials {
     const options = { env, cwd, timeoutMs }
     const before = relay.stats()
     const [outcome, version] = await Promise.all([
-      this.#runner.run(file, trial.args, options),
+      this.#runner.run(file, trial.args, { ...options, endedAt: client.endedAt }),
       this.#runner.run(file, client.version, options),
     ])
     return this.#judge(client, outcome, version, { before, after: relay.stats() }, given)
@@ -192,9 +192,10 @@ function homeIn(cwd: string, { HOME = '', RUSTUP_HOME }: Environment): Record<st
   }
 }
 
-function isAnswered({ answered, answeredBy }: Client, { exitCode, output, isLate }: ProgramOutcome): boolean {
-  if (isLate || exitCode === undefined) return false
-  return exitCode === 0 || answeredBy?.includes(exitCode) === true || answered?.test(output) === true
+function isAnswered({ answered, answeredBy = [] }: Client, outcome: ProgramOutcome): boolean {
+  const { exitCode, output, isLate, isEnded } = outcome
+  if (isLate || (exitCode === undefined && !isEnded)) return false
+  return [0, ...answeredBy].some((code) => code === exitCode) || answered?.test(output) === true
 }
 
 function versionIn(output: string): string {
