@@ -1,7 +1,7 @@
 // Every client that is installed, tried for real: with the environment that children get, through relays of its own, so that
 // what the relay saw of it can be told apart from what the others did.
 
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ERROR_CODES, UpstreamProxyError } from '../errors.js'
 import type { RelayStatistics } from '../relay/monitor.js'
@@ -179,16 +179,20 @@ function clientTarget({ url }: Target): ClientTarget {
   return { url: url.href, origin: url.origin, host: url.host }
 }
 
-/** A home of its own: nothing of the user's is read or written. What only finds the program itself stays. */
-function homeIn(cwd: string, { HOME = '', RUSTUP_HOME }: Environment): Record<string, string> {
+/** Variables that lead clients to what they keep outside their home. */
+const STORES = `CLOUDSDK_CONFIG DENO_DIR GOCACHE GOMODCACHE GOPATH NPM_CONFIG_CACHE YARN_CACHE_FOLDER
+npm_config_cache npm_config_store_dir pnpm_config_store_dir`.split(/\s/)
+
+/** A home of its own: nothing of the user's is written, and what only finds the program itself is read. */
+function homeIn(cwd: string, environment: Environment): Record<string, string> {
+  const { HOME = '', RUSTUP_HOME = join(HOME, '.rustup') } = environment
+  const own = ['HOME', 'TMPDIR', 'XDG_CONFIG_HOME', 'XDG_CACHE_HOME', 'XDG_DATA_HOME', 'XDG_STATE_HOME']
+  const stores = STORES.filter((name) => environment[name] !== undefined)
   return {
-    HOME: cwd,
-    TMPDIR: cwd,
-    XDG_CONFIG_HOME: cwd,
-    XDG_CACHE_HOME: cwd,
-    XDG_DATA_HOME: cwd,
-    CARGO_HOME: cwd,
-    RUSTUP_HOME: RUSTUP_HOME ?? join(HOME, '.rustup'),
+    ...Object.fromEntries([...own, 'CARGO_HOME', 'GRADLE_USER_HOME', ...stores].map((name) => [name, cwd])),
+    // rustup writes the settings that it does not find.
+    RUSTUP_HOME: existsSync(join(RUSTUP_HOME, 'settings.toml')) ? RUSTUP_HOME : cwd,
+    PYTHONDONTWRITEBYTECODE: '1',
   }
 }
 

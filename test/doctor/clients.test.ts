@@ -1,0 +1,78 @@
+// How the doctor treats clients, with programs that stand for them: which it tries, what it says of those that cannot be
+// tried, and that nothing of the user's is written. Real ones are in test/e2e/doctor.test.ts.
+
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, it, type TestContext } from 'node:test'
+import { createSession, RULED_HOST, type Session, type System, startSystem } from '../support/system.js'
+import { SharedScope } from '../support/temp-dir.js'
+import type { Actor } from '../support/unprivileged.js'
+import { type Check, diagnosisOf, runDoctor } from './doctor-process.js'
+
+const self = { own: () => {} } as unknown as Actor
+
+describe('a client', { concurrency: 2, timeout: 60_000 }, () => {
+  const scope = new SharedScope()
+  let system: System
+
+  before(async () => {
+    system = await startSystem(scope)
+  })
+  after(() => scope.end())
+
+  interface Machine {
+    /** Shell scripts by the name that they have on PATH. */
+    readonly programs: Readonly<Record<string, string>>
+    readonly args?: readonly string[]
+    readonly env?: Readonly<Record<string, string>>
+    readonly prepare?: (session: Session) => void
+  }
+
+  async function examine(t: TestContext, { programs, args = [], env = {}, prepare }: Machine): Promise<Check[]> {
+    const session = createSession(t, self, system.environment)
+    const bin = join(session.directory, 'bin')
+    mkdirSync(bin)
+    for (const [name, script] of Object.entries(programs))
+      writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+    prepare?.(session)
+    const { checks } = diagnosisOf(
+      await runDoctor(t, {
+        session,
+        args: ['--json', '--url', `https://${RULED_HOST}/status/404`, ...args],
+        env: { PATH: bin, ...env },
+      }),
+    )
+    return checks.filter(({ id }) => id.startsWith('client '))
+  }
+
+  // The examination is compared with how it found the home, which is the session's folder, in runDoctor().
+  const WRITES = `for folder in "$HOME" "$RUSTUP_HOME" "$GOPATH" "$npm_config_cache" "$XDG_STATE_HOME"
+do [ -z "$folder" ] || /bin/mkdir -p "$folder/written"; done`
+  it('writes nothing to the home of the user', async (t) => {
+    const checks = await examine(t, { programs: { cargo: WRITES } })
+    assert.deepEqual(
+      checks.map(({ id }) => id),
+      ['client cargo'],
+    )
+  })
+
+  it('writes nothing to the folders that variables name', async (t) => {
+    const folder = createSession(t, self, {}).directory
+    const programs = { go: WRITES, npm: WRITES }
+    const env = { GOPATH: join(folder, 'go'), npm_config_cache: join(folder, 'npm'), XDG_STATE_HOME: join(folder, 'x') }
+    await examine(t, { programs, env })
+    for (const path of Object.values(env)) assert.ok(!existsSync(path), path)
+  })
+
+  it('finds the toolchains of rustup where they are', async (t) => {
+    const checks = await examine(t, {
+      programs: { cargo: 'echo "error: $RUSTUP_HOME"; exit 1' },
+      prepare: ({ directory }) => {
+        mkdirSync(join(directory, '.rustup'))
+        writeFileSync(join(directory, '.rustup/settings.toml'), 'version = "12"\n')
+      },
+    })
+    assert.match(checks[0]?.seen ?? '', /\/ccr-session-[^/]+\/\.rustup$/)
+  })
+})
