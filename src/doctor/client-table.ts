@@ -27,7 +27,10 @@ export interface Client {
   readonly name: string
   /** On PATH. */
   readonly program: string
-  readonly version: readonly string[]
+  /** What makes it say its version; without it the trial says `version 1.2.3` before it asks, for the start costs the most. */
+  readonly version?: readonly string[]
+  /** How the trial says it otherwise. */
+  readonly versionSaid?: RegExp
   readonly trial: (target: ClientTarget) => Trial
   /** In what it says when the target answered, whatever the answer was; the exit code 0 says so too. */
   readonly answered?: RegExp
@@ -40,23 +43,30 @@ export interface Client {
   readonly trustVariable: string
   /** What is in its way besides variables. */
   readonly caution?: string
+  /** What the trial needs to begin with. */
+  readonly needs?: string
 }
 
 /** What a script says with its exit code when the library is not there, as EX_UNAVAILABLE of sysexits.h. */
 export const NOT_INSTALLED = 69
 
-const FETCH = (url: string): string => `fetch(${JSON.stringify(url)},{redirect:'manual'})
+const FETCH = (url: string): string => `console.log('version',
+globalThis.Deno?.version.deno??globalThis.Bun?.version??process.versions.node)
+fetch(${JSON.stringify(url)},{redirect:'manual'})
 .then((answer)=>console.log(answer.status),(error)=>{console.error(String(error.cause??error));process.exitCode=1})`
 
 function python(name: string, module: string, trustVariable: string, code: (url: string) => string): Client {
   return {
     name,
     program: 'python3',
-    version: ['-c', `import ${module} as m; print(getattr(m, '__version__', ''))`],
     trial: ({ url }) => ({
       args: [
         '-c',
-        `import sys\ntry: import ${module}\nexcept ImportError: sys.exit(${NOT_INSTALLED})\n${code(`'${url}'`)}`,
+        `import sys
+try: import ${module} as module, ${module}
+except ImportError: sys.exit(${NOT_INSTALLED})
+print('version', module.__version__, flush=True)
+${code(`'${url}'`)}`,
       ],
     }),
     proxyVariable: 'HTTPS_PROXY',
@@ -64,15 +74,25 @@ function python(name: string, module: string, trustVariable: string, code: (url:
   }
 }
 
+const RUBY = 'puts "version #{RUBY_VERSION}"; puts Net::HTTP.get_response(URI(ARGV[0])).code'
+
 const JAVA_SOURCE = `import java.net.URI;
 import java.net.http.*;
 public class Client {
   public static void main(String[] arguments) throws Exception {
+    System.out.println("version " + System.getProperty("java.version"));
     HttpRequest request = HttpRequest.newBuilder(URI.create(arguments[0])).build();
     System.out.println(HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.discarding()).statusCode());
   }
 }
 `
+
+/** `python3 -m pip` that says its version. */
+const PIP = `import runpy, sys
+try: import pip
+except ImportError: sys.exit(${NOT_INSTALLED})
+print('version', pip.__version__, flush=True)
+runpy.run_module('pip', run_name='__main__', alter_sys=True)`
 
 /** A parent that no repository has: it is asked for, and nothing comes of it. */
 const MAVEN_PROJECT = `<project><modelVersion>4.0.0</modelVersion>
@@ -122,7 +142,6 @@ export const CLIENTS: readonly Client[] = [
   {
     name: 'node',
     program: 'node',
-    version: ['--version'],
     trial: ({ url }) => ({ args: ['-e', FETCH(url)] }),
     proxyVariable: 'NODE_USE_ENV_PROXY',
     trustVariable: 'NODE_EXTRA_CA_CERTS',
@@ -131,7 +150,6 @@ export const CLIENTS: readonly Client[] = [
   {
     name: 'bun',
     program: 'bun',
-    version: ['--version'],
     trial: ({ url }) => ({ args: ['-e', FETCH(url)] }),
     proxyVariable: 'HTTPS_PROXY',
     trustVariable: 'SSL_CERT_FILE',
@@ -139,7 +157,6 @@ export const CLIENTS: readonly Client[] = [
   {
     name: 'deno',
     program: 'deno',
-    version: ['--version'],
     trial: ({ url }) => ({ args: ['eval', FETCH(url)], env: { DENO_NO_UPDATE_CHECK: '1' } }),
     proxyVariable: 'HTTPS_PROXY',
     trustVariable: 'DENO_CERT',
@@ -174,15 +191,13 @@ asyncio.run(main())`
   {
     name: 'ruby',
     program: 'ruby',
-    version: ['--version'],
-    trial: ({ url }) => ({ args: ['-r', 'net/http', '-e', 'puts Net::HTTP.get_response(URI(ARGV[0])).code', url] }),
+    trial: ({ url }) => ({ args: ['-r', 'net/http', '-e', RUBY, url] }),
     proxyVariable: 'RUBYLIB',
     trustVariable: 'SSL_CERT_FILE',
   },
   {
     name: 'php',
     program: 'php',
-    version: ['--version'],
     trial: ({ url }) => ({
       args: [
         '-r',
@@ -197,8 +212,8 @@ curl_exec($curl) !== false || fwrite(STDERR, curl_error($curl)) && exit(1);`,
   },
   {
     name: 'perl LWP',
+echo "version ", PHP_VERSION, "\\n";
     program: 'perl',
-    version: ['-MLWP', '-e', 'print LWP->VERSION'],
     trial: ({ url }) => ({
       args: [
         '-e',
@@ -213,6 +228,7 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
   },
   {
     name: 'cargo',
+print "version ", LWP->VERSION, "\\n";
     program: 'cargo',
     version: ['--version'],
     trial: ({ origin }) => ({
@@ -305,11 +321,10 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
   {
     name: 'pip',
     program: 'python3',
-    version: ['-m', 'pip', '--version'],
     trial: ({ url }) => ({
       args: [
-        '-m',
-        'pip',
+        '-c',
+        PIP,
         'download',
         '--no-input',
         '--no-deps',
@@ -331,11 +346,10 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
   {
     name: 'java',
     program: 'java',
-    version: ['-version'],
     trial: ({ url }) => ({ args: ['Client.java', url], files: { 'Client.java': JAVA_SOURCE } }),
     proxyVariable: 'JAVA_TOOL_OPTIONS',
     trustVariable: 'JAVA_TOOL_OPTIONS',
-    caution: 'it is tried as source, which needs a JDK from version 11 on',
+    needs: 'a JDK from version 11 on, for it is tried as source',
   },
   {
     name: 'aws',
@@ -360,7 +374,7 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
     program: 'mvn',
     version: ['--version'],
     trial: ({ url }) => ({
-      args: ['-q', '-B', '-s', 'settings.xml', '-Dmaven.repo.local=repository', 'validate'],
+      args: ['-q', '-V', '-B', '-s', 'settings.xml', '-Dmaven.repo.local=repository', 'validate'],
       files: { 'settings.xml': mavenSettings(url), 'pom.xml': MAVEN_PROJECT },
     }),
     // What Java says of a certificate or a connection stands in the same line.
@@ -372,7 +386,7 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
   {
     name: 'gcloud',
     program: 'gcloud',
-    version: ['--version'],
+    versionSaid: /Apache Maven (\d\S*)/,
     trial: ({ origin }) => ({
       args: ['compute', 'zones', 'list', '--quiet'],
       env: {

@@ -13,7 +13,7 @@ import type { Environment } from '../system/settings.js'
 import { type Examination, type Finding, needed, Problem, Skipped } from './check.js'
 import { CLIENTS, type Client, type ClientTarget, NOT_INSTALLED } from './client-table.js'
 import type { Ground } from './ground.js'
-import { findProgram, type ProgramOutcome, ProgramRunner } from './programs.js'
+import { findProgram, type ProgramOptions, type ProgramOutcome, ProgramRunner } from './programs.js'
 import type { Target } from './target.js'
 import { startExaminedRelay } from './tunnel.js'
 import { printable, type Redact, redactorOf } from './words.js'
@@ -24,11 +24,19 @@ const MAX_AT_ONCE = 3
 const CLIENT_TIMEOUT_MS = 8_000
 /** With less than this left nothing is begun: its failure would say nothing. */
 const LEAST_TIME_MS = 1_500
+const VERSION_TIMEOUT_MS = 3_000
 
 /** An installed client and the file that is run. */
 interface InstalledClient {
   readonly client: Client
   readonly file: string
+}
+
+/** What is known of a client besides its trial. */
+interface Version {
+  readonly number: string | undefined
+  /** Whether it came as far as to say it. */
+  readonly starts: boolean
 }
 
 export async function examineClients(examination: Examination, ground: Ground): Promise<Partial<Ground>> {
@@ -125,31 +133,46 @@ class ClientTrials {
     const env = { ...environment, ...given, ...homeIn(cwd, environment), ...trial.env }
     const options = { env, cwd, timeoutMs }
     const before = relay.stats()
-    const [outcome, version] = await Promise.all([
-      this.#runner.run(file, trial.args, { ...options, endedAt: client.endedAt }),
-      this.#runner.run(file, client.version, options),
-    ])
-    return this.#judge(client, outcome, version, { before, after: relay.stats() }, given)
+    const outcome = await this.#runner.run(file, trial.args, { ...options, endedAt: client.endedAt })
+    const stats = { before, after: relay.stats() }
+    return this.#judge(client, outcome, await this.#versionOf({ client, file }, outcome, options), stats, given)
+  }
+
+  /** After the trial, so that it takes no time from it. */
+  async #versionOf(
+    { client, file }: InstalledClient,
+    { output }: ProgramOutcome,
+    options: Omit<ProgramOptions, 'timeoutMs'>,
+  ): Promise<Version> {
+    if (client.version === undefined) {
+      const number = (client.versionSaid ?? /^version (\S+)/m).exec(output)?.[1]
+      return { number, starts: number !== undefined }
+    }
+    const timeoutMs = Math.min(this.#examination.remainingMs(), VERSION_TIMEOUT_MS)
+    const said = await this.#runner.run(file, client.version, { ...options, timeoutMs })
+    return { number: /\d+\.\d+(?:\.\d+)?/.exec(said.output)?.[0], starts: said.exitCode === 0 || said.isLate }
   }
 
   #judge(
     client: Client,
     outcome: ProgramOutcome,
-    version: ProgramOutcome,
+    version: Version,
     stats: { readonly before: RelayStatistics; readonly after: RelayStatistics },
     given: Readonly<Record<string, string>>,
   ): Finding<true> {
     if (outcome.exitCode === NOT_INSTALLED) throw new Skipped('the library is not installed')
     const asked = stats.after.tunnels.accepted - stats.before.tunnels.accepted
     const opened = stats.after.tunnels.established - stats.before.tunnels.established
-    const number = versionIn(version.output)
+    const number = version.number === undefined ? '' : `${version.number}: `
     if (isAnswered(client, outcome) && opened > 0) {
       const seen = `${number}answered through the tunnel in ${Math.round(outcome.ms)} ms`
       return { seen, result: true, stages: { total: outcome.ms } }
     }
     const words = this.#redact(lastWords(outcome.output))
     if (outcome.isLate) return this.#late(number, outcome)
-    if (version.exitCode !== 0 && asked === 0) throw new Skipped(`it does not start: ${words}`)
+    if (!version.starts && asked === 0) {
+      throw new Skipped(`it does not start: ${words}${client.needs === undefined ? '' : `; it needs ${client.needs}`}`)
+    }
     throw new Problem({ hop: 'client', ...explain(client, { asked, opened }, given), message: `${number}${words}` })
   }
 
@@ -202,12 +225,6 @@ function isAnswered({ answered, answeredBy = [] }: Client, outcome: ProgramOutco
   return [0, ...answeredBy].some((code) => code === exitCode) || answered?.test(output) === true
 }
 
-function versionIn(output: string): string {
-  // Java says first where its options come from, and they name an address.
-  const number = /\d+\.\d+(?:\.\d+)?/.exec(output.replace(/^Picked up .*$/gm, ''))?.[0]
-  return number === undefined ? '' : `${number}: `
-}
-
 /** What the relay saw of a client tells what the client lacks. */
 function explain(
   { proxyVariable, trustVariable, caution }: Client,
@@ -218,6 +235,8 @@ function explain(
   if (asked === 0) {
     const variable = [proxyVariable, 'HTTPS_PROXY'].find((name) => given[name] === undefined) ?? proxyVariable
     return { code: 'client-not-proxied', hint: `${needOf('the proxy', variable, given)}${more}` }
+    // The second compiler of a JVM takes half of the time of a short run, and brings nothing.
+    JDK_JAVA_OPTIONS: `${environment.JDK_JAVA_OPTIONS ?? ''} -XX:TieredStopAtLevel=1`.trim(),
   }
   if (opened > 0) return { code: 'client-failed', hint: `${needOf('the CA', trustVariable, given)}${more}` }
   return {

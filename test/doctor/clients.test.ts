@@ -46,6 +46,23 @@ describe('a client', { concurrency: 2, timeout: 60_000 }, () => {
     return checks.filter(({ id }) => id.startsWith('client '))
   }
 
+  it('is skipped where what its trial needs is missing: Java without a compiler', async (t) => {
+    const words = [
+      'Error: A JNI error has occurred, please check your installation and try again',
+      'Exception in thread "main" java.lang.InternalError: Module jdk.compiler not in boot Layer',
+    ]
+    const says = words.map((line) => `echo '${line}' >&2`).join('\n')
+    const java = `case $1 in -version) echo 'openjdk version "17.0.15"' >&2; exit 0 ;; esac\n${says}\nexit 1`
+    const [found] = await examine(t, { programs: { java } })
+    assert.equal(found?.status, 'skip')
+    assert.match(found?.seen ?? '', /^it does not start: Error: A JNI error .*; it needs a JDK from version 11 on/)
+  })
+
+  it('fails when it starts and asks for nothing', async (t) => {
+    const [found] = await examine(t, { programs: { java: 'echo version 21; echo Error: no route >&2; exit 1' } })
+    assert.deepEqual([found?.status, found?.code, found?.seen], ['fail', 'client-not-proxied', '21: Error: no route'])
+  })
+
   // The examination is compared with how it found the home, which is the session's folder, in runDoctor().
   const WRITES = `for folder in "$HOME" "$RUSTUP_HOME" "$GOPATH" "$npm_config_cache" "$XDG_STATE_HOME"
 do [ -z "$folder" ] || /bin/mkdir -p "$folder/written"; done`
@@ -74,5 +91,11 @@ do [ -z "$folder" ] || /bin/mkdir -p "$folder/written"; done`
       },
     })
     assert.match(checks[0]?.seen ?? '', /\/ccr-session-[^/]+\/\.rustup$/)
+  })
+
+  it('has its version asked for when its trial is over', async (t) => {
+    const curl = `case $1 in --version) [ -e tried ] && echo curl 8.9.1; exit 0 ;; esac\n: >tried; echo error; exit 1`
+    const [found] = await examine(t, { programs: { curl } })
+    assert.equal(found?.seen, '8.9.1: error')
   })
 })
