@@ -103,6 +103,16 @@ const MAVEN_PROJECT = `<project><modelVersion>4.0.0</modelVersion>
 const mavenSettings = (url: string): string =>
   `<settings><mirrors><mirror><id>doctor</id><mirrorOf>*</mirrorOf><url>${url}</url></mirror></mirrors></settings>\n`
 
+/** A dependency that no repository has, asked for while the script is read. */
+const gradleBuild = (url: string): string => `println "version \${gradle.gradleVersion}"
+repositories { maven { url '${url}' } }
+configurations { doctor }
+dependencies { doctor 'doctor:doctor:1' }
+configurations.doctor.files
+`
+
+const GRADLE_ATTEMPTS = ['tentatives', 'retries'].map((name) => `-Dorg.gradle.internal.repository.max.${name}=1`)
+
 /** A package that no registry has. */
 const PACKAGE = 'ccr-upstream-proxy-doctor-asks'
 
@@ -380,6 +390,20 @@ print "version ", LWP->VERSION, "\\n";
     // What Java says of a certificate or a connection stands in the same line.
     answered:
       /Non-(?:parse|read)able|Could not find artifact|Could not transfer artifact(?![^\n]*(?:PKIX|SSL|TLS|handshake|connect|unknown host|timed out|known))/i,
+    proxyVariable: 'JAVA_TOOL_OPTIONS',
+    trustVariable: 'JAVA_TOOL_OPTIONS',
+  },
+  {
+    name: 'gradle',
+    program: 'gradle',
+    trial: ({ url }) => ({
+      // No daemon stays behind; the names of the number of attempts, of versions before 5 and since.
+      args: ['--no-daemon', '-q', ...GRADLE_ATTEMPTS, 'help'],
+      files: { 'settings.gradle': '', 'build.gradle': gradleBuild(url) },
+    }),
+    // What Java says of a certificate or a connection comes without a status.
+    answered:
+      /Could not find doctor:doctor|status code [1-5]\d\d|Could not parse POM|not allowed in prolog|ClientProtocolException/i,
     proxyVariable: 'JAVA_TOOL_OPTIONS',
     trustVariable: 'JAVA_TOOL_OPTIONS',
   },

@@ -65,6 +65,20 @@ const WORDS: readonly { client: string; version: string; ofAnswers: readonly str
     ],
   },
   {
+    client: 'gradle',
+    version: '4',
+    ofAnswers: [
+      '> Could not find doctor:doctor:1.',
+      '[Fatal Error] doctor-1.pom:1:44: Content is not allowed in prolog.',
+      "> Could not GET 'https://h/doctor-1.pom'. Received status code 403 from server: Forbidden",
+      "> Could not GET 'https://h/doctor-1.pom'.\n> org.apache.http.client.ClientProtocolException (no error message)",
+    ],
+    ofNone: [
+      "> Could not GET 'https://h/404/doctor-1.pom'.\n> PKIX path building failed: SunCertPathBuilderException: unable to find valid certification path to requested target",
+      "> Could not GET 'https://h/404/doctor-1.pom'.\n> h: Name or service not known",
+    ],
+  },
+  {
     client: 'pnpm',
     version: '12',
     ofAnswers: [
