@@ -12,7 +12,8 @@ Commands:
   env [--format F] [--port N]      print the environment of a relay that is running
   status [--json] [--port N]       say how a relay that is running does
   top [--port N] [--interval S]    the same, live in the terminal
-  doctor [--json] [--url URL]      check every step and say what to do about what fails
+  doctor [--json] [--url URL] [--client NAME]…
+                                   check every step and say what to do about what fails
   install-ca [OPTION…]             make this machine, or an image's tree, trust the gateway's CA
   uninstall-ca [OPTION…]           take that back, to the byte
 
@@ -91,7 +92,7 @@ Options:
 Exit codes: 0 ended with q, 2 wrong usage or no terminal, 3 no relay is running, or it is gone.
 `
 
-export const DOCTOR_USAGE = `Usage: ccr-upstream-proxy doctor [--json] [--url URL]
+export const DOCTOR_USAGE = `Usage: ccr-upstream-proxy doctor [--json] [--url URL] [--client NAME]…
 
 Goes through every step of the start, the container's hardening, the gateway's CA, a request through a real tunnel, and every
 client that is installed, tried for real; says what it saw, which hop is at fault and what to do next. The token file is
@@ -101,6 +102,8 @@ Options:
       --json                       print {"ok":…,"checks":[{"id","status","code"?,"hop"?,"seen"?,"hint"?,"stages"?,"group"}]};
                                    stages are milliseconds
       --url URL                    the https:// address that is asked for through the tunnel (default: the gateway's own)
+      --client NAME                try this client, and others only if they are named too: each has all the time that is
+                                   left. May be repeated (default: all that are installed)
   -h, --help                       show this help
 
 Environment:

@@ -212,6 +212,7 @@ asyncio.run(main())`
       args: [
         '-r',
         `extension_loaded("curl") || exit(${NOT_INSTALLED});
+echo "version ", PHP_VERSION, "\\n";
 $curl = curl_init($argv[1]); curl_setopt($curl, CURLOPT_NOBODY, true);
 curl_exec($curl) !== false || fwrite(STDERR, curl_error($curl)) && exit(1);`,
         url,
@@ -222,12 +223,12 @@ curl_exec($curl) !== false || fwrite(STDERR, curl_error($curl)) && exit(1);`,
   },
   {
     name: 'perl LWP',
-echo "version ", PHP_VERSION, "\\n";
     program: 'perl',
     trial: ({ url }) => ({
       args: [
         '-e',
         `eval { require LWP::UserAgent; require LWP::Protocol::https; 1 } or exit ${NOT_INSTALLED};
+print "version ", LWP->VERSION, "\\n";
 my $answer = LWP::UserAgent->new(max_redirect => 0)->head($ARGV[0]);
 print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "Internal response");`,
         url,
@@ -238,7 +239,6 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
   },
   {
     name: 'cargo',
-print "version ", LWP->VERSION, "\\n";
     program: 'cargo',
     version: ['--version'],
     trial: ({ origin }) => ({
@@ -382,7 +382,7 @@ print "version ", LWP->VERSION, "\\n";
   {
     name: 'mvn',
     program: 'mvn',
-    version: ['--version'],
+    versionSaid: /Apache Maven (\d\S*)/,
     trial: ({ url }) => ({
       args: ['-q', '-V', '-B', '-s', 'settings.xml', '-Dmaven.repo.local=repository', 'validate'],
       files: { 'settings.xml': mavenSettings(url), 'pom.xml': MAVEN_PROJECT },
@@ -410,7 +410,7 @@ print "version ", LWP->VERSION, "\\n";
   {
     name: 'gcloud',
     program: 'gcloud',
-    versionSaid: /Apache Maven (\d\S*)/,
+    version: ['--version'],
     trial: ({ origin }) => ({
       args: ['compute', 'zones', 'list', '--quiet'],
       env: {
@@ -426,3 +426,21 @@ print "version ", LWP->VERSION, "\\n";
     trustVariable: 'CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE',
   },
 ]
+
+/** A client that is only looked for. */
+export interface UntriedClient extends Pick<Client, 'name' | 'program'> {
+  readonly reason: string
+}
+
+/** Those that are found and not tried. */
+export const UNTRIED_CLIENTS: readonly UntriedClient[] = [
+  {
+    name: 'dotnet',
+    program: 'dotnet',
+    // https://learn.microsoft.com/dotnet/api/system.net.http.httpclient.defaultproxy, and pal_x509_root.c of its runtime.
+    reason: 'installed; there is no trial for it: it reads HTTPS_PROXY and SSL_CERT_FILE',
+  },
+]
+
+/** What they are called where one is asked for. */
+export const CLIENT_NAMES: readonly string[] = [...CLIENTS, ...UNTRIED_CLIENTS].map(({ name }) => name)

@@ -11,7 +11,7 @@ import { writeChildFiles } from '../system/children/child-files.js'
 import { writeJavaTrustStore } from '../system/children/files/java-trust-store.js'
 import type { Environment } from '../system/settings.js'
 import { type Examination, type Finding, needed, Problem, Skipped } from './check.js'
-import { CLIENTS, type Client, type ClientTarget, NOT_INSTALLED } from './client-table.js'
+import { CLIENTS, type Client, type ClientTarget, NOT_INSTALLED, UNTRIED_CLIENTS } from './client-table.js'
 import type { Ground } from './ground.js'
 import { findProgram, type ProgramOptions, type ProgramOutcome, ProgramRunner } from './programs.js'
 import type { Target } from './target.js'
@@ -25,6 +25,7 @@ const CLIENT_TIMEOUT_MS = 8_000
 /** With less than this left nothing is begun: its failure would say nothing. */
 const LEAST_TIME_MS = 1_500
 const VERSION_TIMEOUT_MS = 3_000
+const ASK_BY_NAME = '--client gives it all of the time'
 
 /** An installed client and the file that is run. */
 interface InstalledClient {
@@ -41,11 +42,14 @@ interface Version {
 
 export async function examineClients(examination: Examination, ground: Ground): Promise<Partial<Ground>> {
   examination.enter('clients')
-  const installed = findClients(ground.environment)
+  const { clientNames: named, environment } = ground
+  const isChosen = ({ name }: { readonly name: string }): boolean => named?.includes(name) ?? true
+  const installed = findClients(CLIENTS.filter(isChosen), environment)
+  const untried = UNTRIED_CLIENTS.filter(isChosen).filter(({ program }) => isInstalled(program, environment))
+  const found = [...installed.map(({ client }) => client), ...untried].map(({ name }) => name)
   const trials = await examination.check('clients', () => {
     needed(ground.reached, 'round-trip')
-    const names = installed.map(({ client }) => client.name)
-    const seen = names.length === 0 ? 'none of those that are known is on PATH' : `installed: ${names.join(', ')}`
+    const seen = found.length === 0 ? 'none of those that are known is on PATH' : `installed: ${found.join(', ')}`
     return { seen, result: new ClientTrials(examination, ground) }
   })
   if (trials === undefined) return {}
@@ -54,13 +58,25 @@ export async function examineClients(examination: Examination, ground: Ground): 
   for (const [index, { client }] of installed.entries()) {
     await examination.check(`client ${client.name}`, () => outcomes[index] as Promise<Finding<true>>)
   }
+  for (const { name, reason } of untried) await skip(examination, name, reason)
+  for (const name of named ?? []) if (!found.includes(name)) await skip(examination, name, 'it is not on PATH')
   return {}
 }
 
-function findClients({ PATH }: Environment): InstalledClient[] {
-  return CLIENTS.flatMap((client) => {
+function findClients(clients: readonly Client[], { PATH }: Environment): InstalledClient[] {
+  return clients.flatMap((client) => {
     const file = findProgram(client.program, PATH)
     return file === undefined ? [] : [{ client, file }]
+  })
+}
+
+function isInstalled(program: string, { PATH }: Environment): boolean {
+  return findProgram(program, PATH) !== undefined
+}
+
+async function skip(examination: Examination, name: string, reason: string): Promise<void> {
+  await examination.check(`client ${name}`, () => {
+    throw new Skipped(reason)
   })
 }
 
@@ -71,6 +87,7 @@ class ClientTrials {
   readonly #target: Target
   readonly #targets: Omit<ChildTargets, 'proxyUrl'>
   readonly #redact: Redact
+  readonly #isNamed: boolean
   readonly #runner = new ProgramRunner()
   readonly #relays: Relay[] = []
   /** Those of the relays that no client uses at the moment. */
@@ -82,6 +99,7 @@ class ClientTrials {
     this.#ground = ground
     this.#target = needed(ground.reached, 'round-trip')
     this.#targets = provideTargets(ground)
+    this.#isNamed = ground.clientNames !== undefined
     this.#redact = redactorOf(needed(ground.token, 'token'), needed(ground.settings, 'settings').sessionId)
   }
 
@@ -108,13 +126,21 @@ class ClientTrials {
   }
 
   async #try(installed: InstalledClient): Promise<Finding<true>> {
-    const timeoutMs = this.#examination.timeFor(CLIENT_TIMEOUT_MS, LEAST_TIME_MS)
+    const timeoutMs = this.#timeForTrial()
     const relay = this.#idle.pop() ?? (await this.#openRelay())
     try {
       return await this.#tryThrough(relay, installed, timeoutMs)
     } finally {
       this.#idle.push(relay)
     }
+  }
+
+  /** All that is left for a client that was asked for by its name. */
+  #timeForTrial(): number {
+    const leftMs = this.#examination.remainingMs()
+    if (this.#isNamed) return this.#examination.timeFor(leftMs)
+    if (leftMs < LEAST_TIME_MS) throw new Skipped(`no time was left for it: ${ASK_BY_NAME}`)
+    return this.#examination.timeFor(CLIENT_TIMEOUT_MS)
   }
 
   async #openRelay(): Promise<Relay> {
@@ -177,8 +203,8 @@ class ClientTrials {
   }
 
   #late(number: string, { ms }: ProgramOutcome): Finding<true> {
-    if (this.#examination.remainingMs() === 0)
-      throw new Skipped('the time of the examination was over before it had ended')
+    if (this.#examination.remainingMs() === 0 && !this.#isNamed)
+      throw new Skipped(`the time of the examination was over before it had ended: ${ASK_BY_NAME}`)
     const warning = new UpstreamProxyError(
       'client-timeout',
       `${number}it took more than ${Math.round(ms / 1000)} seconds`,
@@ -216,6 +242,8 @@ function homeIn(cwd: string, environment: Environment): Record<string, string> {
     // rustup writes the settings that it does not find.
     RUSTUP_HOME: existsSync(join(RUSTUP_HOME, 'settings.toml')) ? RUSTUP_HOME : cwd,
     PYTHONDONTWRITEBYTECODE: '1',
+    // The second compiler of a JVM takes half of the time of a short run, and brings nothing.
+    JDK_JAVA_OPTIONS: `${environment.JDK_JAVA_OPTIONS ?? ''} -XX:TieredStopAtLevel=1`.trim(),
   }
 }
 
@@ -235,8 +263,6 @@ function explain(
   if (asked === 0) {
     const variable = [proxyVariable, 'HTTPS_PROXY'].find((name) => given[name] === undefined) ?? proxyVariable
     return { code: 'client-not-proxied', hint: `${needOf('the proxy', variable, given)}${more}` }
-    // The second compiler of a JVM takes half of the time of a short run, and brings nothing.
-    JDK_JAVA_OPTIONS: `${environment.JDK_JAVA_OPTIONS ?? ''} -XX:TieredStopAtLevel=1`.trim(),
   }
   if (opened > 0) return { code: 'client-failed', hint: `${needOf('the CA', trustVariable, given)}${more}` }
   return {
@@ -257,6 +283,7 @@ function lastWords(output: string): string {
   const lines = output.split('\n').map((line) => printable(line))
   const said = lines.filter((line) => line !== '')
   return (
+    said.find((line) => /certificate|PKIX|unknown ?host|ENOTFOUND|name or service/i.test(line)) ??
     said.find((line) => /error|fail|denied|unable|refused|cannot|could not/i.test(line)) ??
     said.at(-1) ??
     'it said nothing'

@@ -5,12 +5,17 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it, type TestContext } from 'node:test'
+import { CLIENT_NAMES } from '#src/doctor/client-table.js'
+import { CLI_FILE, run } from '../support/cli-process.js'
+import { IS_LARGE } from '../support/runtimes.js'
 import { createSession, RULED_HOST, type Session, type System, startSystem } from '../support/system.js'
 import { SharedScope } from '../support/temp-dir.js'
 import type { Actor } from '../support/unprivileged.js'
 import { type Check, diagnosisOf, runDoctor } from './doctor-process.js'
 
 const self = { own: () => {} } as unknown as Actor
+/** A client that does as told. */
+const NODE = `exec '${process.execPath}' "$@"`
 
 describe('a client', { concurrency: 2, timeout: 60_000 }, () => {
   const scope = new SharedScope()
@@ -45,6 +50,34 @@ describe('a client', { concurrency: 2, timeout: 60_000 }, () => {
     )
     return checks.filter(({ id }) => id.startsWith('client '))
   }
+
+  const outcomesOf = (checks: readonly Check[]) => checks.map(({ id, status, seen }) => [id, status, seen])
+
+  it('is tried alone when it is named, and missed when it is not there', async (t) => {
+    const checks = await examine(t, {
+      programs: { node: NODE, curl: NODE, wget: NODE },
+      args: ['--client', 'node', '--client', 'go'],
+    })
+    const seen = checks[0]?.seen ?? ''
+    assert.match(seen, /answered through the tunnel/)
+    assert.deepEqual(outcomesOf(checks), [
+      ['client node', 'pass', seen],
+      ['client go', 'skip', 'it is not on PATH'],
+    ])
+  })
+
+  it('has to be one that is known', async (t) => {
+    const args = [CLI_FILE, 'doctor', '--client', 'node', '--client', 'no de']
+    const { exitCode, stdout, stderr } = await run(t, process.execPath, args, { env: {} })
+    assert.deepEqual([exitCode, stdout], [2, ''])
+    assert.ok(stderr.includes(`--client takes one of: ${CLIENT_NAMES.join(', ')}`), stderr)
+  })
+
+  it('that has no trial is found and skipped with what it reads', async (t) => {
+    assert.deepEqual(outcomesOf(await examine(t, { programs: { dotnet: 'exit 1' } })), [
+      ['client dotnet', 'skip', 'installed; there is no trial for it: it reads HTTPS_PROXY and SSL_CERT_FILE'],
+    ])
+  })
 
   it('is skipped where what its trial needs is missing: Java without a compiler', async (t) => {
     const words = [
@@ -97,5 +130,14 @@ do [ -z "$folder" ] || /bin/mkdir -p "$folder/written"; done`
     const curl = `case $1 in --version) [ -e tried ] && echo curl 8.9.1; exit 0 ;; esac\n: >tried; echo error; exit 1`
     const [found] = await examine(t, { programs: { curl } })
     assert.equal(found?.seen, '8.9.1: error')
+  })
+
+  if (!IS_LARGE) return
+  it('has all of the time when it is named', async (t) => {
+    const slow = { curl: 'case $1 in --version) exit 0 ;; esac\n/bin/sleep 9; exit 1' }
+    const [late] = await examine(t, { programs: slow })
+    assert.deepEqual([late?.status, late?.code], ['warn', 'client-timeout'])
+    const [patient] = await examine(t, { programs: slow, args: ['--client', 'curl'] })
+    assert.deepEqual([patient?.status, patient?.code], ['fail', 'client-not-proxied'])
   })
 })
