@@ -25,6 +25,8 @@ const CLIENT_TIMEOUT_MS = 8_000
 /** With less than this left nothing is begun: its failure would say nothing. */
 const LEAST_TIME_MS = 1_500
 const VERSION_TIMEOUT_MS = 3_000
+/** A client that took longer takes as long for its version, which may be what others need. */
+const SLOW_MS = 2_000
 const ASK_BY_NAME = '--client gives it all of the time'
 
 /** An installed client and the file that is run. */
@@ -92,6 +94,7 @@ class ClientTrials {
   readonly #relays: Relay[] = []
   /** Those of the relays that no client uses at the moment. */
   readonly #idle: Relay[] = []
+  readonly #waiting: (() => Promise<void>)[] = []
   #begun = 0
 
   constructor(examination: Examination, ground: Ground) {
@@ -105,16 +108,15 @@ class ClientTrials {
 
   /** Tries them in the order given; each promise is the outcome of one. */
   begin(clients: readonly InstalledClient[]): Promise<Finding<true>>[] {
-    const waiting: (() => Promise<void>)[] = []
     const outcomes = clients.map((installed) => {
       return new Promise<Finding<true>>((resolve, reject) => {
-        waiting.push(() => this.#try(installed).then(resolve, reject))
+        this.#waiting.push(() => this.#try(installed).then(resolve, reject))
       })
     })
     // Each is asked for in its turn, which may be after it has failed.
     for (const outcome of outcomes) outcome.catch(() => {})
     const workOn = async (): Promise<void> => {
-      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await next()
+      for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) await next()
     }
     for (let worker = 0; worker < MAX_AT_ONCE; worker++) void workOn()
     return outcomes
@@ -167,12 +169,15 @@ class ClientTrials {
   /** After the trial, so that it takes no time from it. */
   async #versionOf(
     { client, file }: InstalledClient,
-    { output }: ProgramOutcome,
+    trial: ProgramOutcome,
     options: Omit<ProgramOptions, 'timeoutMs'>,
   ): Promise<Version> {
     if (client.version === undefined) {
-      const number = (client.versionSaid ?? /^version (\S+)/m).exec(output)?.[1]
+      const number = (client.versionSaid ?? /^version (\S+)/m).exec(trial.output)?.[1]
       return { number, starts: number !== undefined }
+    }
+    if (isAnswered(client, trial) && trial.ms > SLOW_MS && this.#waiting.length > 0) {
+      return { number: undefined, starts: true }
     }
     const timeoutMs = Math.min(this.#examination.remainingMs(), VERSION_TIMEOUT_MS)
     const said = await this.#runner.run(file, client.version, { ...options, timeoutMs })

@@ -133,6 +133,16 @@ do [ -z "$folder" ] || /bin/mkdir -p "$folder/written"; done`
   })
 
   if (!IS_LARGE) return
+  it('that is slow is not asked for its version while others wait', async (t) => {
+    const asks = `for url; do :; done; exec '${process.execPath}' -e 'fetch(process.argv[1])' "$url"`
+    const curl = `case $1 in --version) echo curl 8.9.1; exit 0 ;; esac\n/bin/sleep 2.5; ${asks}`
+    const slower = '/bin/sleep 5; exit 1'
+    const [busy] = await examine(t, { programs: { curl, wget: slower, git: slower, node: NODE } })
+    assert.match(busy?.seen ?? '', /^answered through/)
+    const [alone] = await examine(t, { programs: { curl } })
+    assert.match(alone?.seen ?? '', /^8\.9\.1: answered through/)
+  })
+
   it('has all of the time when it is named', async (t) => {
     const slow = { curl: 'case $1 in --version) exit 0 ;; esac\n/bin/sleep 9; exit 1' }
     const [late] = await examine(t, { programs: slow })
