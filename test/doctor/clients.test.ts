@@ -127,7 +127,7 @@ do [ -z "$folder" ] || /bin/mkdir -p "$folder/written"; done`
   })
 
   it('has its version asked for when its trial is over', async (t) => {
-    const curl = `case $1 in --version) [ -e tried ] && echo curl 8.9.1; exit 0 ;; esac\n: >tried; echo error; exit 1`
+    const curl = `case $1 in --version) [ -e tried ] && echo curl 8.9.1; exit 0 ;; esac\n/bin/sleep 0.5; : >tried; echo error; exit 1`
     const [found] = await examine(t, { programs: { curl } })
     assert.equal(found?.seen, '8.9.1: error')
   })
