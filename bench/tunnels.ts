@@ -3,7 +3,15 @@
 // the TLS handshakes resumed a session.
 
 import type { Benchmark, Goal, Options, Results } from './benchmark.js'
-import { BARE_BUN, OURS_BUN, OURS_NODE, PIPE_NODE, type RunningRelay, TEXTBOOK_BUN, TEXTBOOK_NODE } from './contestants.js'
+import {
+  BARE_BUN,
+  OURS_BUN,
+  OURS_NODE,
+  PIPE_NODE,
+  type RunningRelay,
+  TEXTBOOK_BUN,
+  TEXTBOOK_NODE,
+} from './contestants.js'
 import { median, rounded } from './figures.js'
 import { Samples, Stage } from './stage.js'
 

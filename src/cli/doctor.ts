@@ -1,6 +1,7 @@
 // `doctor`: its arguments, and its report for people or machines. What is looked at is in src/doctor/.
 
 import type { Audience } from '../doctor/check.js'
+import { CLIENT_NAMES } from '../doctor/client-table.js'
 import { examine } from '../doctor/doctor.js'
 import { parseOptions, UsageError } from './arguments.js'
 import { Progress, TableReport } from './doctor-report.js'
@@ -12,6 +13,7 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
   const options = parseOptions(args, {
     json: { type: 'boolean' },
     url: { type: 'string' },
+    client: { type: 'string', multiple: true },
     help: { type: 'boolean', short: 'h' },
   })
   if (options.help) {
@@ -19,6 +21,7 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
     return 0
   }
   const targetUrl = options.url === undefined ? undefined : parseTarget(options.url)
+  const clientNames = options.client?.map(parseClient)
   const progress = new Progress(process.stderr)
   // What was started and written goes at the exit.
   const stop = onSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], (signal) => {
@@ -28,7 +31,7 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
   const environment = { ...process.env }
   limitResolver()
   const table = options.json ? undefined : new TableReport(process.stdout, progress)
-  const checks = await examine({ environment, targetUrl, audience: table ?? silent(progress) })
+  const checks = await examine({ environment, targetUrl, clientNames, audience: table ?? silent(progress) })
   progress.clear()
   stop()
   const ok = !checks.some(({ status }) => status === 'fail')
@@ -46,6 +49,11 @@ function parseTarget(text: string): URL {
     throw new UsageError('--url takes an https:// address without a user name')
   }
   return url
+}
+
+function parseClient(name: string): string {
+  if (CLIENT_NAMES.includes(name)) return name
+  throw new UsageError(`--client takes one of: ${CLIENT_NAMES.join(', ')}`)
 }
 
 function silent(progress: Progress): Audience {

@@ -17,7 +17,7 @@ Commands:
                         say how a relay that is running does
   top [--port N] [--interval S]
                         the same, live in the terminal
-  doctor [--json] [--url URL]
+  doctor [--json] [--url URL] [--client NAME]…
                         check every step and say what to do about what fails
   install-ca [OPTION…]  make this machine, or an image's tree, trust the
                         gateway's CA
@@ -110,7 +110,7 @@ Exit codes: 0 ended with q, 2 wrong usage or no terminal, 3 no relay is running,
 or it is gone.
 `
 
-export const DOCTOR_USAGE = `Usage: ccr-upstream-proxy doctor [--json] [--url URL]
+export const DOCTOR_USAGE = `Usage: ccr-upstream-proxy doctor [--json] [--url URL] [--client NAME]…
 
 Goes through every step of the start, the container's hardening, the gateway's
 CA, a request through a real tunnel, and every client that is installed, tried
@@ -124,6 +124,9 @@ Options:
                         doc/doctor.md describes
       --url URL         the https:// address that is asked for through the
                         tunnel (default: the gateway's own)
+      --client NAME     try this client, and others only if they are named too:
+                        each has all the time that is left. May be repeated
+                        (default: all that are installed)
   -h, --help            show this help
 
 Environment:

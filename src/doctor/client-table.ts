@@ -27,10 +27,15 @@ export interface Client {
   readonly name: string
   /** On PATH. */
   readonly program: string
-  readonly version: readonly string[]
+  /** What makes it say its version; without it the trial says `version 1.2.3` before it asks, for the start costs the most. */
+  readonly version?: readonly string[]
+  /** How the trial says it otherwise. */
+  readonly versionSaid?: RegExp
   readonly trial: (target: ClientTarget) => Trial
   /** In what it says when the target answered, whatever the answer was; the exit code 0 says so too. */
   readonly answered?: RegExp
+  /** What it says before it asks again, which nothing keeps it from: it is ended there. */
+  readonly endedAt?: RegExp
   /** Exit codes that say so. */
   readonly answeredBy?: readonly number[]
   /** The variable that tells it of the proxy, and the one that tells it of the CA. */
@@ -38,23 +43,30 @@ export interface Client {
   readonly trustVariable: string
   /** What is in its way besides variables. */
   readonly caution?: string
+  /** What the trial needs to begin with. */
+  readonly needs?: string
 }
 
 /** What a script says with its exit code when the library is not there, as EX_UNAVAILABLE of sysexits.h. */
 export const NOT_INSTALLED = 69
 
-const FETCH = (url: string): string => `fetch(${JSON.stringify(url)},{redirect:'manual'})
+const FETCH = (url: string): string => `console.log('version',
+globalThis.Deno?.version.deno??globalThis.Bun?.version??process.versions.node)
+fetch(${JSON.stringify(url)},{redirect:'manual'})
 .then((answer)=>console.log(answer.status),(error)=>{console.error(String(error.cause??error));process.exitCode=1})`
 
 function python(name: string, module: string, trustVariable: string, code: (url: string) => string): Client {
   return {
     name,
     program: 'python3',
-    version: ['-c', `import ${module} as m; print(getattr(m, '__version__', ''))`],
     trial: ({ url }) => ({
       args: [
         '-c',
-        `import sys\ntry: import ${module}\nexcept ImportError: sys.exit(${NOT_INSTALLED})\n${code(`'${url}'`)}`,
+        `import sys
+try: import ${module} as module, ${module}
+except ImportError: sys.exit(${NOT_INSTALLED})
+print('version', module.__version__, flush=True)
+${code(`'${url}'`)}`,
       ],
     }),
     proxyVariable: 'HTTPS_PROXY',
@@ -62,15 +74,25 @@ function python(name: string, module: string, trustVariable: string, code: (url:
   }
 }
 
+const RUBY = 'puts "version #{RUBY_VERSION}"; puts Net::HTTP.get_response(URI(ARGV[0])).code'
+
 const JAVA_SOURCE = `import java.net.URI;
 import java.net.http.*;
 public class Client {
   public static void main(String[] arguments) throws Exception {
+    System.out.println("version " + System.getProperty("java.version"));
     HttpRequest request = HttpRequest.newBuilder(URI.create(arguments[0])).build();
     System.out.println(HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.discarding()).statusCode());
   }
 }
 `
+
+/** `python3 -m pip` that says its version. */
+const PIP = `import runpy, sys
+try: import pip
+except ImportError: sys.exit(${NOT_INSTALLED})
+print('version', pip.__version__, flush=True)
+runpy.run_module('pip', run_name='__main__', alter_sys=True)`
 
 /** A parent that no repository has: it is asked for, and nothing comes of it. */
 const MAVEN_PROJECT = `<project><modelVersion>4.0.0</modelVersion>
@@ -80,6 +102,16 @@ const MAVEN_PROJECT = `<project><modelVersion>4.0.0</modelVersion>
 
 const mavenSettings = (url: string): string =>
   `<settings><mirrors><mirror><id>doctor</id><mirrorOf>*</mirrorOf><url>${url}</url></mirror></mirrors></settings>\n`
+
+/** A dependency that no repository has, asked for while the script is read. */
+const gradleBuild = (url: string): string => `println "version \${gradle.gradleVersion}"
+repositories { maven { url '${url}' } }
+configurations { doctor }
+dependencies { doctor 'doctor:doctor:1' }
+configurations.doctor.files
+`
+
+const GRADLE_ATTEMPTS = ['tentatives', 'retries'].map((name) => `-Dorg.gradle.internal.repository.max.${name}=1`)
 
 /** A package that no registry has. */
 const PACKAGE = 'ccr-upstream-proxy-doctor-asks'
@@ -120,7 +152,6 @@ export const CLIENTS: readonly Client[] = [
   {
     name: 'node',
     program: 'node',
-    version: ['--version'],
     trial: ({ url }) => ({ args: ['-e', FETCH(url)] }),
     proxyVariable: 'NODE_USE_ENV_PROXY',
     trustVariable: 'NODE_EXTRA_CA_CERTS',
@@ -129,7 +160,6 @@ export const CLIENTS: readonly Client[] = [
   {
     name: 'bun',
     program: 'bun',
-    version: ['--version'],
     trial: ({ url }) => ({ args: ['-e', FETCH(url)] }),
     proxyVariable: 'HTTPS_PROXY',
     trustVariable: 'SSL_CERT_FILE',
@@ -137,7 +167,6 @@ export const CLIENTS: readonly Client[] = [
   {
     name: 'deno',
     program: 'deno',
-    version: ['--version'],
     trial: ({ url }) => ({ args: ['eval', FETCH(url)], env: { DENO_NO_UPDATE_CHECK: '1' } }),
     proxyVariable: 'HTTPS_PROXY',
     trustVariable: 'DENO_CERT',
@@ -172,19 +201,18 @@ asyncio.run(main())`
   {
     name: 'ruby',
     program: 'ruby',
-    version: ['--version'],
-    trial: ({ url }) => ({ args: ['-r', 'net/http', '-e', 'puts Net::HTTP.get_response(URI(ARGV[0])).code', url] }),
+    trial: ({ url }) => ({ args: ['-r', 'net/http', '-e', RUBY, url] }),
     proxyVariable: 'RUBYLIB',
     trustVariable: 'SSL_CERT_FILE',
   },
   {
     name: 'php',
     program: 'php',
-    version: ['--version'],
     trial: ({ url }) => ({
       args: [
         '-r',
         `extension_loaded("curl") || exit(${NOT_INSTALLED});
+echo "version ", PHP_VERSION, "\\n";
 $curl = curl_init($argv[1]); curl_setopt($curl, CURLOPT_NOBODY, true);
 curl_exec($curl) !== false || fwrite(STDERR, curl_error($curl)) && exit(1);`,
         url,
@@ -196,11 +224,11 @@ curl_exec($curl) !== false || fwrite(STDERR, curl_error($curl)) && exit(1);`,
   {
     name: 'perl LWP',
     program: 'perl',
-    version: ['-MLWP', '-e', 'print LWP->VERSION'],
     trial: ({ url }) => ({
       args: [
         '-e',
         `eval { require LWP::UserAgent; require LWP::Protocol::https; 1 } or exit ${NOT_INSTALLED};
+print "version ", LWP->VERSION, "\\n";
 my $answer = LWP::UserAgent->new(max_redirect => 0)->head($ARGV[0]);
 print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "Internal response");`,
         url,
@@ -263,20 +291,18 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
     name: 'pnpm',
     program: 'pnpm',
     version: ['--version'],
+    // Not `view`, which version 11 and those before leave to npm. The retries are a variable: the options and files that
+    // one version takes stop another.
     trial: ({ url }) => ({
-      args: ['view', PACKAGE],
-      env: { CI: '1' },
-      files: {
-        'package.json': '{"name":"doctor","private":true}',
-        '.npmrc': `registry=${url}\nfetch-retries=0\nupdate-notifier=false\n`,
-        // Version 12 reads no more than the registry from an .npmrc.
-        'pnpm-workspace.yaml': 'fetchRetries: 0\n',
-      },
+      args: ['install', '--lockfile-only', '--ignore-scripts', `--registry=${url}`],
+      env: { CI: '1', npm_config_fetch_retries: '0', pnpm_config_fetch_retries: '0' },
+      files: { 'package.json': `{"name":"doctor","private":true,"dependencies":{"${PACKAGE}":"1"}}` },
     }),
     answered:
-      /\bE[1-5]\d\d\b|_[1-5]\d\d\b|\b[1-5]\d\d\b[^\n]*(?:Not Found|Unauthorized|Error)|HTTP status|DECODE_ERROR|JSON|ENODATA|No versions|No matching version/i,
+      /ERR_PNPM_(?:FETCH_[1-5]\d\d|BROKEN_METADATA_JSON|NO_VERSIONS|NO_MATCHING_VERSION)|META_FETCH_FAIL[^\n]*(?:Invalid URL|Redirect location)|Failed to decode metadata/i,
     proxyVariable: 'HTTPS_PROXY',
     trustVariable: 'NODE_EXTRA_CA_CERTS',
+    caution: 'version 12 takes the CA from SSL_CERT_FILE',
   },
   {
     name: 'yarn',
@@ -285,6 +311,8 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
     // Of a package that no registry has nothing is added; version 1 has no other command in common with the later ones.
     trial: ({ url }) => ({
       args: ['add', PACKAGE],
+      // The names of the registry to either; they win over files.
+      env: { npm_config_registry: url, YARN_NPM_REGISTRY_SERVER: url },
       files: {
         'package.json': '{"name":"doctor","private":true}',
         'yarn.lock': '',
@@ -292,18 +320,21 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
         '.yarnrc.yml': `npmRegistryServer: "${url}"\nenableScripts: false\nenableTelemetry: false\nhttpRetry: 0\n`,
       },
     }),
-    answered: /Response Code|YN00(?:27|35|41)|Couldn't find package|Request failed|: Not found|JSON|"versions"/i,
+    // Not YN0027, which later versions print before every reason, nor YN0001 alone, which is any error.
+    answered:
+      /Response Code:? [1-5]\d\d|YN0041|Invalid authentication|YN0001: (?:Syntax|Type)Error|Syntax Error: Unexpected|returned invalid data|Couldn't find package|malformed response|returned a [1-5]\d\d|trouble with the npm registry|: Not found/i,
+    // Version 1 asks four times more, three seconds apart.
+    endedAt: /There appears to be trouble with/,
     proxyVariable: 'YARN_HTTPS_PROXY',
     trustVariable: 'NODE_EXTRA_CA_CERTS',
   },
   {
     name: 'pip',
     program: 'python3',
-    version: ['-m', 'pip', '--version'],
     trial: ({ url }) => ({
       args: [
-        '-m',
-        'pip',
+        '-c',
+        PIP,
         'download',
         '--no-input',
         '--no-deps',
@@ -325,11 +356,10 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
   {
     name: 'java',
     program: 'java',
-    version: ['-version'],
     trial: ({ url }) => ({ args: ['Client.java', url], files: { 'Client.java': JAVA_SOURCE } }),
     proxyVariable: 'JAVA_TOOL_OPTIONS',
     trustVariable: 'JAVA_TOOL_OPTIONS',
-    caution: 'it is tried as source, which needs a JDK from version 11 on',
+    needs: 'a JDK from version 11 on, for it is tried as source',
   },
   {
     name: 'aws',
@@ -352,14 +382,28 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
   {
     name: 'mvn',
     program: 'mvn',
-    version: ['--version'],
+    versionSaid: /Apache Maven (\d\S*)/,
     trial: ({ url }) => ({
-      args: ['-q', '-B', '-s', 'settings.xml', '-Dmaven.repo.local=repository', 'validate'],
+      args: ['-q', '-V', '-B', '-s', 'settings.xml', '-Dmaven.repo.local=repository', 'validate'],
       files: { 'settings.xml': mavenSettings(url), 'pom.xml': MAVEN_PROJECT },
     }),
     // What Java says of a certificate or a connection stands in the same line.
     answered:
       /Non-(?:parse|read)able|Could not find artifact|Could not transfer artifact(?![^\n]*(?:PKIX|SSL|TLS|handshake|connect|unknown host|timed out|known))/i,
+    proxyVariable: 'JAVA_TOOL_OPTIONS',
+    trustVariable: 'JAVA_TOOL_OPTIONS',
+  },
+  {
+    name: 'gradle',
+    program: 'gradle',
+    trial: ({ url }) => ({
+      // No daemon stays behind; the names of the number of attempts, of versions before 5 and since.
+      args: ['--no-daemon', '-q', ...GRADLE_ATTEMPTS, 'help'],
+      files: { 'settings.gradle': '', 'build.gradle': gradleBuild(url) },
+    }),
+    // What Java says of a certificate or a connection comes without a status.
+    answered:
+      /Could not find doctor:doctor|status code [1-5]\d\d|Could not parse POM|not allowed in prolog|ClientProtocolException/i,
     proxyVariable: 'JAVA_TOOL_OPTIONS',
     trustVariable: 'JAVA_TOOL_OPTIONS',
   },
@@ -382,3 +426,21 @@ print $answer->status_line; exit(($answer->header("Client-Warning") // "") eq "I
     trustVariable: 'CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE',
   },
 ]
+
+/** A client that is only looked for. */
+export interface UntriedClient extends Pick<Client, 'name' | 'program'> {
+  readonly reason: string
+}
+
+/** Those that are found and not tried. */
+export const UNTRIED_CLIENTS: readonly UntriedClient[] = [
+  {
+    name: 'dotnet',
+    program: 'dotnet',
+    // https://learn.microsoft.com/dotnet/api/system.net.http.httpclient.defaultproxy, and pal_x509_root.c of its runtime.
+    reason: 'installed; there is no trial for it: it reads HTTPS_PROXY and SSL_CERT_FILE',
+  },
+]
+
+/** What they are called where one is asked for. */
+export const CLIENT_NAMES: readonly string[] = [...CLIENTS, ...UNTRIED_CLIENTS].map(({ name }) => name)

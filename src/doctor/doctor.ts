@@ -34,6 +34,8 @@ export interface DoctorOptions {
   readonly environment: Environment
   /** `https:` address that is asked for through the tunnel; the gateway's own host unless it is given. */
   readonly targetUrl: URL | undefined
+  /** Names of CLIENT_NAMES that alone are tried, each with all the time that is left. */
+  readonly clientNames?: readonly string[] | undefined
   readonly audience: Audience
 }
 

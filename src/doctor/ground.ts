@@ -20,6 +20,8 @@ export interface Ground {
   readonly running: RunningRelay | undefined
   /** What is asked for through the tunnel; the gateway's own host unless it is given. */
   readonly targetUrl: URL | undefined
+  /** The clients that are tried; all that are installed unless some are named. */
+  readonly clientNames?: readonly string[] | undefined
   readonly settings?: Settings | undefined
   /** What clients reach past the relay. */
   readonly noProxy?: string | undefined

@@ -11,6 +11,8 @@ export interface ProgramOutcome {
   /** undefined: it was killed, or did not start. */
   readonly exitCode: number | undefined
   readonly isLate: boolean
+  /** Whether it was ended for what it had said. */
+  readonly isEnded: boolean
   /** What it said on both streams, up to a limit. */
   readonly output: string
   readonly ms: number
@@ -20,6 +22,8 @@ export interface ProgramOptions {
   readonly env: Environment
   readonly cwd: string
   readonly timeoutMs: number
+  /** It is ended when it has said this. */
+  readonly endedAt?: RegExp | undefined
 }
 
 /** Enough for every message; what comes behind it is dropped. */
@@ -54,7 +58,11 @@ export class ProgramRunner {
   }
 
   /** Never rejects. */
-  run(file: string, args: readonly string[], { env, cwd, timeoutMs }: ProgramOptions): Promise<ProgramOutcome> {
+  run(
+    file: string,
+    args: readonly string[],
+    { env, cwd, timeoutMs, endedAt }: ProgramOptions,
+  ): Promise<ProgramOutcome> {
     const start = performance.now()
     return new Promise((resolve) => {
       const child = spawn(file, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
@@ -62,20 +70,27 @@ export class ProgramRunner {
       if (group !== undefined) this.#groups.add(group)
       let output = ''
       let isLate = false
-      const take = (text: string): void => {
-        if (output.length < MAX_OUTPUT_BYTES) output += text
-      }
-      const timer = setTimeout(() => {
-        isLate = true
+      let isEnded = false
+      const stop = (): void => {
         this.#kill(group)
         // What it left running may hold the streams open.
         child.stdout.destroy()
         child.stderr.destroy()
+      }
+      const take = (text: string): void => {
+        if (output.length < MAX_OUTPUT_BYTES) output += text
+        if (isEnded || endedAt?.test(output) !== true) return
+        isEnded = true
+        stop()
+      }
+      const timer = setTimeout(() => {
+        isLate = true
+        stop()
       }, timeoutMs)
       const end = (exitCode: number | undefined): void => {
         clearTimeout(timer)
         this.#kill(group)
-        resolve({ exitCode, isLate, output, ms: performance.now() - start })
+        resolve({ exitCode, isLate, isEnded, output, ms: performance.now() - start })
       }
       child.stdout.setEncoding('utf8').on('data', take)
       child.stderr.setEncoding('utf8').on('data', take)

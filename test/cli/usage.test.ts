@@ -20,6 +20,7 @@ const VALUES: Readonly<Record<string, string>> = {
   '--log': 'tunnels.jsonl',
   '--interval': '1',
   '--url': 'https://example.com/',
+  '--client': 'node',
 }
 
 function cli(t: Scope, ...args: string[]): Promise<Outcome> {

@@ -1,4 +1,4 @@
-// Java's own clients, and Maven.
+// Java's own clients, Maven and Gradle.
 
 import type { Tool } from '../tool.js'
 
@@ -54,6 +54,24 @@ export const JAVA_TOOLS: readonly Tool[] = [
       script: `mvn -q -B -s settings.xml -Dmaven.repo.local="$PWD/repository" validate
 cat repository/test/matrix/parent/1.0.0/parent-1.0.0.pom
 test -s repository/test/matrix/extension/1.0.0/extension-1.0.0.jar`,
+    }),
+  },
+  {
+    id: 'gradle',
+    name: 'Gradle',
+    does: 'fetches a dependency',
+    version: 'gradle --version',
+    from: { debian: 'gradle' },
+    work: ({ url }) => ({
+      files: {
+        'settings.gradle': '',
+        'build.gradle': `repositories { maven { url '${url}/maven' } }
+configurations { matrix }
+dependencies { matrix 'test.matrix:extension:1.0.0@pom' }
+configurations.matrix.files.each { println it.text }
+`,
+      },
+      script: 'gradle --no-daemon -q -g "$PWD/home" help',
     }),
   },
 ]
