@@ -118,16 +118,16 @@ export class WarmPool {
   #takeFresh(): Spare | undefined {
     for (const spare of this.#spares.filter(({ isOpen }) => isOpen)) {
       this.#remove(spare)
-      if (spare.isFresh(this.#inputs.now()) && spare.generation === this.#inputs.tokenGeneration()) return spare
+      if (spare.isFresh(this.#inputs.now()) && this.#isCurrent(spare)) return spare
       spare.socket?.terminate()
     }
     return undefined
   }
 
   #takeDialled(): Spare | undefined {
-    const { now, tokenGeneration } = this.#inputs
-    const young = this.#spares.find(({ isOpen, dialledAt, generation }) => {
-      return !isOpen && now() - dialledAt < YOUNG_DIAL_MS && generation === tokenGeneration()
+    const now = this.#inputs.now()
+    const young = this.#spares.find((spare) => {
+      return !spare.isOpen && now - spare.dialledAt < YOUNG_DIAL_MS && this.#isCurrent(spare)
     })
     if (young !== undefined) this.#remove(young)
     return young
@@ -155,7 +155,7 @@ export class WarmPool {
   }
 
   #fill(): void {
-    while (this.#isMissing) this.#spares.push(this.#open())
+    while (this.#isMissing) this.#open()
   }
 
   #fillSoon(): void {
@@ -164,16 +164,31 @@ export class WarmPool {
     setImmediate(() => {
       this.#isFillDue = false
       if (this.#dialling > 0 || !this.#isMissing) return
-      this.#spares.push(this.#open())
+      this.#open()
       this.#fillSoon()
     })
   }
 
-  #open(): Spare {
+  /** Who lends the token out may throw. Nobody waits for this dial, so nobody is told; the next CONNECT is. */
+  #open(): void {
     const { dial, limits, now, tokenGeneration } = this.#inputs
-    const spare = new Spare(limits, now, tokenGeneration(), (wasOpen) => this.#onEnd(spare, wasOpen))
-    spare.socket = dial(spare)
-    return spare
+    const spare = new Spare(limits, now, (wasOpen) => this.#onEnd(spare, wasOpen))
+    this.#spares.push(spare)
+    try {
+      spare.generation = tokenGeneration()
+      spare.socket = dial(spare)
+    } catch {
+      this.#onEnd(spare, false)
+    }
+  }
+
+  /** Whether it was opened with the token of now. */
+  #isCurrent({ generation }: Spare): boolean {
+    try {
+      return generation === this.#inputs.tokenGeneration()
+    } catch {
+      return false
+    }
   }
 
   #onEnd(spare: Spare, wasOpen: boolean): void {
@@ -207,7 +222,8 @@ export class WarmPool {
 
 /** A WebSocket that waits. */
 class Spare implements GatewayHandler {
-  readonly generation: number
+  /** Of the token that it was dialled with. */
+  generation: number | undefined
   readonly dialledAt: number
   socket: GatewaySocket | undefined
   isOpen = false
@@ -217,8 +233,7 @@ class Spare implements GatewayHandler {
   #keepalive: Keepalive
   #heardAt: number
 
-  constructor(limits: RelayLimits, now: () => number, generation: number, onEnd: (wasOpen: boolean) => void) {
-    this.generation = generation
+  constructor(limits: RelayLimits, now: () => number, onEnd: (wasOpen: boolean) => void) {
     this.#limits = limits
     this.#now = now
     this.#onEnd = onEnd

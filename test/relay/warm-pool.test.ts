@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { DEFAULT_RELAY_LIMITS } from '#src/relay/limits.js'
+import { DEFAULT_RELAY_LIMITS, type RelayLimits } from '#src/relay/limits.js'
 import { WarmPool } from '#src/relay/warm-pool.js'
 import type { GatewayHandler, GatewaySocket } from '#src/runtime/runtime.js'
 
@@ -17,46 +17,102 @@ const TAKER: GatewayHandler = {
   gatewayOnClose() {},
 }
 
-const SOCKET: GatewaySocket = {
-  queuedBytes: 0,
-  send: () => true,
-  handTo() {},
-  ping() {},
-  pong() {},
-  pauseReading() {},
-  resumeReading() {},
-  close() {},
-  terminate() {},
+/** The WebSocket of one dial. */
+class FakeSocket implements GatewaySocket {
+  readonly queuedBytes = 0
+  /** Of the pool, until it is handed over. */
+  readonly spare: GatewayHandler
+  pings = 0
+  isLetGo = false
+
+  constructor(spare: GatewayHandler) {
+    this.spare = spare
+  }
+
+  ping(): void {
+    this.pings++
+  }
+
+  close(): void {
+    this.isLetGo = true
+  }
+
+  terminate(): void {
+    this.isLetGo = true
+  }
+
+  send(): boolean {
+    return true
+  }
+
+  handTo(): void {}
+  pong(): void {}
+  pauseReading(): void {}
+  resumeReading(): void {}
 }
 
-const OPEN = { socket: SOCKET, isOpen: true }
-const BEING_DIALLED = { socket: SOCKET, isOpen: false }
+/** A pool at a time of the test's own, with what it has dialled. */
+class PoolBench {
+  readonly pool: WarmPool
+  readonly dialled: FakeSocket[] = []
+  /** Milliseconds; also of each sweep. */
+  time = 0
+  tokenGeneration = (): number => 1
+  /** What takes the place of a dial. */
+  failure: Error | undefined
 
-/** A pool at a time of the test's own, and what it has dialled. */
-function createPool(now = () => 0): { pool: WarmPool; dialled: GatewayHandler[] } {
-  const dialled: GatewayHandler[] = []
-  const dial = (handler: GatewayHandler): GatewaySocket => {
-    dialled.push(handler)
-    return SOCKET
+  constructor(limits: Partial<RelayLimits> = {}) {
+    this.pool = new WarmPool({
+      dial: (handler) => this.#dial(handler),
+      limits: { ...DEFAULT_RELAY_LIMITS, ...limits },
+      now: () => this.time,
+      tokenGeneration: () => this.tokenGeneration(),
+    })
+    this.pool.sweep(0)
   }
-  const pool = new WarmPool({ dial, limits: DEFAULT_RELAY_LIMITS, now, tokenGeneration: () => 1 })
-  pool.sweep(0)
-  return { pool, dialled }
+
+  #dial(handler: GatewayHandler): GatewaySocket {
+    if (this.failure !== undefined) throw this.failure
+    const socket = new FakeSocket(handler)
+    this.dialled.push(socket)
+    return socket
+  }
+
+  get ready(): number {
+    return this.pool.statistics().ready
+  }
+
+  /** The dial with that number. */
+  dial(index: number): FakeSocket {
+    const socket = this.dialled.at(index)
+    assert.ok(socket !== undefined, `there is no dial ${index} of ${this.dialled.length}`)
+    return socket
+  }
+
+  open(index = -1): void {
+    this.dial(index).spare.gatewayOnOpen()
+  }
+
+  sweepAt(time: number): void {
+    this.time = time
+    this.pool.sweep(time)
+  }
 }
 
 test('what takes the place of a warm one is dialled in a later turn of the event loop', async () => {
-  const { pool, dialled } = createPool()
-  dialled[0]?.gatewayOnOpen()
-  assert.deepEqual(pool.take(TAKER), OPEN)
-  assert.equal(dialled.length, 1)
+  const bench = new PoolBench()
+  bench.open()
+  assert.deepEqual(bench.pool.take(TAKER), { socket: bench.dial(0), isOpen: true })
+  assert.equal(bench.dialled.length, 1)
   await turn()
-  assert.equal(dialled.length, 2)
+  assert.equal(bench.dialled.length, 2)
 })
 
 test('warm ones wait for the CONNECTs that dial, and then come one a turn', async () => {
-  const { pool, dialled } = createPool()
-  dialled[0]?.gatewayOnOpen()
-  assert.deepEqual(pool.take(TAKER), OPEN)
+  const bench = new PoolBench()
+  const { pool, dialled } = bench
+  bench.open()
+  assert.equal(pool.take(TAKER)?.isOpen, true)
   for (let missed = 0; missed < 3; missed++) assert.equal(pool.take(TAKER), undefined)
   for (let settled = 0; settled < 3; settled++) {
     await turn()
@@ -72,24 +128,52 @@ test('warm ones wait for the CONNECTs that dial, and then come one a turn', asyn
 })
 
 test('the sweep does not wait', () => {
-  const { pool, dialled } = createPool()
-  dialled[0]?.gatewayOnOpen()
-  pool.take(TAKER)
-  for (let missed = 0; missed < 3; missed++) assert.equal(pool.take(TAKER), undefined)
-  pool.sweep(1_000)
-  assert.equal(dialled.length, 5)
+  const bench = new PoolBench()
+  bench.open()
+  bench.pool.take(TAKER)
+  for (let missed = 0; missed < 3; missed++) assert.equal(bench.pool.take(TAKER), undefined)
+  bench.sweepAt(1_000)
+  assert.equal(bench.dialled.length, 5)
 })
 
 test('a CONNECT that finds none open takes the one that is being dialled, unless that takes long', () => {
-  let time = 0
-  const { pool, dialled } = createPool(() => time)
-  assert.deepEqual(pool.take(TAKER), BEING_DIALLED)
+  const bench = new PoolBench()
+  const { pool } = bench
+  assert.deepEqual(pool.take(TAKER), { socket: bench.dial(0), isOpen: false })
   assert.equal(pool.take(TAKER), undefined)
   pool.onDialled()
   pool.onDialled()
-  pool.sweep(time)
-  time = 1_000
+  pool.sweep(0)
+  bench.time = 1_000
   assert.equal(pool.take(TAKER), undefined)
-  assert.equal(dialled.length, 4)
+  assert.equal(bench.dialled.length, 4)
   assert.deepEqual([pool.statistics().used, pool.statistics().missed], [0, 3])
+})
+
+test('a dial that throws has failed, in a sweep and in a later turn of the event loop', async () => {
+  const bench = new PoolBench()
+  bench.open()
+  bench.failure = new Error('no token')
+  assert.equal(bench.pool.take(TAKER)?.isOpen, true)
+  await turn()
+  assert.equal(bench.pool.statistics().isResting, true)
+  bench.sweepAt(1_000)
+  assert.equal(bench.pool.statistics().isResting, true)
+  bench.failure = undefined
+  bench.sweepAt(10_000)
+  assert.equal(bench.dialled.length, 2)
+})
+
+test('nothing is dialled for a token of which nobody says whether it is another one', () => {
+  const bench = new PoolBench()
+  bench.open()
+  bench.tokenGeneration = () => {
+    throw new Error('no generation')
+  }
+  assert.equal(bench.pool.take(TAKER), undefined)
+  bench.sweepAt(1_000)
+  assert.equal(bench.dialled.length, 1)
+  bench.tokenGeneration = () => 1
+  bench.sweepAt(10_000)
+  assert.equal(bench.dialled.length, 3)
 })
