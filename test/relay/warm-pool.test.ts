@@ -6,6 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { DEFAULT_RELAY_LIMITS, type RelayLimits } from '#src/relay/limits.js'
 import { WarmPool } from '#src/relay/warm-pool.js'
 import type { GatewayHandler, GatewaySocket } from '#src/runtime/runtime.js'
+import { FakeGatewaySocket } from './fake-gateway-socket.js'
 
 /** The end of a tunnel that takes what is warm. */
 const TAKER: GatewayHandler = {
@@ -17,44 +18,10 @@ const TAKER: GatewayHandler = {
   gatewayOnClose() {},
 }
 
-/** The WebSocket of one dial. */
-class FakeSocket implements GatewaySocket {
-  readonly queuedBytes = 0
-  /** Of the pool, until it is handed over. */
-  readonly spare: GatewayHandler
-  pings = 0
-  isLetGo = false
-
-  constructor(spare: GatewayHandler) {
-    this.spare = spare
-  }
-
-  ping(): void {
-    this.pings++
-  }
-
-  close(): void {
-    this.isLetGo = true
-  }
-
-  terminate(): void {
-    this.isLetGo = true
-  }
-
-  send(): boolean {
-    return true
-  }
-
-  handTo(): void {}
-  pong(): void {}
-  pauseReading(): void {}
-  resumeReading(): void {}
-}
-
 /** A pool at a time of the test's own, with what it has dialled. */
 class PoolBench {
   readonly pool: WarmPool
-  readonly dialled: FakeSocket[] = []
+  readonly dialled: FakeGatewaySocket[] = []
   /** Milliseconds; also of each sweep. */
   time = 0
   tokenGeneration = (): number => 1
@@ -73,7 +40,7 @@ class PoolBench {
 
   #dial(handler: GatewayHandler): GatewaySocket {
     if (this.failure !== undefined) throw this.failure
-    const socket = new FakeSocket(handler)
+    const socket = new FakeGatewaySocket(handler)
     this.dialled.push(socket)
     return socket
   }
@@ -83,14 +50,14 @@ class PoolBench {
   }
 
   /** The dial with that number. */
-  dial(index: number): FakeSocket {
+  dial(index: number): FakeGatewaySocket {
     const socket = this.dialled.at(index)
     assert.ok(socket !== undefined, `there is no dial ${index} of ${this.dialled.length}`)
     return socket
   }
 
   open(index = -1): void {
-    this.dial(index).spare.gatewayOnOpen()
+    this.dial(index).handler.gatewayOnOpen()
   }
 
   sweepAt(time: number): void {
