@@ -4,7 +4,7 @@
 // A warm WebSocket may have ended at the other side without a sign yet. When one is lost before anything came back, or is told
 // that it waited for too long (408), and nothing but the head was sent, the head goes out again over a new one; once.
 
-import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
+import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from '../errors.js'
 import type { Authority } from '../protocol/authority.js'
 import { encodeConnectHead } from '../protocol/connect-head.js'
 import { GatewayAnswerParser } from '../protocol/gateway-answer.js'
@@ -53,6 +53,8 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   /** Whether the pool of warm ones waits for this dial. */
   #isDialling: boolean
   #hasBegun = false
+  /** Since when a new one is dialled in the place of a warm one that was lost. */
+  #retriedAt: number | undefined
   #keepalive: Keepalive | undefined
   /** Reads the answer; undefined once it has come. */
   #answer: GatewayAnswerParser | undefined = new GatewayAnswerParser()
@@ -146,6 +148,18 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   keepAlive(now: number, isReadingPaused: boolean): void {
+    if (this.#retriedAt !== undefined) this.#checkRetry(now - this.#retriedAt)
+    else this.#checkGateway(now, isReadingPaused)
+  }
+
+  /** To its tunnel it waits for the answer already, so the time to dial is looked at here. */
+  #checkRetry(diallingMs: number): void {
+    const { dialTimeoutMs } = this.#way.limits
+    if (diallingMs >= dialTimeoutMs)
+      this.#fail('gateway-dial-timeout', `the gateway did not accept the WebSocket within ${dialTimeoutMs} ms`)
+  }
+
+  #checkGateway(now: number, isReadingPaused: boolean): void {
     const { queuedBytes } = this.#socket
     const movedBytes = this.#movedBytes - queuedBytes
     switch (this.#keepalive?.check(now, { movedBytes, isReadingPaused, queuedBytes })) {
@@ -175,6 +189,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
 
   gatewayOnOpen(): void {
     this.#endDial()
+    this.#retriedAt = undefined
     if (this.#hasBegun) this.#sendFirst([])
     else this.#handler.carrierOnConnected()
   }
@@ -215,6 +230,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     this.#canRetry = false
     this.isWarm = false
     this.#answer = new GatewayAnswerParser()
+    this.#retriedAt = this.#way.now()
     this.#socket = this.#dial()
     return true
   }
@@ -229,7 +245,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     else this.#fail('gateway-protocol-error', 'the gateway did not answer in HTTP')
   }
 
-  #fail(code: 'gateway-closed' | 'gateway-protocol-error', message: string): void {
+  #fail(code: ErrorCode, message: string): void {
     this.#handler.carrierOnFailure(new UpstreamProxyError(code, message, { side: 'remote' }))
   }
 }

@@ -18,7 +18,7 @@ export class FakeGatewaySocket implements GatewaySocket {
   }
 
   send(bytes: Uint8Array): boolean {
-    this.sent.push(bytes.slice())
+    this.sent.push(new Uint8Array(bytes))
     return true
   }
 

@@ -45,6 +45,18 @@ class CarrierBench {
     return socket
   }
 
+  /** One over a warm WebSocket that has sent its head, lost it, and dials again. */
+  async retry(): Promise<GatewayCarrier> {
+    this.way.warmPool.sweep(0)
+    this.socket.handler.gatewayOnOpen()
+    const carrier = this.open()
+    await Promise.resolve()
+    carrier.begin([])
+    this.socket.handler.gatewayOnClose({ code: 1006 })
+    assert.deepEqual([this.told, this.dialled.length], [['connected'], 2])
+    return carrier
+  }
+
   open(): GatewayCarrier {
     const tell = (what: string) => () => void this.told.push(what)
     const handler: CarrierHandler = {
@@ -73,4 +85,27 @@ test('a dial that throws is a failure that is told later, and the pool waits for
   assert.equal(bench.dialled.length, 1)
   await turn()
   assert.equal(bench.dialled.length, 2)
+})
+
+test('a new one in the place of a warm one that was lost has the time that every dial has, and is not pinged before it is there', async () => {
+  const bench = new CarrierBench()
+  const carrier = await bench.retry()
+  bench.time = DEFAULT_RELAY_LIMITS.dialTimeoutMs - 1
+  carrier.keepAlive(bench.time, false)
+  assert.deepEqual([bench.told, bench.socket.pings], [['connected'], 0])
+  bench.time++
+  carrier.keepAlive(bench.time, false)
+  assert.deepEqual([bench.told, bench.socket.pings], [['connected', 'gateway-dial-timeout'], 0])
+})
+
+test('a new one that opens in time sends the head, and is pinged from then on', async () => {
+  const bench = new CarrierBench()
+  const carrier = await bench.retry()
+  const { socket } = bench
+  bench.time = 10_000
+  socket.handler.gatewayOnOpen()
+  assert.match(Buffer.from(socket.sent[0] ?? []).toString(), /^CONNECT h\.example:443 /)
+  bench.time += DEFAULT_RELAY_LIMITS.pingIntervalMs
+  carrier.keepAlive(bench.time, false)
+  assert.deepEqual([bench.told, socket.pings], [['connected'], 1])
 })
