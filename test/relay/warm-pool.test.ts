@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
+import { UpstreamProxyError } from '#src/errors.js'
 import { DEFAULT_RELAY_LIMITS, type RelayLimits } from '#src/relay/limits.js'
 import { WarmPool } from '#src/relay/warm-pool.js'
 import type { GatewayHandler, GatewaySocket } from '#src/runtime/runtime.js'
@@ -58,6 +59,36 @@ class PoolBench {
 
   open(index = -1): void {
     this.dial(index).handler.gatewayOnOpen()
+  }
+
+  /** The dial with that number has failed. */
+  fail(index = -1): void {
+    this.dial(index).handler.gatewayOnFailure(new UpstreamProxyError('gateway-unreachable', 'it is down'))
+  }
+
+  /** The gateway has ended that one. */
+  end(index = -1): void {
+    this.dial(index).handler.gatewayOnClose({ code: 1001 })
+  }
+
+  /** Wants `count`, and has them open. */
+  grow(count: number): void {
+    this.open()
+    this.pool.take(TAKER)
+    for (let missed = 1; missed < count; missed++) {
+      this.pool.take(TAKER)
+      this.pool.onDialled()
+    }
+    this.pool.sweep(this.time)
+    for (const socket of this.dialled.slice(-count)) socket.handler.gatewayOnOpen()
+    assert.equal(this.ready, count)
+  }
+
+  /** Milliseconds of sweeps, one a second, until there is another dial. */
+  msUntilDial(limitMs = 1_000_000): number {
+    const [since, count] = [this.time, this.dialled.length]
+    while (this.dialled.length === count && this.time - since < limitMs) this.sweepAt(this.time + 1_000)
+    return this.time - since
   }
 
   sweepAt(time: number): void {
@@ -143,4 +174,57 @@ test('nothing is dialled for a token of which nobody says whether it is another 
   bench.tokenGeneration = () => 1
   bench.sweepAt(10_000)
   assert.equal(bench.dialled.length, 3)
+})
+
+test('a gateway that cannot be reached is dialled after 1, 2, 4 seconds, at last every ten minutes; from the start once it can', () => {
+  const bench = new PoolBench()
+  const rests: number[] = []
+  for (let failed = 0; failed < 12; failed++) {
+    bench.fail()
+    rests.push(bench.msUntilDial() / 1_000)
+  }
+  assert.deepEqual(rests, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600])
+  bench.open()
+  bench.pool.take(TAKER)
+  bench.pool.sweep(bench.time)
+  bench.fail()
+  assert.equal(bench.msUntilDial(), 1_000)
+})
+
+test('dials that fail of one cause have failed once, however late', () => {
+  const bench = new PoolBench()
+  bench.grow(8)
+  for (let index = 0; index < 8; index++) bench.end(-1 - index)
+  bench.sweepAt(1_000)
+  assert.equal(bench.dialled.length, 17)
+  for (let index = 0; index < 7; index++) bench.fail(-1 - index)
+  assert.equal(bench.msUntilDial(), 1_000)
+  bench.fail(9)
+  for (let index = 0; index < 7; index++) bench.fail(-1 - index)
+  assert.equal(bench.msUntilDial(), 2_000)
+})
+
+test('dials of which nothing is heard are dropped after dialTimeoutMs, and have failed', () => {
+  const bench = new PoolBench()
+  bench.msUntilDial()
+  assert.equal(bench.time, DEFAULT_RELAY_LIMITS.dialTimeoutMs + 1_000)
+  assert.equal(bench.dial(0).isLetGo, true)
+  bench.msUntilDial()
+  assert.equal(bench.time, 2 * DEFAULT_RELAY_LIMITS.dialTimeoutMs + 1_000 + 2_000)
+})
+
+test('a gateway that ends each at once is left alone after three, however often is swept', () => {
+  for (const every of [20, 500, 1_000, 1_001]) {
+    const bench = new PoolBench()
+    let ends = 0
+    for (let time = every; time <= 10_000; time += every) {
+      if (ends < bench.dialled.length) {
+        bench.open(ends)
+        bench.end(ends++)
+      }
+      bench.sweepAt(time)
+    }
+    assert.equal(bench.pool.statistics().isResting, true, `every ${every} ms`)
+    assert.equal(bench.msUntilDial() > 500_000, true)
+  }
 })
