@@ -99,9 +99,10 @@ export class WarmPool {
     this.#fillSoon()
   }
 
-  /** Keeps alive what rests, drops what is too much, opens what is missing. */
+  /** Keeps alive what rests, drops what is too much or has an old token, opens what is missing. */
   sweep(now: number): void {
     if (now - this.#changedAt >= SHRINK_AFTER_MS && this.#wanted > 1) this.#resize(this.#wanted - 1)
+    for (const spare of this.#spares.filter((spare) => !this.#isCurrent(spare))) this.#drop(spare)
     for (const spare of this.#spares.filter((spare) => !spare.keepAlive(now))) {
       this.#drop(spare)
       this.#onEnd(spare)

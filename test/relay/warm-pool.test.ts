@@ -228,3 +228,21 @@ test('a gateway that ends each at once is left alone after three, however often 
     assert.equal(bench.msUntilDial() > 500_000, true)
   }
 })
+
+test('a sweep drops what was opened or dialled with an old token, and dials with the new one', () => {
+  const bench = new PoolBench()
+  bench.grow(3)
+  bench.end()
+  bench.pool.sweep(0)
+  const old = bench.dialled.slice(1)
+  bench.tokenGeneration = () => 2
+  bench.pool.sweep(0)
+  assert.deepEqual(
+    old.map(({ isLetGo }) => isLetGo),
+    [true, true, false, true],
+  )
+  assert.equal(bench.dialled.length, old.length + 1 + 3)
+  bench.open()
+  assert.equal(bench.pool.take(TAKER)?.socket, bench.dial(-1))
+  assert.equal(bench.pool.statistics().isResting, false)
+})
