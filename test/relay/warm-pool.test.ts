@@ -71,6 +71,11 @@ class PoolBench {
     this.dial(index).handler.gatewayOnClose({ code: 1001 })
   }
 
+  /** All that are there have answered. */
+  pong(): void {
+    for (const { handler } of this.dialled) handler.gatewayOnPong()
+  }
+
   /** Wants `count`, and has them open. */
   grow(count: number): void {
     this.open()
@@ -96,6 +101,98 @@ class PoolBench {
     this.pool.sweep(time)
   }
 }
+
+const { pingIntervalMs, pongTimeoutMs } = DEFAULT_RELAY_LIMITS
+
+test('one more is wanted after each CONNECT that finds none, up to the limit', () => {
+  for (const maxWarmTunnels of [1, 4, 8]) {
+    const bench = new PoolBench({ maxWarmTunnels })
+    bench.open()
+    bench.pool.take(TAKER)
+    for (let missed = 0; missed < 20; missed++) {
+      assert.equal(bench.pool.take(TAKER), undefined)
+      bench.pool.onDialled()
+    }
+    bench.pool.sweep(0)
+    assert.equal(bench.dialled.length - 1, maxWarmTunnels)
+  }
+})
+
+test('one less is wanted after each 30 s in which none was missing, down to one', () => {
+  const bench = new PoolBench()
+  bench.grow(3)
+  const [, first, second] = bench.dialled
+  for (const [seconds, ready] of [
+    [29.999, 3],
+    [30, 2],
+    [59.999, 2],
+    [60, 1],
+    [90, 1],
+    [120, 1],
+  ] as const) {
+    bench.sweepAt(seconds * 1_000)
+    bench.pong()
+    assert.equal(bench.ready, ready, `after ${seconds} s`)
+  }
+  assert.deepEqual([first?.isLetGo, second?.isLetGo, bench.dialled.length], [true, true, 4])
+})
+
+test('what was opened or dialled with an old token is not handed out', () => {
+  const open = new PoolBench()
+  open.open()
+  open.tokenGeneration = () => 2
+  assert.equal(open.pool.take(TAKER), undefined)
+  assert.equal(open.dial(0).isLetGo, true)
+  const dialled = new PoolBench()
+  dialled.tokenGeneration = () => 2
+  assert.equal(dialled.pool.take(TAKER), undefined)
+})
+
+test('what was heard for longer ago than a ping and its answer take is not handed out', () => {
+  const mostMs = pingIntervalMs + pongTimeoutMs
+  for (const heardAt of [0, 1_000]) {
+    for (const [restedMs, isHandedOut] of [
+      [mostMs - 1, true],
+      [mostMs, true],
+      [mostMs + 1, false],
+    ] as const) {
+      const bench = new PoolBench()
+      bench.open()
+      bench.time = heardAt
+      bench.pong()
+      bench.time += restedMs
+      const expected = isHandedOut ? { socket: bench.dial(0), isOpen: true } : undefined
+      assert.deepEqual(bench.pool.take(TAKER), expected)
+      assert.equal(bench.dial(0).isLetGo, !isHandedOut)
+    }
+  }
+})
+
+test('what rests is pinged, and dropped as lost when it answers two pings in a row with nothing', () => {
+  const bench = new PoolBench()
+  bench.open()
+  const at = bench.dial(0)
+  const pings: number[] = []
+  for (const time of [pingIntervalMs - 1, pingIntervalMs, 2 * pingIntervalMs - 1, 2 * pingIntervalMs]) {
+    bench.sweepAt(time)
+    pings.push(at.pings)
+  }
+  assert.deepEqual(pings, [0, 1, 1, 2])
+  bench.sweepAt(2 * pingIntervalMs + pongTimeoutMs - 1)
+  assert.deepEqual([at.isLetGo, bench.dialled.length], [false, 1])
+  bench.sweepAt(2 * pingIntervalMs + pongTimeoutMs)
+  assert.deepEqual([at.isLetGo, bench.dialled.length, bench.pool.statistics().lost], [true, 2, 1])
+})
+
+test('what answers its pings is kept', () => {
+  const bench = new PoolBench()
+  bench.open()
+  for (let time = pingIntervalMs; time <= 10 * pingIntervalMs; time += pingIntervalMs) {
+    bench.sweepAt(time)
+    bench.pong()
+  }
+  assert.deepEqual([bench.dial(0).isLetGo, bench.dial(0).pings, bench.dialled.length], [false, 10, 1])
+})
 
 test('what takes the place of a warm one is dialled in a later turn of the event loop', async () => {
   const bench = new PoolBench()
@@ -226,6 +323,10 @@ test('a gateway that ends each at once is left alone after three, however often 
     }
     assert.equal(bench.pool.statistics().isResting, true, `every ${every} ms`)
     assert.equal(bench.msUntilDial() > 500_000, true)
+    // It has another three.
+    bench.open()
+    bench.end()
+    assert.equal(bench.pool.statistics().isResting, false)
   }
 })
 
@@ -245,4 +346,40 @@ test('a sweep drops what was opened or dialled with an old token, and dials with
   bench.open()
   assert.equal(bench.pool.take(TAKER)?.socket, bench.dial(-1))
   assert.equal(bench.pool.statistics().isResting, false)
+})
+
+test('ends within a second of one that counts are one end; the third that counts is the last', () => {
+  const bench = new PoolBench()
+  bench.grow(8)
+  for (const [index, [time, isResting]] of (
+    [
+      [0, false],
+      [1_000, false],
+      [1_001, false],
+      [2_001, false],
+      [2_002, true],
+    ] as const
+  ).entries()) {
+    bench.time = time
+    bench.end(1 + index)
+    assert.equal(bench.pool.statistics().isResting, isResting, `after the end at ${time} ms`)
+  }
+  assert.deepEqual(
+    bench.dialled.slice(6).map(({ isLetGo }) => isLetGo),
+    [true, true, true],
+  )
+  assert.equal(bench.pool.statistics().lost, 5)
+})
+
+test('a use sets the count of unused ends back', () => {
+  const bench = new PoolBench()
+  bench.grow(8)
+  const endNext = (index: number): boolean => {
+    bench.time += 2_000
+    bench.end(index)
+    return bench.pool.statistics().isResting
+  }
+  assert.deepEqual([endNext(8), endNext(7)], [false, false])
+  assert.equal(bench.pool.take(TAKER)?.isOpen, true)
+  assert.deepEqual([endNext(6), endNext(5), endNext(4)], [false, false, true])
 })
