@@ -154,6 +154,12 @@ export const ERROR_CODES = {
   },
 
   // Failures between the relay and the gateway, before the gateway answered.
+  'token-unavailable': {
+    status: 500,
+    proxyError: 'proxy_configuration_error',
+    retryable: true,
+    hint: 'see why the TokenSource that startRelay() was given throws, or lends what is not visible ASCII',
+  },
   'gateway-dns-failed': {
     status: 502,
     proxyError: 'dns_error',

@@ -1,11 +1,14 @@
 // How the session token gets onto the wire: as the Bearer of the upgrade request and the Basic of the CONNECT head. It is
 // turned into text here, for the moment in which a tunnel is dialled, and nowhere else in the relay.
 
-import { UpstreamProxyError } from '../errors.js'
+import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
 
 /** Something that holds the session token and lends it out for the length of one call. */
 export interface TokenSource {
-  /** @param use gets the token's bytes, which are only valid until it returns */
+  /**
+   * What it throws refuses the CONNECT that needs the token, with `token-unavailable`.
+   * @param use gets the token's bytes, visible ASCII, which are only valid until it returns
+   */
   withToken<T>(use: (token: Buffer) => T): T
   /** Changes whenever the token does. Without it the token stays the same. */
   readonly generation?: () => number
@@ -33,24 +36,48 @@ export class Credential {
     return this.#tokens.generation?.() ?? 0
   }
 
-  /** Headers of the upgrade request (RFC 6750, section 2.1). */
+  /**
+   * Headers of the upgrade request (RFC 6750, section 2.1).
+   * @throws {UpstreamProxyError} `token-unavailable`
+   */
   upgradeHeaders(): Record<string, string> {
     return {
-      Authorization: this.#tokens.withToken((token) => `Bearer ${token.toString('latin1')}`),
+      Authorization: this.#withToken((token) => `Bearer ${visibleAscii(token)}`),
       // Without it gateways in service end the connection with a bare EOF.
       'Content-Type': 'application/proto',
     }
   }
 
-  /** The value of Proxy-Authorization in the CONNECT head (RFC 7617). */
+  /**
+   * The value of Proxy-Authorization in the CONNECT head (RFC 7617).
+   * @throws {UpstreamProxyError} `token-unavailable`
+   */
   basic(): Uint8Array {
-    return this.#tokens.withToken((token) => {
+    return this.#withToken((token) => {
       const pair = Buffer.concat([Buffer.from(`${this.#sessionId}:`), token])
       const value = Buffer.from(`Basic ${pair.toString('base64')}`)
       pair.fill(0)
       return value
     })
   }
+
+  #withToken<T>(use: (token: Buffer) => T): T {
+    try {
+      return this.#tokens.withToken(use)
+    } catch (error) {
+      throw asUpstreamProxyError(error, 'token-unavailable', 'the source of the session token failed')
+    }
+  }
+}
+
+/** A byte that is none could end the header, and errors of the runtimes quote it. */
+function visibleAscii(token: Buffer): string {
+  const text = token.toString('latin1')
+  if (/^[\x21-\x7e]+$/.test(text)) return text
+  throw new UpstreamProxyError(
+    'token-unavailable',
+    'the session token that was lent is not visible ASCII without spaces',
+  )
 }
 
 /** A token source over a token that the program has as text. */

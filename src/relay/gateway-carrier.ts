@@ -4,7 +4,7 @@
 // A warm WebSocket may have ended at the other side without a sign yet. When one is lost before anything came back, or is told
 // that it waited for too long (408), and nothing but the head was sent, the head goes out again over a new one; once.
 
-import { UpstreamProxyError } from '../errors.js'
+import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from '../errors.js'
 import type { Authority } from '../protocol/authority.js'
 import { encodeConnectHead } from '../protocol/connect-head.js'
 import { GatewayAnswerParser } from '../protocol/gateway-answer.js'
@@ -29,6 +29,19 @@ export interface GatewayWay {
 /** Close codes by which a gateway says that the stream is whole: 1000, and 1005 for a Close frame without a code. */
 const NORMAL_CLOSE_CODES: ReadonlySet<number> = new Set([1000, 1005])
 
+/** What stands for one that could not be dialled. */
+const NO_SOCKET: GatewaySocket = {
+  queuedBytes: 0,
+  send: () => true,
+  handTo() {},
+  ping() {},
+  pong() {},
+  pauseReading() {},
+  resumeReading() {},
+  close() {},
+  terminate() {},
+}
+
 export class GatewayCarrier implements Carrier, GatewayHandler {
   isWarm: boolean
   readonly #way: GatewayWay
@@ -40,6 +53,8 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   /** Whether the pool of warm ones waits for this dial. */
   #isDialling: boolean
   #hasBegun = false
+  /** Since when a new one is dialled in the place of a warm one that was lost. */
+  #retriedAt: number | undefined
   #keepalive: Keepalive | undefined
   /** Reads the answer; undefined once it has come. */
   #answer: GatewayAnswerParser | undefined = new GatewayAnswerParser()
@@ -68,9 +83,20 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     this.isWarm = spare?.isOpen === true
     this.#canRetry = this.isWarm
     this.#isDialling = !this.isWarm
-    this.#socket = spare?.socket ?? way.dial(this)
+    this.#socket = spare?.socket ?? this.#dial()
     // Behind the constructor, as from a socket that opens.
     if (this.isWarm) queueMicrotask(() => this.gatewayOnOpen())
+  }
+
+  /** Who lends the token out may throw: told later, as by a socket that fails. */
+  #dial(): GatewaySocket {
+    try {
+      return this.#way.dial(this)
+    } catch (error) {
+      const failure = asUpstreamProxyError(error, 'internal-error', 'the gateway cannot be dialled')
+      queueMicrotask(() => this.gatewayOnFailure(failure))
+      return NO_SOCKET
+    }
   }
 
   get queuedBytes(): number {
@@ -85,13 +111,24 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
 
   #sendFirst(held: readonly Uint8Array[]): boolean {
     this.#keepalive = new Keepalive(this.#way.limits, this.#way.now())
-    const credential = this.#way.credential.basic()
+    const credential = this.#lendCredential()
+    if (credential === undefined) return true
     const head = encodeConnectHead(this.#authority, credential, this.#requestId)
     const first = Buffer.concat([head, ...held])
     this.#movedBytes += first.length - head.length
     const goesOn = this.#socket.send(first)
     for (const secret of [credential, head, first]) secret.fill(0)
     return goesOn
+  }
+
+  #lendCredential(): Uint8Array | undefined {
+    try {
+      return this.#way.credential.basic()
+    } catch (error) {
+      const failure = asUpstreamProxyError(error, 'internal-error', 'there is no credential')
+      queueMicrotask(() => this.#handler.carrierOnFailure(failure))
+      return undefined
+    }
   }
 
   send(bytes: Uint8Array): boolean {
@@ -111,6 +148,18 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   keepAlive(now: number, isReadingPaused: boolean): void {
+    if (this.#retriedAt !== undefined) this.#checkRetry(now - this.#retriedAt)
+    else this.#checkGateway(now, isReadingPaused)
+  }
+
+  /** To its tunnel it waits for the answer already, so the time to dial is looked at here. */
+  #checkRetry(diallingMs: number): void {
+    const { dialTimeoutMs } = this.#way.limits
+    if (diallingMs >= dialTimeoutMs)
+      this.#fail('gateway-dial-timeout', `the gateway did not accept the WebSocket within ${dialTimeoutMs} ms`)
+  }
+
+  #checkGateway(now: number, isReadingPaused: boolean): void {
     const { queuedBytes } = this.#socket
     const movedBytes = this.#movedBytes - queuedBytes
     switch (this.#keepalive?.check(now, { movedBytes, isReadingPaused, queuedBytes })) {
@@ -140,6 +189,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
 
   gatewayOnOpen(): void {
     this.#endDial()
+    this.#retriedAt = undefined
     if (this.#hasBegun) this.#sendFirst([])
     else this.#handler.carrierOnConnected()
   }
@@ -180,7 +230,8 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     this.#canRetry = false
     this.isWarm = false
     this.#answer = new GatewayAnswerParser()
-    this.#socket = this.#way.dial(this)
+    this.#retriedAt = this.#way.now()
+    this.#socket = this.#dial()
     return true
   }
 
@@ -194,7 +245,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     else this.#fail('gateway-protocol-error', 'the gateway did not answer in HTTP')
   }
 
-  #fail(code: 'gateway-closed' | 'gateway-protocol-error', message: string): void {
+  #fail(code: ErrorCode, message: string): void {
     this.#handler.carrierOnFailure(new UpstreamProxyError(code, message, { side: 'remote' }))
   }
 }

@@ -158,9 +158,15 @@ class RunningRelay implements Relay {
     this.#listensSince = now()
     // Cheaper than a timer for each tunnel. The listener keeps the process alive, and this need not.
     this.#sweeper = setInterval(() => this.#sweep(), this.#sweepIntervalMs()).unref()
-    this.#warmPool.sweep(now())
-    this.#monitor.state('listening', this.port)
-    this.#logger.debug(`the relay listens on 127.0.0.1:${this.port}`)
+    try {
+      this.#warmPool.sweep(now())
+      this.#monitor.state('listening', this.port)
+      this.#logger.debug(`the relay listens on 127.0.0.1:${this.port}`)
+    } catch (error) {
+      // Of the caller's own code, as the logger is. Nobody has the relay who could close it.
+      await this.close(0)
+      throw asUpstreamProxyError(error, 'internal-error', 'the relay did not start')
+    }
   }
 
   readonly #accept = (client: Connection): void => {
@@ -307,6 +313,9 @@ export function resolveEgressOption(given: string | EgressProxy | undefined): Eg
 /** `ws:` only to this machine: the token must not travel in clear. */
 function parseTunnelUrl(given: string | URL): URL {
   const url = URL.canParse(`${given}`) ? new URL(given) : undefined
-  if (url !== undefined && /^wss?:$/.test(url.protocol) && isGatewayUrl(url)) return url
-  throw new UpstreamProxyError('config-invalid', 'the tunnel address is neither wss:// nor ws:// on loopback')
+  if (url === undefined || !/^wss?:$/.test(url.protocol) || !isGatewayUrl(url))
+    throw new UpstreamProxyError('config-invalid', 'the tunnel address is neither wss:// nor ws:// on loopback')
+  // RFC 6455, section 3.
+  if (url.hash !== '') throw new UpstreamProxyError('config-invalid', 'the tunnel address has a fragment')
+  return url
 }

@@ -6,7 +6,9 @@
 //   a turn of the event loop, for each blocks it for the time of a TLS handshake.
 // - A CONNECT that finds none open takes one that is being dialled, which has a start on a new one.
 // - One that rests is kept alive by pings. It is handed out only if the gateway was heard a ping's interval ago at most.
-// - A gateway that ends them unused is left alone for a while: it does not want them. So is one that cannot be reached.
+// - A gateway that ends them unused is left alone for a while: it does not want them. So is one that cannot be reached, for twice
+//   as long each time until one opens.
+// - What comes of one cause counts once: ends at the same moment, and failures of dials that had begun before the first of them.
 // - What a spare hears before it is handed out can only be its end.
 
 import type { UpstreamProxyError } from '../errors.js'
@@ -29,7 +31,7 @@ export interface WarmStatistics {
 
 /** Without a CONNECT that needed more, one less is wanted. */
 const SHRINK_AFTER_MS = 30_000
-/** Ends at the same moment are one event: the gateway was restarted, or the network is gone. */
+/** Ends within this time of the first are one event: the gateway was restarted, or the network is gone. */
 const SAME_MOMENT_MS = 1_000
 /** So many unused ends without a use between them, and the gateway does not want them. */
 const MOST_UNUSED_ENDS = 3
@@ -63,6 +65,7 @@ export class WarmPool {
   #unusedEnds = 0
   #lastEndAt = Number.NEGATIVE_INFINITY
   #failures = 0
+  #lastFailureAt = Number.NEGATIVE_INFINITY
   #restsUntil = Number.NEGATIVE_INFINITY
   #isClosed = false
   /** CONNECTs that found none open and wait for their own. */
@@ -96,10 +99,14 @@ export class WarmPool {
     this.#fillSoon()
   }
 
-  /** Keeps alive what rests, drops what is too much, opens what is missing. */
+  /** Keeps alive what rests, drops what is too much or has an old token, opens what is missing. */
   sweep(now: number): void {
     if (now - this.#changedAt >= SHRINK_AFTER_MS && this.#wanted > 1) this.#resize(this.#wanted - 1)
-    for (const spare of [...this.#spares]) if (!spare.keepAlive(now)) this.#drop(spare)
+    for (const spare of this.#spares.filter((spare) => !this.#isCurrent(spare))) this.#drop(spare)
+    for (const spare of this.#spares.filter((spare) => !spare.keepAlive(now))) {
+      this.#drop(spare)
+      this.#onEnd(spare)
+    }
     while (this.#spares.length > this.#wanted) this.#drop(this.#spares[0] as Spare)
     this.#fill()
   }
@@ -118,16 +125,16 @@ export class WarmPool {
   #takeFresh(): Spare | undefined {
     for (const spare of this.#spares.filter(({ isOpen }) => isOpen)) {
       this.#remove(spare)
-      if (spare.isFresh(this.#inputs.now()) && spare.generation === this.#inputs.tokenGeneration()) return spare
+      if (spare.isFresh(this.#inputs.now()) && this.#isCurrent(spare)) return spare
       spare.socket?.terminate()
     }
     return undefined
   }
 
   #takeDialled(): Spare | undefined {
-    const { now, tokenGeneration } = this.#inputs
-    const young = this.#spares.find(({ isOpen, dialledAt, generation }) => {
-      return !isOpen && now() - dialledAt < YOUNG_DIAL_MS && generation === tokenGeneration()
+    const now = this.#inputs.now()
+    const young = this.#spares.find((spare) => {
+      return !spare.isOpen && now - spare.dialledAt < YOUNG_DIAL_MS && this.#isCurrent(spare)
     })
     if (young !== undefined) this.#remove(young)
     return young
@@ -155,7 +162,7 @@ export class WarmPool {
   }
 
   #fill(): void {
-    while (this.#isMissing) this.#spares.push(this.#open())
+    while (this.#isMissing) this.#open()
   }
 
   #fillSoon(): void {
@@ -164,30 +171,54 @@ export class WarmPool {
     setImmediate(() => {
       this.#isFillDue = false
       if (this.#dialling > 0 || !this.#isMissing) return
-      this.#spares.push(this.#open())
+      this.#open()
       this.#fillSoon()
     })
   }
 
-  #open(): Spare {
+  /** Who lends the token out may throw. Nobody waits for this dial, so nobody is told; the next CONNECT is. */
+  #open(): void {
     const { dial, limits, now, tokenGeneration } = this.#inputs
-    const spare = new Spare(limits, now, tokenGeneration(), (wasOpen) => this.#onEnd(spare, wasOpen))
-    spare.socket = dial(spare)
-    return spare
+    const spare = new Spare(limits, now, { onOpen: () => this.#onOpen(), onEnd: () => this.#onEnd(spare) })
+    this.#spares.push(spare)
+    try {
+      spare.generation = tokenGeneration()
+      spare.socket = dial(spare)
+    } catch {
+      this.#onEnd(spare)
+    }
   }
 
-  #onEnd(spare: Spare, wasOpen: boolean): void {
+  /** Whether it was opened with the token of now. */
+  #isCurrent({ generation }: Spare): boolean {
+    try {
+      return generation === this.#inputs.tokenGeneration()
+    } catch {
+      return false
+    }
+  }
+
+  #onOpen(): void {
+    this.#failures = 0
+  }
+
+  #onEnd(spare: Spare): void {
     this.#remove(spare)
     const now = this.#inputs.now()
-    if (wasOpen) this.#onUnusedEnd(now)
-    else this.#restsUntil = now + Math.min(FIRST_RETRY_MS * 2 ** this.#failures++, LEFT_ALONE_MS)
+    if (spare.isOpen) this.#onUnusedEnd(now)
+    else if (spare.dialledAt > this.#lastFailureAt) this.#onFailedDial(now)
+  }
+
+  #onFailedDial(now: number): void {
+    this.#lastFailureAt = now
+    this.#restsUntil = now + Math.min(FIRST_RETRY_MS * 2 ** this.#failures++, LEFT_ALONE_MS)
   }
 
   #onUnusedEnd(now: number): void {
     this.#lost++
-    this.#failures = 0
-    if (now - this.#lastEndAt > SAME_MOMENT_MS) this.#unusedEnds++
+    if (now - this.#lastEndAt <= SAME_MOMENT_MS) return
     this.#lastEndAt = now
+    this.#unusedEnds++
     if (this.#unusedEnds < MOST_UNUSED_ENDS) return
     this.#unusedEnds = 0
     this.#restsUntil = now + LEFT_ALONE_MS
@@ -205,23 +236,30 @@ export class WarmPool {
   }
 }
 
+/** What a spare tells while it is one. */
+interface SpareOwner {
+  onOpen(): void
+  /** Whether it had opened, or could not be dialled. */
+  onEnd(): void
+}
+
 /** A WebSocket that waits. */
 class Spare implements GatewayHandler {
-  readonly generation: number
+  /** Of the token that it was dialled with. */
+  generation: number | undefined
   readonly dialledAt: number
   socket: GatewaySocket | undefined
   isOpen = false
   readonly #limits: RelayLimits
   readonly #now: () => number
-  readonly #onEnd: (wasOpen: boolean) => void
+  readonly #owner: SpareOwner
   #keepalive: Keepalive
   #heardAt: number
 
-  constructor(limits: RelayLimits, now: () => number, generation: number, onEnd: (wasOpen: boolean) => void) {
-    this.generation = generation
+  constructor(limits: RelayLimits, now: () => number, owner: SpareOwner) {
     this.#limits = limits
     this.#now = now
-    this.#onEnd = onEnd
+    this.#owner = owner
     this.dialledAt = now()
     this.#heardAt = this.dialledAt
     this.#keepalive = new Keepalive(limits, this.dialledAt)
@@ -248,6 +286,7 @@ class Spare implements GatewayHandler {
     this.isOpen = true
     this.#heardAt = this.#now()
     this.#keepalive = new Keepalive(this.#limits, this.#heardAt)
+    this.#owner.onOpen()
   }
 
   gatewayOnPong(): void {
@@ -260,14 +299,14 @@ class Spare implements GatewayHandler {
   /** A gateway that speaks first says why it ends. */
   gatewayOnData(): void {
     this.socket?.terminate()
-    this.#onEnd(this.isOpen)
+    this.#owner.onEnd()
   }
 
   gatewayOnFailure(_error: UpstreamProxyError): void {
-    this.#onEnd(this.isOpen)
+    this.#owner.onEnd()
   }
 
   gatewayOnClose(): void {
-    this.#onEnd(this.isOpen)
+    this.#owner.onEnd()
   }
 }

@@ -92,10 +92,9 @@ class BunGatewaySocket implements GatewaySocket, ConnectionHandler, FrameReaderH
   dial(url: URL, headers: Readonly<Record<string, string>>): void {
     const { endpoint } = this.#shared
     this.#dial = new AbortController()
-    connectToGateway(url, endpoint, endpoint, this.#dial.signal).then(
-      (connection) => this.#onConnected(connection, url, headers),
-      (error: unknown) => this.#onDialFailed(error),
-    )
+    connectToGateway(url, endpoint, endpoint, this.#dial.signal)
+      .then((connection) => this.#onConnected(connection, url, headers))
+      .catch((error: unknown) => this.#onDialFailed(error))
   }
 
   get queuedBytes(): number {

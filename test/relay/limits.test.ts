@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { after, afterEach, test } from 'node:test'
-import type { RelayOptions } from '#src/index.js'
+import { createLogger, type RelayOptions, startRelay } from '#src/index.js'
 import { connectHead, connectHeadOfLength } from '../support/connect-vectors.js'
 import { deterministicBytes } from '../support/https-origin.js'
 import { assertRefusal } from '../support/refusal.js'
@@ -246,6 +246,7 @@ describeOnEachRuntime('limits', (runtime) => {
     [{ tunnelUrl: 'ws://gateway.example/ws' }, 'ws:// off this machine'],
     [{ tunnelUrl: 'https://gateway.example/ws' }, 'an address that is no WebSocket'],
     [{ tunnelUrl: 'nonsense' }, 'an address that is none'],
+    [{ tunnelUrl: 'wss://gateway.example/ws#fragment' }, 'an address with a fragment'],
     [{ sessionId: 'a:b' }, 'a session id with a colon'],
     [{ sessionId: '' }, 'an empty session id'],
   ] as const) {
@@ -254,6 +255,23 @@ describeOnEachRuntime('limits', (runtime) => {
       await assert.rejects(startRelayProcess(runtime, relayOptions(gateway, options)), /^Error: config-invalid$/)
     })
   }
+})
+
+test('startRelay() that fails behind listening leaves no listener', async (t) => {
+  const free = createServer().listen(0, '127.0.0.1')
+  t.after(() => void free.close())
+  await once(free, 'listening')
+  const { port } = free.address() as AddressInfo
+  await new Promise((resolve) => free.close(resolve))
+  const logger = {
+    ...createLogger('silent'),
+    debug() {
+      throw new Error('the disk is full')
+    },
+  }
+  const options = { tunnelUrl: 'ws://127.0.0.1:1', token: 'tok', thread: 'main', port, logger } as const
+  await assert.rejects(startRelay(options), { code: 'internal-error' })
+  await assert.rejects(once(connect({ host: '127.0.0.1', port }), 'connect'), { code: 'ECONNREFUSED' })
 })
 
 describeOnEachRuntime('close()', (runtime) => {

@@ -5,7 +5,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import { readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { createLogger, type Relay, type RelayOptions, startRelay } from '#src/index.js'
+import { createLogger, type Relay, type StartRelayOptions, startRelay, type TokenSource } from '#src/index.js'
 import { CHANNELS } from '#src/relay/channels.js'
 
 process.on('uncaughtException', (error) => say({ fault: `uncaughtException: ${error.stack}` }))
@@ -14,6 +14,28 @@ process.on('warning', (warning) => say({ fault: `warning: ${warning.name}: ${war
 
 function say(message: object): void {
   process.stdout.write(`${JSON.stringify(message)}\n`)
+}
+
+/** What the token source lends; undefined: it throws. */
+let lent: Buffer | undefined
+
+const tokenSource: TokenSource = {
+  withToken(use) {
+    if (lent === undefined) throw new Error('the vault is away')
+    return use(Buffer.from(lent))
+  },
+}
+
+/** With a `lent` among them, in hex, the token comes from a token source. */
+function optionsOf(line: string): StartRelayOptions {
+  const { lent: hex, ...options } = JSON.parse(line) as StartRelayOptions & { readonly lent?: string }
+  if (hex === undefined) return options
+  lend(hex)
+  return { ...options, token: tokenSource }
+}
+
+function lend(hex: string): void {
+  lent = hex === '' ? undefined : Buffer.from(hex, 'hex')
 }
 
 function listen(): void {
@@ -35,6 +57,8 @@ async function answer(relay: Relay, command: string, argument: string | undefine
       return process.memoryUsage().rss
     case 'descriptors':
       return descriptors()
+    case 'lend':
+      return lend(argument ?? '')
     case 'close':
       await relay.close(argument === undefined ? undefined : Number(argument))
       return descriptors()
@@ -54,7 +78,7 @@ async function run(): Promise<void> {
     if (relay === undefined) {
       // Descriptors of the process before it listens: what it must be back to after close().
       const before = descriptors()
-      relay = await startRelay({ ...(JSON.parse(line) as RelayOptions), logger: createLogger('silent') })
+      relay = await startRelay({ ...optionsOf(line), logger: createLogger('silent') })
       const { port } = relay
       say({ port, descriptors: before })
       continue

@@ -17,6 +17,8 @@ export interface RelayProcessOptions {
   /** Limit of open descriptors of the process. */
   readonly descriptorLimit?: number
   readonly env?: Readonly<Record<string, string>>
+  /** What a token source lends in place of the token; '' when it throws. It can only do so in the program's own thread. */
+  readonly lent?: string
 }
 
 /** What was said on one of the channels. Fields that are undefined are missing. */
@@ -70,6 +72,11 @@ export class RelayProcess {
 
   descriptors(): Promise<number> {
     return this.#ask('descriptors') as Promise<number>
+  }
+
+  /** The token source lends `token` from now on; with '' it throws. */
+  async lend(token: string): Promise<void> {
+    await this.#ask(`lend ${toHex(token)}`)
   }
 
   /** Closes the relay, not the process; resolves with the number of descriptors that are left. */
@@ -148,13 +155,13 @@ export async function startRelayProcess(
   options: WrittenRelayOptions,
   processOptions: RelayProcessOptions = {},
 ): Promise<RelayProcess> {
-  const { descriptorLimit, env = {} } = processOptions
+  const { descriptorLimit, env = {}, lent } = processOptions
   const command = descriptorLimit === undefined ? [runtime.path, HOST] : limited(descriptorLimit, [runtime.path, HOST])
   const child = spawn(command[0] as string, command.slice(1), {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { PATH: process.env.PATH, ...env },
   })
-  child.stdin.write(`${JSON.stringify(options)}\n`)
+  child.stdin.write(`${JSON.stringify({ ...options, lent: lent === undefined ? undefined : toHex(lent) })}\n`)
   const faults: string[] = []
   child.stderr.setEncoding('utf8').on('data', (text: string) => faults.push(text))
   let relay: RelayProcess | undefined
@@ -175,6 +182,10 @@ export async function startRelayProcess(
       } else relay?.take(message)
     })
   })
+}
+
+function toHex(text: string): string {
+  return Buffer.from(text, 'latin1').toString('hex')
 }
 
 function limited(descriptors: number, command: readonly string[]): string[] {
