@@ -75,8 +75,10 @@ export type AddonLoading =
   | { readonly addon: Addon; readonly error?: never; readonly cause?: never }
   | { readonly addon?: never; readonly error: 'not-found' | 'not-loadable'; readonly cause: unknown }
 
-// Not named `require`, which is what Bun's bundler looks for.
-const requireFromHere = createRequire(import.meta.url)
+/** Not at the import: a bundle of the older module format has no address here, and then there is no addon, but all else. */
+function createRequireHere(): NodeJS.Require {
+  return createRequire(import.meta.url)
+}
 
 /** Never throws. `packageRoot` is the folder with package.json and prebuilds/; the runtime keeps what it loaded. */
 export function loadAddon(packageRoot?: string): AddonLoading {
@@ -88,7 +90,7 @@ export function loadAddon(packageRoot?: string): AddonLoading {
     return { error: 'not-found', cause }
   }
   try {
-    return { addon: requireFromHere(file) as Addon }
+    return { addon: createRequireHere()(file) as Addon }
   } catch (cause) {
     return { error: 'not-loadable', cause }
   }
@@ -123,7 +125,7 @@ function readHead(path: string): Buffer {
 // -- In an executable of `bun build --compile` --------------------------------------------------------------------------
 
 /** There, modules are in a file system of the executable's own, and what the bundler saw required by name is as well. */
-const IS_COMPILED = import.meta.url.startsWith('file:///$bunfs/')
+const IS_COMPILED = String(import.meta.url).startsWith('file:///$bunfs/')
 
 function loadEmbedded(): AddonLoading {
   try {
@@ -177,6 +179,8 @@ function findPrebuild(packageRoot: string): string {
 
 /** It reads the environment once, when it is evaluated, and another package may have had it evaluated before us. */
 function evaluateNodeGypBuild(): NodeGypBuild {
+  // Not named `require`, which is what Bun's bundler looks for.
+  const requireFromHere = createRequireHere()
   const id = requireFromHere.resolve('node-gyp-build/node-gyp-build.js')
   const evaluatedBefore = requireFromHere.cache[id]
   delete requireFromHere.cache[id]

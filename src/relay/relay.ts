@@ -25,7 +25,7 @@ import type { TunnelRoute } from './channels.js'
 import { Credential, type TokenSource, tokenFromText } from './credential.js'
 import { GatewayCarrier, type GatewayWay } from './gateway-carrier.js'
 import { GoneClients } from './gone-clients.js'
-import { type RelayLimits, resolveLimits } from './limits.js'
+import { DEFAULT_CLOSE_GRACE_MS, LONGEST_TIMER_MS, type RelayLimits, resolveLimits } from './limits.js'
 import { RelayMonitor, type RelayStatistics } from './monitor.js'
 import { createStatus, type RelayStatus } from './status.js'
 import { Tunnel, type TunnelContext } from './tunnel.js'
@@ -114,13 +114,14 @@ class RunningRelay implements Relay {
   #dialer: GatewayDialer | undefined
   #sweeper: NodeJS.Timeout | undefined
   #closing: Promise<void> | undefined
+  #lastAbort: NodeJS.Timeout | undefined
   #onEmpty: (() => void) | undefined
 
   constructor(runtime: Runtime, trust: Trust, options: RelayOptions) {
     this.#runtime = runtime
     this.#limits = resolveLimits(options.limits)
     this.#logger = options.logger ?? createLogger('warn')
-    this.#closeGraceMs = options.closeGraceMs ?? 5_000
+    this.#closeGraceMs = options.closeGraceMs ?? DEFAULT_CLOSE_GRACE_MS
     const { token } = options
     const credential = new Credential(
       typeof token === 'string' ? tokenFromText(token) : token,
@@ -233,7 +234,8 @@ class RunningRelay implements Relay {
     return this.close()
   }
 
-  async #close(graceMs: number): Promise<void> {
+  async #close(givenGraceMs: number): Promise<void> {
+    const graceMs = Math.min(givenGraceMs, LONGEST_TIMER_MS)
     this.#monitor.state('closing', this.port)
     const listenerClosed = this.#listener?.close()
     this.#warmPool.close()
@@ -242,6 +244,7 @@ class RunningRelay implements Relay {
     const timer = setTimeout(() => this.#abortAll(), graceMs)
     await this.#emptied()
     clearTimeout(timer)
+    clearTimeout(this.#lastAbort)
     clearInterval(this.#sweeper)
     await this.#statusListener?.close()
     await Promise.all([listenerClosed, this.#dialer?.close(), this.#bypass?.close(), this.#log?.close()])
@@ -259,7 +262,7 @@ class RunningRelay implements Relay {
   #abortAll(): void {
     const error = new UpstreamProxyError('shutting-down', 'the proxy is being closed')
     for (const tunnel of [...this.#tunnels]) tunnel.abort(error)
-    setTimeout(() => {
+    this.#lastAbort = setTimeout(() => {
       for (const tunnel of [...this.#tunnels]) tunnel.abort(error)
     }, 100)
   }

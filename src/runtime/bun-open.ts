@@ -82,6 +82,7 @@ class Opening implements BunSocketOwner {
     this.#signal = signal
     this.#promise = promise
     signal.addEventListener('abort', this.#onAbort)
+    if (signal.aborted) this.fail(signal.reason)
   }
 
   fail(reason: unknown): void {

@@ -53,22 +53,23 @@ type Connector = NonNullable<RequestOptions['createConnection']> & typeof netCon
 
 /**
  * Makes connections to the host of `url`, with TLS when its scheme asks for it: in a turn of the event loop of their own, for the
- * request before takes as long as the connection, and OpenSSL as long again to read the session that goes on.
+ * request before takes as long as the connection, and OpenSSL as long again to read the session that goes on. `signal` ends a
+ * connection to the egress proxy that has not been handed over yet, which nobody else can.
  */
-export function connector(url: URL, route: Route): Connector {
+export function connector(url: URL, route: Route, signal?: AbortSignal): Connector {
   const connect = (_options: unknown, connected: Connected): void => {
-    setImmediate(() => connectTo(url, route, connected))
+    setImmediate(() => connectTo(url, route, connected, signal))
   }
   return connect as unknown as Connector
 }
 
-function connectTo(url: URL, route: Route, connected: Connected): void {
+function connectTo(url: URL, route: Route, connected: Connected, signal: AbortSignal | undefined): void {
   const { egress, trust } = route
   if (egress === undefined) {
     connected(null, connectToServer(url, trust))
     return
   }
-  connectThroughProxy(url, egress, route).then(
+  connectThroughProxy(url, egress, route, signal === undefined ? {} : { signal }).then(
     (socket) => connected(null, isSecure(url) ? connectTls(url, trust, { socket }) : socket),
     (error: Error) => connected(error),
   )
@@ -114,6 +115,7 @@ function untilReady(socket: Socket, event: 'connect' | 'secureConnect', signal: 
     const onAbort = (): void => settle(signal.reason)
     socket.on('error', settle).on(event, onReady)
     signal.addEventListener('abort', onAbort)
+    if (signal.aborted) onAbort()
   })
 }
 
@@ -217,6 +219,7 @@ function connectThroughProxy(url: URL, egress: EgressProxy, route: Route, option
     const timer = setTimeout(() => settle(egressTimeout(egress, route.egressTimeoutMs)), route.egressTimeoutMs)
     options.signal?.addEventListener('abort', onAbort)
     socket.on('data', onData).on('error', onError).on('end', onEnd)
+    if (options.signal?.aborted) return onAbort()
     socket.write(encodeEgressConnect(`${url.hostname}:${portOf(url)}`, egress))
   })
 }

@@ -20,11 +20,15 @@ export interface UpgradeHandler {
 /** One upgrade; terminate() gives it up. */
 export class Upgrade extends WebSocket {
   readonly #handler: UpgradeHandler
+  readonly #dial: AbortController | undefined
 
   constructor(url: URL, headers: Readonly<Record<string, string>>, route: Route, handler: UpgradeHandler) {
+    const dial = route.egress === undefined ? undefined : new AbortController()
+    const createConnection = connector(url, route, dial?.signal)
     // The upload is ciphertext: compression costs memory and gains nothing.
-    super(url, { headers, perMessageDeflate: false, followRedirects: false, createConnection: connector(url, route) })
+    super(url, { headers, perMessageDeflate: false, followRedirects: false, createConnection })
     this.#handler = handler
+    this.#dial = dial
     this.on('unexpected-response', (request, response) => {
       request.destroy()
       handler.upgradeOnFailure(upgradeRefused(response.statusCode ?? 0))
@@ -33,6 +37,11 @@ export class Upgrade extends WebSocket {
       handler.upgradeOnFailure(error instanceof UpstreamProxyError ? error : dialFailed(systemCode(error)))
     })
     this.on('close', () => handler.upgradeOnClose())
+  }
+
+  override terminate(): void {
+    this.#dial?.abort()
+    super.terminate()
   }
 
   /**

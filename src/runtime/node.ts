@@ -30,7 +30,8 @@ function listen(port: number, highWaterMarkBytes: number, accept: (client: Conne
     server.once('error', (error) => {
       reject(new UpstreamProxyError('listen-failed', `cannot listen on ${LISTEN_HOST}:${port} (${systemCode(error)})`))
     })
-    server.listen({ host: LISTEN_HOST, port, backlog: 511 }, () => {
+    // In a worker of node:cluster too the port is this relay's alone.
+    server.listen({ host: LISTEN_HOST, port, backlog: 511, exclusive: true }, () => {
       server.removeAllListeners('error')
       // Out of descriptors while accepting: the clients wait in the backlog, the listener stays.
       server.on('error', () => {})

@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { asUpstreamProxyError, systemCode, UpstreamProxyError } from '../errors.js'
 import type { Logger } from '../log.js'
 import { CHANNELS, type EventName } from '../relay/channels.js'
+import { DEFAULT_CLOSE_GRACE_MS, LONGEST_TIMER_MS } from '../relay/limits.js'
 import type { RelayStatistics } from '../relay/monitor.js'
 import type { Relay } from '../relay/relay.js'
 import type { ProvidedCertificates } from '../system/certificates/certificate-keeper.js'
@@ -22,6 +23,9 @@ import {
   type ThreadStart,
   toPlainOptions,
 } from './thread-messages.js'
+
+/** Milliseconds that a relay gets to close beyond the grace of its tunnels. */
+const CLOSE_TIMEOUT_MS = 10_000
 
 /** Milliseconds for the thread to load its code: a hundred times what it takes. */
 const START_TIMEOUT_MS = 10_000
@@ -51,6 +55,7 @@ export class RelayThread implements RelayHome {
   /** What an uncaught exception in the thread was. */
   #cause: unknown
   #end: UpstreamProxyError | undefined
+  #closeGraceMs = DEFAULT_CLOSE_GRACE_MS
   #closing: Promise<void> | undefined
 
   /**
@@ -109,6 +114,7 @@ export class RelayThread implements RelayHome {
 
   async listen(options: HomeRelayOptions): Promise<Relay> {
     const { port, statistics } = await this.#ask('listen', toPlainOptions(options))
+    this.#closeGraceMs = options.closeGraceMs ?? DEFAULT_CLOSE_GRACE_MS
     this.#port = port
     this.#statistics = statistics
     return {
@@ -129,12 +135,15 @@ export class RelayThread implements RelayHome {
     return this.#closing
   }
 
-  async #close(graceMs: number | undefined): Promise<void> {
+  async #close(graceMs = this.#closeGraceMs): Promise<void> {
+    const limitMs = Math.min(graceMs + CLOSE_TIMEOUT_MS, LONGEST_TIMER_MS)
+    const timer = setTimeout(() => this.#worker.terminate(), limitMs)
     try {
       this.#statistics = await this.#ask('close', graceMs)
     } catch {
-      // It has ended by itself, and that was logged.
+      // It has ended by itself or by the timer, and that was logged.
     }
+    clearTimeout(timer)
     await this.#terminate()
   }
 

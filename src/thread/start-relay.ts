@@ -21,12 +21,22 @@ export interface StartRelayOptions extends RelayOptions {
  */
 export async function startRelay(options: StartRelayOptions): Promise<Relay> {
   const { logger = createLogger('warn'), thread, ...rest } = options
-  const byDefault = typeof options.token === 'string' ? DEFAULT_THREAD : 'main'
-  const home = await openRelayHome(thread ?? byDefault, logger)
+  const choice = thread ?? (typeof options.token === 'string' ? DEFAULT_THREAD : 'main')
+  const home = await openRelayHome(choice, logger)
   try {
-    return await home.listen(rest)
+    const trustedCertificates = rest.trustedCertificates ?? (choice === 'worker' ? await rootsOfThisThread() : undefined)
+    return await home.listen(trustedCertificates === undefined ? rest : { ...rest, trustedCertificates })
   } catch (error) {
     await home.close(0)
     throw error
   }
+}
+
+/**
+ * Another thread may have others: options of the runtime (--use-system-ca) and tls.setDefaultCACertificates() count for the
+ * thread that they were said to. Undefined where the runtime does not tell them; there they are the same.
+ */
+async function rootsOfThisThread(): Promise<string | undefined> {
+  const { getCACertificates } = (await import('node:tls')) as { getCACertificates?: (type: 'default') => string[] }
+  return getCACertificates?.('default').join('\n')
 }

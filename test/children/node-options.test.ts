@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { isReadableByAll, NODE_PRELOAD_FILE, nodeOptions } from '#src/system/children/files/node-options.js'
+import { isReadableByAll, nodePreloadFile, nodeOptions } from '#src/system/children/files/node-options.js'
 import { run } from '../support/cli-process.js'
 import { createTempDirectory } from '../support/temp-dir.js'
 
@@ -42,8 +42,8 @@ describe('NODE_OPTIONS', () => {
   })
 
   it('can name a file that is there', () => {
-    assert.doesNotThrow(() => isReadableByAll(NODE_PRELOAD_FILE))
-    assert.match(NODE_PRELOAD_FILE, /node-proxy\.cjs$/)
+    assert.doesNotThrow(() => isReadableByAll(nodePreloadFile()))
+    assert.match(nodePreloadFile(), /node-proxy\.cjs$/)
   })
 })
 

@@ -7,7 +7,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server as TcpSe
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { isInNoProxy } from '#src/protocol/no-proxy.js'
-import { NODE_PRELOAD_FILE, nodeOptions } from '#src/system/children/files/node-options.js'
+import { nodePreloadFile, nodeOptions } from '#src/system/children/files/node-options.js'
 import { startRelaySession } from '../e2e/relay-session.js'
 import { run } from '../support/cli-process.js'
 import { runtimes } from '../support/runtimes.js'
@@ -54,7 +54,7 @@ describe('the Node preload', { timeout: 600_000 }, () => {
 
   const ask = (node: NodeVersion, way: string, url: string, variables: Record<string, string | undefined> = {}) =>
     session.run(node.path ?? '', [CLIENT, way, url], {
-      NODE_OPTIONS: nodeOptions(undefined, NODE_PRELOAD_FILE),
+      NODE_OPTIONS: nodeOptions(undefined, nodePreloadFile()),
       ...variables,
     })
   const url = `https://${RULED_HOST}/node`
@@ -162,7 +162,7 @@ describe('the Node preload', { timeout: 600_000 }, () => {
       })
 
       it('a relay below a relay starts with the preload, and serves', async () => {
-        const options = { NODE_OPTIONS: nodeOptions(undefined, NODE_PRELOAD_FILE) }
+        const options = { NODE_OPTIONS: nodeOptions(undefined, nodePreloadFile()) }
         const nested = await startRelaySession(setup, session.system, { ...relayVariables(session), ...options })
         const { stdout } = await ask(node, 'fetch', url, { ...nested.clientEnv })
         assert.notEqual(nested.port, session.port)
@@ -182,7 +182,7 @@ describe('the Node preload', { timeout: 600_000 }, () => {
   for (const node of versionsOf(NEW, !isHereOld)) {
     it(`leaves Node ${node.version} alone`, { skip: node.skip }, async () => {
       const { stdout, stderr } = await session.run(node.path ?? '', ['-e', state], {
-        NODE_OPTIONS: nodeOptions(undefined, NODE_PRELOAD_FILE),
+        NODE_OPTIONS: nodeOptions(undefined, nodePreloadFile()),
         // With it Node 22 prints a warning.
         NODE_USE_ENV_PROXY: undefined,
       })
@@ -191,13 +191,13 @@ describe('the Node preload', { timeout: 600_000 }, () => {
   }
 
   it('leaves Bun alone', { skip: bun === undefined && 'Bun is not installed' }, async () => {
-    const { stdout, stderr } = await session.run(bun?.path ?? '', ['--preload', NODE_PRELOAD_FILE, '-e', state], {})
+    const { stdout, stderr } = await session.run(bun?.path ?? '', ['--preload', nodePreloadFile(), '-e', state], {})
     assert.deepEqual([stdout, stderr], ['false false\n', ''])
   })
 
   for (const node of versionsOf(ANCIENT, false)) {
     it(`lets Node ${node.version} start`, { skip: node.skip }, async (t) => {
-      const env = { HTTPS_PROXY: 'http://127.0.0.1:1', NODE_OPTIONS: nodeOptions(undefined, NODE_PRELOAD_FILE) }
+      const env = { HTTPS_PROXY: 'http://127.0.0.1:1', NODE_OPTIONS: nodeOptions(undefined, nodePreloadFile()) }
       const outcome = await run(t, node.path ?? '', ['-p', '"started"'], { env })
       assert.deepEqual([outcome.stdout, outcome.stderr], ['started\n', ''])
     })
@@ -205,7 +205,7 @@ describe('the Node preload', { timeout: 600_000 }, () => {
 })
 
 describe("the preload's reading of NO_PROXY is the relay's", () => {
-  const preload = createRequire(import.meta.url)(NODE_PRELOAD_FILE) as { isInNoProxy: typeof isInNoProxy }
+  const preload = createRequire(import.meta.url)(nodePreloadFile()) as { isInNoProxy: typeof isInNoProxy }
   const entries = [
     ...['', '*', 'a.test', '.a.test', '*.a.test', 'A.TEST', 'a.test.', 'a.test:443', 'a.test:8443', 'b', '.', ':443'],
     ...[

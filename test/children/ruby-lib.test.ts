@@ -7,7 +7,7 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { extendRubyLib, RUBY_LIBRARY_DIRECTORY } from '#src/system/children/files/ruby-lib.js'
+import { extendRubyLib, rubyLibraryDirectory } from '#src/system/children/files/ruby-lib.js'
 import { isInstalled, run } from '../support/cli-process.js'
 import { INJECTION, RULED_HOST, SECRET } from '../support/system.js'
 import { createTempDirectory, SharedScope } from '../support/temp-dir.js'
@@ -55,7 +55,7 @@ describe('Ruby behind the relay', { timeout: 120_000, skip: !hasRuby && 'ruby is
   })
   after(() => setup.end())
 
-  const lib = extendRubyLib(undefined, RUBY_LIBRARY_DIRECTORY)
+  const lib = extendRubyLib(undefined, rubyLibraryDirectory())
   const ruby = (script: string, RUBYLIB: string | undefined = lib, ...options: string[]) =>
     session.run('ruby', ['-W', ...options, '-e', script], { RUBYLIB })
   const url = `https://${RULED_HOST}/ruby`
@@ -101,7 +101,7 @@ describe('Ruby behind the relay', { timeout: 120_000, skip: !hasRuby && 'ruby is
   })
 
   it('a program without net/http loads nothing of ours', async () => {
-    const { stdout } = await ruby(`p $LOADED_FEATURES.any? { |f| f.start_with?('${RUBY_LIBRARY_DIRECTORY}') }`)
+    const { stdout } = await ruby(`p $LOADED_FEATURES.any? { |f| f.start_with?('${rubyLibraryDirectory()}') }`)
     assert.equal(stdout, 'false\n')
   })
 
@@ -113,7 +113,7 @@ describe('Ruby behind the relay', { timeout: 120_000, skip: !hasRuby && 'ruby is
   it('a path with a space is no obstacle, and a net/http of the container is the one that is loaded', async (t) => {
     const folder = createTempDirectory(t)
     const [ours, theirs] = [join(folder, 'our folder'), join(folder, 'their folder')]
-    cpSync(RUBY_LIBRARY_DIRECTORY, ours, { recursive: true })
+    cpSync(rubyLibraryDirectory(), ours, { recursive: true })
     mkdirSync(join(theirs, 'net'), { recursive: true })
     writeFileSync(join(theirs, 'net/http.rb'), 'puts "theirs"')
     const { stdout, stderr } = await ruby(`require 'net/http'`, extendRubyLib(theirs, ours))

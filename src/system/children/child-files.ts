@@ -6,9 +6,9 @@ import { basename } from 'node:path'
 import type { Folder } from '../private-directory.js'
 import type { Environment } from '../settings.js'
 import { createAptConf } from './files/apt-conf.js'
-import { isReadableByAll, NODE_PRELOAD_FILE } from './files/node-options.js'
+import { isReadableByAll, nodePreloadFile } from './files/node-options.js'
 import { createPhpIni } from './files/php-ini.js'
-import { RUBY_LIBRARY_DIRECTORY } from './files/ruby-lib.js'
+import { rubyLibraryDirectory } from './files/ruby-lib.js'
 import { createWgetrc } from './files/wgetrc.js'
 
 /** Where they are. */
@@ -38,8 +38,8 @@ export function writeChildFiles(
     phpIniDirectory: folder.writeFolder('php', { 'ccr-upstream-proxy.ini': createPhpIni(fullBundleFile) }),
     aptConf: aptConf === undefined ? undefined : folder.writeFile('apt.conf', aptConf),
     javaTrustStore,
-    nodePreload: placeCode(folder, NODE_PRELOAD_FILE),
-    rubyLibrary: RUBY_LIBRARY_DIRECTORY,
+    nodePreload: placeCode(folder, nodePreloadFile()),
+    rubyLibrary: rubyLibraryDirectory(),
   }
 }
 

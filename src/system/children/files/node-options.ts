@@ -5,8 +5,10 @@ import { lstatSync, realpathSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** The preload of this package. */
-export const NODE_PRELOAD_FILE = fileURLToPath(new URL('../preload/node-proxy.cjs', import.meta.url))
+/** The preload of this package; asked for when it is needed, for a bundle of another form has no such address. */
+export function nodePreloadFile(): string {
+  return fileURLToPath(new URL('../preload/node-proxy.cjs', import.meta.url))
+}
 
 /** Read and entered by the others of owner, group and others. */
 const OTHERS_READ = 0o004

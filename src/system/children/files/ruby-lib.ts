@@ -6,9 +6,9 @@ import { delimiter } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** The folder of this package; the compiler does not carry it over. */
-export const RUBY_LIBRARY_DIRECTORY = fileURLToPath(
-  new URL('../../../../src/system/children/preload/ruby', import.meta.url),
-)
+export function rubyLibraryDirectory(): string {
+  return fileURLToPath(new URL('../../../../src/system/children/preload/ruby', import.meta.url))
+}
 
 /** The list of folders with ours in front. */
 export function extendRubyLib(inherited: string | undefined, directory: string): string {
