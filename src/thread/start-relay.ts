@@ -24,7 +24,8 @@ export async function startRelay(options: StartRelayOptions): Promise<Relay> {
   const choice = thread ?? (typeof options.token === 'string' ? DEFAULT_THREAD : 'main')
   const home = await openRelayHome(choice, logger)
   try {
-    const trustedCertificates = rest.trustedCertificates ?? (choice === 'worker' ? await rootsOfThisThread() : undefined)
+    const trustedCertificates =
+      rest.trustedCertificates ?? (choice === 'worker' ? await rootsOfThisThread() : undefined)
     return await home.listen(trustedCertificates === undefined ? rest : { ...rest, trustedCertificates })
   } catch (error) {
     await home.close(0)

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { isReadableByAll, nodePreloadFile, nodeOptions } from '#src/system/children/files/node-options.js'
+import { isReadableByAll, nodeOptions, nodePreloadFile } from '#src/system/children/files/node-options.js'
 import { run } from '../support/cli-process.js'
 import { createTempDirectory } from '../support/temp-dir.js'
 

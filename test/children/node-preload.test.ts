@@ -7,7 +7,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server as TcpSe
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { isInNoProxy } from '#src/protocol/no-proxy.js'
-import { nodePreloadFile, nodeOptions } from '#src/system/children/files/node-options.js'
+import { nodeOptions, nodePreloadFile } from '#src/system/children/files/node-options.js'
 import { startRelaySession } from '../e2e/relay-session.js'
 import { run } from '../support/cli-process.js'
 import { runtimes } from '../support/runtimes.js'
