@@ -7,9 +7,10 @@ import { type Goal, isReached } from './benchmark.js'
 import { rounded } from './figures.js'
 
 export interface Bounds {
-  /** The short form's bounds are so many times as wide: its samples are few and small. */
-  readonly shortMargin: number
   readonly bounds: Readonly<Record<string, number>>
+  /** The short form's bounds are so many times as wide, for its samples are few and small; but where it has a bound of its own. */
+  readonly shortMargin: number
+  readonly shortBounds: Readonly<Record<string, number>>
 }
 
 export type Verdict = 'reached' | 'missed' | 'FAILED'
@@ -19,8 +20,10 @@ export function readBounds(): Bounds {
 }
 
 /** The figure that `goal` must not be worse than. */
-export function boundOf(goal: Goal, { bounds, shortMargin }: Bounds, isShort: boolean): number {
-  const written = bounds[goal.id ?? '']
+export function boundOf(goal: Goal, { bounds, shortBounds, shortMargin }: Bounds, isShort: boolean): number {
+  const id = goal.id ?? ''
+  if (isShort && shortBounds[id] !== undefined) return shortBounds[id]
+  const written = bounds[id]
   if (written === undefined) return goal.atMost ?? goal.atLeast ?? 0
   const margin = isShort ? shortMargin : 1
   return rounded(goal.atMost === undefined ? written / margin : written * margin)

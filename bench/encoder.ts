@@ -8,6 +8,7 @@ import { loadAddon } from '#src/addon.js'
 import { chunkHeaderLength, MAX_MESSAGE_BYTES, splitPayload, writeChunkHeader } from '#src/protocol/chunk.js'
 import { type EncodeFrames, encodeFramesInTypeScript, FrameEncoder, selectEncodeFrames } from '#src/protocol/frame.js'
 import type { Benchmark, Goal, Options, Results, Row } from './benchmark.js'
+import { chartOf } from './chart.js'
 import { rounded } from './figures.js'
 import { type Contestants, interleave } from './interleave.js'
 
@@ -28,10 +29,9 @@ function run(options: Options): Results {
   for (const [size, length] of Object.entries(SIZES)) {
     medians.set(size as Size, interleave(createContestants(length), options))
   }
-  return {
-    rows: Array.from(medians, ([size, figures]) => createRows(size, figures)).flat(),
-    goals: createGoals(medians),
-  }
+  const rows = Array.from(medians, ([size, figures]) => createRows(size, figures)).flat()
+  const plan = { title: 'One read as frames', unit: 'ns', bar: 'encoder', values: ['ns/call'], group: 'payload' }
+  return { rows, goals: createGoals(medians), chart: chartOf(rows, plan) }
 }
 
 function createContestants(length: number): Contestants {

@@ -16,6 +16,7 @@ import { connect as connectTls } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { startRelay } from '#src/index.js'
 import type { Benchmark, Goal, Options, Results, Row } from './benchmark.js'
+import { chartOf } from './chart.js'
 
 const MAIN = fileURLToPath(new URL('../../gateway/dist/cli/main.js', import.meta.url))
 const HOST = 'api.example.com'
@@ -271,7 +272,13 @@ function summarize(found: ReadonlyMap<string, readonly Round[]>): Results {
     const ratio = rounded(own.cpuMsPerRequest / other.cpuMsPerRequest)
     goals.push({ title: "CPU of a request at the gateway as a part of mitmproxy's", ratio, atMost: 1 })
   }
-  return { rows: Array.from(figures, ([name, each]) => createRow(name, each)), goals }
+  const rows = Array.from(figures, ([name, each]) => createRow(name, each))
+  const values = ['CPU ms/request', 'median ms', 'p99 ms']
+  return {
+    rows,
+    goals,
+    chart: chartOf(rows, { title: 'A request through interception', unit: 'ms', bar: 'proxy', values }),
+  }
 }
 
 function figuresOf(rounds: readonly Round[]) {

@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Benchmark, Goal, Options, Results, Row } from './benchmark.js'
+import { chartOf } from './chart.js'
 import { findBun, OURS_NODE } from './contestants.js'
 import { median, rounded } from './figures.js'
 import { ServedProcess } from './processes/served-process.js'
@@ -46,9 +47,12 @@ async function run({ isShort }: Options): Promise<Results> {
     rmSync(folder, { recursive: true, force: true })
   }
   const of = (what: string): number => rounded(median(samples.of(what)))
+  const rows = [...Object.keys(runtimes), GUARD_OFF, CONTROL].map((name) => createRow(name, of))
+  const values = ['import own ms', 'init own ms', 'import CPU ms', 'init CPU ms']
   return {
-    rows: [...Object.keys(runtimes), GUARD_OFF, CONTROL].map((name) => createRow(name, of)),
+    rows,
     goals: createGoals(of),
+    chart: chartOf(rows, { title: 'CPU time of the start', unit: 'ms', bar: 'program', values }),
     notes: ['own: CPU time of the thread that the program runs in; CPU: of all threads of its process'],
   }
 }

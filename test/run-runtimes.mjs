@@ -61,6 +61,6 @@ if (isFull) {
   run('main', [...runtimes.keys()], true, RELAY)
 } else {
   run('worker', ['node20', 'bun'], true, [...RELAY, ...OTHERS])
-  run('worker', ['node22', 'node24'], false, [...RELAY, 'thread'])
-  run('main', ['node20', 'node26', 'bun'], false, RELAY)
+  run('worker', ['node24', 'node26'], false, [...RELAY, 'thread'])
+  run('main', ['node20', 'node22', 'bun'], false, RELAY)
 }

@@ -61,6 +61,12 @@ function comparable(events: readonly HostEvent[]): object[] {
   })
 }
 
+function trustingPreload(file: string): string {
+  const program = `import tls from 'node:tls'; import { readFileSync } from 'node:fs'
+    tls.setDefaultCACertificates([readFileSync(${JSON.stringify(file)}, 'utf8')])`
+  return `data:text/javascript,${encodeURIComponent(program)}`
+}
+
 describeOnEachRuntime('the thread of the relay', (runtime) => {
   async function start(scope: Scope, thread: RelayThreadChoice | undefined, more: object = {}) {
     const gateway = await startEchoGateway(scope)
@@ -188,6 +194,23 @@ describeOnEachRuntime('the thread of the relay', (runtime) => {
     program.process.write('exit 7\n')
     const { exitCode, stderr } = await program.process.ended
     assert.deepEqual([exitCode, stderr], [7, ''])
+  })
+
+  test('it trusts what the program trusts when it is told nothing else', async (t) => {
+    const gateway = await startEchoGateway(t)
+    const { trustedCertificates: _, ...options } = relayOptions(gateway)
+    const rootFile = join(createTempDirectory(t), 'root.pem')
+    writeFileSync(rootFile, gateway.rootPem)
+    // From 24 on a program can say it to its own thread alone; before, the environment says it to the process.
+    const [, major = 0] = /^node\D*(\d+)/.exec(runtime.name) ?? []
+    const program = await startThreadProgram(t, runtime, {
+      options,
+      ...(Number(major) >= 24
+        ? { runtimeOptions: ['--import', trustingPreload(rootFile)] }
+        : { env: { NODE_EXTRA_CA_CERTS: rootFile } }),
+    })
+    assert.equal(await program.ask('hasThread'), true)
+    await exchange(await openTunnel(t, program), 1)
   })
 
   test('options that the relay refuses are refused as from the main thread', async (t) => {
