@@ -46,7 +46,7 @@ async function run({ isShort }: Options): Promise<Results> {
     }
   }
   // Short turns, so that a slow second of the machine meets all of them.
-  for (let round = 0; round < (isShort ? 2 : 6); round++) {
+  for (let round = 0; round < (isShort ? 2 : 4); round++) {
     for (const relay of stage.relays) await measureBlocked(stage, relay, isShort ? 750 : 1_000, samples)
   }
   const names = stage.relays.map(({ name }) => name)

@@ -24,9 +24,9 @@ const TOKEN = 'benchmark-token-0123456789'
 const REQUESTS_PER_SECOND = 200
 const CONNECTIONS = 16
 const BODY = Buffer.alloc(2_048, 'x')
-/** An odd number of rounds for each, so that there is a middle one; together a minute. */
+/** An odd number of rounds for each, so that there is a middle one; together half a minute. */
 const ROUNDS = 5
-const ROUND_MS = 12_000
+const ROUND_MS = 6_000
 const SHORT_ROUNDS = 3
 const SHORT_ROUND_MS = 1_000
 /** proc_pid_stat(5) counts in these; sysconf(_SC_CLK_TCK) is 100 on every Linux that Node runs on. */

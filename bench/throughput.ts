@@ -47,7 +47,7 @@ const ALL = [OURS_NODE, OURS_BUN, PIPE_NODE, TEXTBOOK_NODE, TEXTBOOK_NATIVE, TEX
 export const throughput: Benchmark = { description: 'CPU time for a GiB each way, by streams and message size', run }
 
 async function run({ isShort, withPeers }: Options): Promise<Results> {
-  const rounds = isShort ? 3 : 7
+  const rounds = isShort ? 3 : 5
   const totalBytes = (isShort ? 8 : 64) * MIB
   const cells = isShort ? CELLS.filter(({ streams }) => streams === 1) : CELLS
   const figures = new Figures()

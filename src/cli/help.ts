@@ -115,8 +115,8 @@ export const DOCTOR_USAGE = `Usage: ccr-upstream-proxy doctor [--json] [--url UR
 Goes through every step of the start, the container's hardening, the gateway's
 CA, a request through a real tunnel, and every client that is installed, tried
 for real; says what it saw, which hop is at fault and what to do next. The token
-file is read but not removed. Ends within 15 seconds; what there was no time for
-is skipped.
+file is read but not removed; where a relay has taken it, that relay is what is
+examined. Ends within 15 seconds; what there was no time for is skipped.
 
 Options:
       --json            print {"ok":…,"checks":[{"id","status","code"?,"hop"?,
