@@ -213,6 +213,17 @@ describeOnEachRuntime('the thread of the relay', (runtime) => {
     await exchange(await openTunnel(t, program), 1)
   })
 
+  for (const thread of MODES) {
+    test(`close(Infinity) waits for as long as a tunnel is open when thread is ${thread}`, async (t) => {
+      const { program } = await start(t, thread)
+      const client = await openTunnel(t, program)
+      const closed = program.ask('close Infinity')
+      for (let round = 0; round < 50; round++) await exchange(client, round)
+      client.reset()
+      await closed
+    })
+  }
+
   test('options that the relay refuses are refused as from the main thread', async (t) => {
     const gateway = await startEchoGateway(t)
     for (const more of [{ limits: { maxTunnels: 0 } }, { egress: 'ftp://h.example' }, { sessionId: 'a:b' }]) {
