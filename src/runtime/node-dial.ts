@@ -16,6 +16,7 @@ import { EgressAnswerParser, type EgressProxy, encodeEgressConnect } from '../pr
 import { egressRefusal, egressTimeout, egressUnreachable } from './failures.js'
 import { NameCache } from './name-cache.js'
 import type { Route, Trust } from './runtime.js'
+import { withoutPeerCertificate } from './tls-session.js'
 
 /** Milliseconds that one address of a name gets before the next is tried. Node's 250 make far hosts unreachable. */
 const ADDRESS_ATTEMPT_TIMEOUT_MS = 2_500
@@ -156,7 +157,7 @@ function connectTls(url: URL, trust: Trust, options: ConnectionOptions): Socket 
   if (!isLate && session !== undefined) socket.prependOnceListener('connect', () => socket.setSession?.(session))
   // Sessions of TLS 1.3 come at any time behind the handshake, and so behind the verification.
   socket.on('session', (latest: Buffer) => {
-    if (socket.authorized) sessions.set(url.host, latest)
+    if (socket.authorized) sessions.set(url.host, withoutPeerCertificate(latest))
   })
   socket.once('error', () => {
     if (!socket.authorized) sessions.delete(url.host)
