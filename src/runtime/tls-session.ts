@@ -5,6 +5,7 @@
 //
 // OpenSSL 3.0 takes 0.1 to 0.4 ms to read that certificate again, at each connection that goes on with the session, and nobody
 // looks at it: it was verified when the session began. Node 22 and later write sessions in a form that costs nothing to read.
+// BoringSSL, which Bun has, takes what goes on with such a session for unverified.
 
 const SEQUENCE = 0x30
 const INTEGER = 0x02
@@ -14,6 +15,8 @@ const PEER_CERTIFICATE = 0xa3
 const MANDATORY_FIELDS = [INTEGER, INTEGER, OCTET_STRING, OCTET_STRING, OCTET_STRING]
 const TLS_1_3 = Buffer.from([0x03, 0x04])
 
+const isOpenSsl3 = process.versions.openssl?.startsWith('3.') === true
+
 interface Field {
   readonly tag: number
   /** Where its value begins and ends. */
@@ -22,10 +25,11 @@ interface Field {
 }
 
 /**
- * The session without the server's certificate, or the session itself when it has none or another form. Before TLS 1.3 Node takes a
- * resumed session without a certificate for an unverified one, so there it stays.
+ * The session without the server's certificate, or the session itself when it has none or another form, or is not OpenSSL's. Before
+ * TLS 1.3 Node takes a resumed session without a certificate for an unverified one, so there it stays.
  */
 export function withoutPeerCertificate(session: Buffer): Buffer {
+  if (!isOpenSsl3) return session
   const outer = fieldAt(session, 0)
   if (outer?.tag !== SEQUENCE || outer.end !== session.length) return session
   const fields = fieldsOf(session, outer)

@@ -1,16 +1,22 @@
 // A stored TLS session without the server's certificate, against a real server: what is left must still be a session.
 
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { connect, createServer, type SecureVersion, type Server } from 'node:tls'
+import { fileURLToPath } from 'node:url'
 import { withoutPeerCertificate } from '#src/runtime/tls-session.js'
+import { describeOnEachRuntime } from '../support/runtimes.js'
 import { createTestCa, type TestCa } from '../support/test-ca.js'
 
 const HOST = 'gateway.test'
 /** From Node 22 on a session has a form of Node's own. */
 const isDer = Number(process.versions.node.split('.')[0]) < 22
+
+/** Versions, cipher, no id, no key: the fields that every session has. */
+const MANDATORY = Buffer.from('020101020203040402130204000400', 'hex')
 
 describe('a stored TLS session', () => {
   let ca: TestCa
@@ -76,11 +82,21 @@ describe('a stored TLS session', () => {
 
   it('keeps its shape whatever the lengths are', () => {
     for (const length of [10, 120, 300, 70_000]) {
-      const fixed = Buffer.from('020101020203040402130204000400', 'hex')
       const rest = field(0xa9, Buffer.alloc(length))
-      const session = field(0x30, Buffer.concat([fixed, field(0xa3, Buffer.alloc(500)), rest]))
-      assert.deepEqual(withoutPeerCertificate(session), field(0x30, Buffer.concat([fixed, rest])))
+      const session = field(0x30, Buffer.concat([MANDATORY, field(0xa3, Buffer.alloc(500)), rest]))
+      assert.deepEqual(withoutPeerCertificate(session), field(0x30, Buffer.concat([MANDATORY, rest])))
     }
+  })
+})
+
+describeOnEachRuntime('a stored TLS session', ({ kind, path }) => {
+  it('loses its certificate where the library is OpenSSL, and only there', () => {
+    const session = field(0x30, Buffer.concat([MANDATORY, field(0xa3, Buffer.alloc(500))]))
+    const file = fileURLToPath(import.meta.resolve('#src/runtime/tls-session.js'))
+    const script = `import(process.argv[1]).then(({ withoutPeerCertificate }) =>
+      console.log(withoutPeerCertificate(Buffer.from(process.argv[2], 'hex')).length))`
+    const length = Number(execFileSync(path, ['-e', script, file, session.toString('hex')], { encoding: 'utf8' }))
+    assert.equal(length, kind === 'bun' ? session.length : MANDATORY.length + 2)
   })
 })
 
