@@ -22,7 +22,8 @@ export function download(url: URL, connection: RequestOptions, limits: DownloadL
       request.destroy()
       reject(error instanceof UpstreamProxyError ? error : dialFailed(systemCode(error)))
     }
-    const timer = setTimeout(() => fail(downloadTimeout(url, limits)), limits.timeoutMs)
+    const passedMs = limits.startedAt === undefined ? 0 : performance.now() - limits.startedAt
+    const timer = setTimeout(() => fail(downloadTimeout(url, limits)), Math.max(limits.timeoutMs - passedMs, 1))
     request.on('error', fail).end()
   })
 }

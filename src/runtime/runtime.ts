@@ -122,7 +122,10 @@ export interface DownloadedAnswer {
 
 /** How a download is bounded. */
 export interface DownloadLimits {
+  /** Milliseconds, as errors say them. */
   readonly timeoutMs: number
+  /** Since when they run, by performance.now(); since the call unless given. */
+  readonly startedAt?: number
   readonly maxBytes: number
 }
 

@@ -56,10 +56,9 @@ export function warnOfFindings(certificates: readonly X509Certificate[], logger:
 }
 
 async function downloadWithinOrigin(download: Download, start: URL, timeoutMs: number): Promise<DownloadedAnswer> {
-  const deadline = Date.now() + timeoutMs
+  const limits = { timeoutMs, startedAt: performance.now(), maxBytes: MAX_CA_BYTES }
   let url = start
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-    const limits = { timeoutMs: Math.max(deadline - Date.now(), 1), maxBytes: MAX_CA_BYTES }
     const answer = await download(url, limits)
     if (answer.location === undefined || answer.status < 300 || answer.status > 399) return answer
     url = redirectWithin(start, url, answer.location)
