@@ -5,7 +5,7 @@ import { listen } from './bun-connection.js'
 import { connect } from './bun-dial.js'
 import { BunGatewayDialer } from './bun-gateway.js'
 import { download } from './download.js'
-import { connector, NodeTrust } from './node-dial.js'
+import { NodeTrust, openConnection } from './node-dial.js'
 import type { Runtime } from './runtime.js'
 
 /** The runtime adapter for Bun. */
@@ -14,5 +14,5 @@ export const bunRuntime: Runtime = {
   connect,
   createTrust: (certificates) => new NodeTrust(certificates),
   createGatewayDialer: (endpoint) => new BunGatewayDialer(endpoint),
-  download: (url, route, limits) => download(url, { createConnection: connector(url, route) }, limits),
+  download: (url, route, limits) => download(url, openConnection(url, route), limits),
 }

@@ -1,17 +1,19 @@
 // One small GET with limits of size and time, over whatever connection the runtime's adapter makes.
 
-import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { systemCode, UpstreamProxyError } from '../errors.js'
 import { dialFailed } from './failures.js'
+import type { Opening } from './node-dial.js'
 import type { DownloadedAnswer, DownloadLimits } from './runtime.js'
 
-/** GET `url`; `connection` says how it is reached and whom to trust. */
-export function download(url: URL, connection: RequestOptions, limits: DownloadLimits): Promise<DownloadedAnswer> {
+/** GET `url` over a connection that is under way there. */
+export function download(url: URL, opening: Opening, limits: DownloadLimits): Promise<DownloadedAnswer> {
   return new Promise((resolve, reject) => {
     const send = url.protocol === 'https:' ? httpsRequest : httpRequest
     const headers = { Accept: 'application/x-pem-file, text/plain', Connection: 'close' }
-    const request = send(url, { method: 'GET', headers, ...connection }, (response) => {
+    const { createConnection } = opening
+    const request = send(url, { method: 'GET', headers, createConnection }, (response) => {
       collect(response, limits.maxBytes).then((body) => {
         clearTimeout(timer)
         resolve({ status: response.statusCode ?? 0, location: response.headers.location, body })
@@ -20,6 +22,7 @@ export function download(url: URL, connection: RequestOptions, limits: DownloadL
     const fail = (error: unknown): void => {
       clearTimeout(timer)
       request.destroy()
+      opening.abandon()
       reject(error instanceof UpstreamProxyError ? error : dialFailed(systemCode(error)))
     }
     const passedMs = limits.startedAt === undefined ? 0 : performance.now() - limits.startedAt

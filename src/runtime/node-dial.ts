@@ -4,13 +4,7 @@
 
 import type { RequestOptions } from 'node:http'
 import { isIP, type LookupFunction, connect as netConnect, type Socket } from 'node:net'
-import {
-  type ConnectionOptions,
-  createSecureContext,
-  type SecureContext,
-  TLSSocket,
-  connect as tlsConnect,
-} from 'node:tls'
+import { type ConnectionOptions, createSecureContext, type SecureContext, connect as tlsConnect } from 'node:tls'
 import { systemCode, type UpstreamProxyError } from '../errors.js'
 import { EgressAnswerParser, type EgressProxy, encodeEgressConnect } from '../protocol/egress-proxy.js'
 import { egressRefusal, egressTimeout, egressUnreachable } from './failures.js'
@@ -36,44 +30,41 @@ export class NodeTrust implements Trust {
   }
 }
 
-/** What tls.connect() itself calls, and does not document. */
-interface SessionTaker extends TLSSocket {
-  setSession?(session: Buffer): void
-}
-
-/**
- * Whether a session can be given between the call and the connection. As an option OpenSSL reads it twice, the certificates in it
- * too, and that is a tenth of what a tunnel costs.
- */
-const takesSessionLater = 'setSession' in TLSSocket.prototype
-
 type Connected = (error: Error | null, socket?: Socket) => void
 
 /** What node:http and `ws` take to make a connection; node:http's asynchronous form is missing in the types of both. */
 type Connector = NonNullable<RequestOptions['createConnection']> & typeof netConnect
 
-/**
- * Makes connections to the host of `url`, with TLS when its scheme asks for it: in a turn of the event loop of their own, for the
- * request before takes as long as the connection, and OpenSSL as long again to read the session that goes on. `signal` ends a
- * connection to the egress proxy that has not been handed over yet, which nobody else can.
- */
-export function connector(url: URL, route: Route, signal?: AbortSignal): Connector {
-  const connect = (_options: unknown, connected: Connected): void => {
-    setImmediate(() => connectTo(url, route, connected, signal))
-  }
-  return connect as unknown as Connector
+/** A connection that is under way. */
+export interface Opening {
+  /** Hands it over, once. */
+  readonly createConnection: Connector
+  /** Gives it up; what was handed over is whose it is. */
+  abandon(): void
 }
 
-function connectTo(url: URL, route: Route, connected: Connected, signal: AbortSignal | undefined): void {
+/** Begins to connect to the host of `url`, with TLS when its scheme asks for it. */
+export function openConnection(url: URL, route: Route): Opening {
   const { egress, trust } = route
-  if (egress === undefined) {
-    connected(null, connectToServer(url, trust))
-    return
-  }
-  connectThroughProxy(url, egress, route, signal === undefined ? {} : { signal }).then(
-    (socket) => connected(null, isSecure(url) ? connectTls(url, trust, { socket }) : socket),
-    (error: Error) => connected(error),
+  if (egress === undefined) return openingOf(connectToServer(url, trust))
+  const dial = new AbortController()
+  const connection = connectThroughProxy(url, egress, route, { signal: dial.signal }).then((socket) =>
+    isSecure(url) ? connectTls(url, trust, { socket }) : socket,
   )
+  const hand = (_options: unknown, connected: Connected): void => {
+    connection.then((socket) => connected(null, socket), connected)
+  }
+  // Its failure is told to who takes it, which may be later.
+  connection.catch(() => {})
+  return { createConnection: hand as unknown as Connector, abandon: () => dial.abort() }
+}
+
+function openingOf(socket: Socket): Opening {
+  const hand = (_options: unknown, connected: Connected): void => {
+    if (socket.destroyed) connected(socket.errored ?? new Error('it was given up'))
+    else connected(null, socket)
+  }
+  return { createConnection: hand as unknown as Connector, abandon: () => socket.destroy() }
 }
 
 /**
@@ -132,7 +123,8 @@ function connectToServer(url: URL, trust: Trust, options: DialOptions = {}): Soc
   const { names } = trust as NodeTrust
   const socket = connectDirectly(url, trust, { ...options, lookup: names.lookup })
   names.watch(socket, hostOf(url), isSecure(url) ? 'secureConnect' : 'connect')
-  return socket
+  // Whoever gets it may listen later than it fails.
+  return socket.once('error', () => {})
 }
 
 function connectDirectly(url: URL, trust: Trust, { allowHalfOpen = false, lookup }: DialOptions = {}): Socket {
@@ -152,9 +144,7 @@ function connectDirectly(url: URL, trust: Trust, { allowHalfOpen = false, lookup
 function connectTls(url: URL, trust: Trust, options: ConnectionOptions): Socket {
   const { sessions } = trust as NodeTrust
   const session = sessions.get(url.host)
-  const isLate = options.socket !== undefined || !takesSessionLater
-  const socket: SessionTaker = tlsConnect({ ...options, ...tlsOptions(url, trust), ...(isLate && { session }) })
-  if (!isLate && session !== undefined) socket.prependOnceListener('connect', () => socket.setSession?.(session))
+  const socket = tlsConnect({ ...options, ...tlsOptions(url, trust), ...(session && { session }) })
   // Sessions of TLS 1.3 come at any time behind the handshake, and so behind the verification.
   socket.on('session', (latest: Buffer) => {
     if (socket.authorized) sessions.set(url.host, withoutPeerCertificate(latest))

@@ -2,9 +2,9 @@
 // of the answer, and what may go wrong. The connection behind it is handed over before `ws` puts anything on it.
 
 import type { Socket } from 'node:net'
-import { systemCode, UpstreamProxyError } from '../errors.js'
+import { asUpstreamProxyError, systemCode, UpstreamProxyError } from '../errors.js'
 import { dialFailed, upgradeRefused } from './failures.js'
-import { connector } from './node-dial.js'
+import { type Opening, openConnection } from './node-dial.js'
 import type { Route } from './runtime.js'
 import WebSocket from './web-socket.cjs'
 
@@ -17,18 +17,55 @@ export interface UpgradeHandler {
   upgradeOnClose(): void
 }
 
-/** One upgrade; terminate() gives it up. */
-export class Upgrade extends WebSocket {
+/**
+ * One upgrade. The connection is under way before `ws` does its part, a turn of the event loop later: when many tunnels are asked
+ * for at once, their SYNs do not wait for the requests of the others.
+ */
+export class Upgrade {
   readonly #handler: UpgradeHandler
-  readonly #dial: AbortController | undefined
+  readonly #opening: Opening
+  #handshake: Handshake | undefined
+  #isGivenUp = false
 
   constructor(url: URL, headers: Readonly<Record<string, string>>, route: Route, handler: UpgradeHandler) {
-    const dial = route.egress === undefined ? undefined : new AbortController()
-    const createConnection = connector(url, route, dial?.signal)
+    this.#handler = handler
+    this.#opening = openConnection(url, route)
+    setImmediate(() => this.#begin(url, headers))
+  }
+
+  terminate(): void {
+    this.#isGivenUp = true
+    this.#opening.abandon()
+    this.#handshake?.terminate()
+  }
+
+  #begin(url: URL, headers: Readonly<Record<string, string>>): void {
+    if (this.#isGivenUp) {
+      this.#handler.upgradeOnClose()
+      return
+    }
+    try {
+      this.#handshake = new Handshake(url, headers, this.#opening, this.#handler)
+    } catch (error) {
+      this.#opening.abandon()
+      this.#handler.upgradeOnFailure(asUpstreamProxyError(error, 'internal-error', 'the upgrade cannot be asked for'))
+      this.#handler.upgradeOnClose()
+    }
+  }
+}
+
+class Handshake extends WebSocket {
+  readonly #handler: UpgradeHandler
+
+  constructor(
+    url: URL,
+    headers: Readonly<Record<string, string>>,
+    { createConnection }: Opening,
+    handler: UpgradeHandler,
+  ) {
     // The upload is ciphertext: compression costs memory and gains nothing.
     super(url, { headers, perMessageDeflate: false, followRedirects: false, createConnection })
     this.#handler = handler
-    this.#dial = dial
     this.on('unexpected-response', (request, response) => {
       request.destroy()
       handler.upgradeOnFailure(upgradeRefused(response.statusCode ?? 0))
@@ -37,11 +74,6 @@ export class Upgrade extends WebSocket {
       handler.upgradeOnFailure(error instanceof UpstreamProxyError ? error : dialFailed(systemCode(error)))
     })
     this.on('close', () => handler.upgradeOnClose())
-  }
-
-  override terminate(): void {
-    this.#dial?.abort()
-    super.terminate()
   }
 
   /**

@@ -6,7 +6,7 @@ import { type Authority, formatAuthority } from '../protocol/authority.js'
 import { download } from './download.js'
 import { targetFailed } from './failures.js'
 import { NodeConnection } from './node-connection.js'
-import { connector, connectPlain, NodeTrust } from './node-dial.js'
+import { connectPlain, NodeTrust, openConnection } from './node-dial.js'
 import { NodeGatewayDialer } from './node-gateway.js'
 import type { Connection, Listener, Route, Runtime } from './runtime.js'
 
@@ -16,7 +16,7 @@ export const nodeRuntime: Runtime = {
   connect,
   createTrust: (certificates) => new NodeTrust(certificates),
   createGatewayDialer: (endpoint) => new NodeGatewayDialer(endpoint),
-  download: (url, route, limits) => download(url, { createConnection: connector(url, route) }, limits),
+  download: (url, route, limits) => download(url, openConnection(url, route), limits),
 }
 
 /** The only address that is ever listened on: a name could resolve to one that another process holds. */

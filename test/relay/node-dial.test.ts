@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { NameCache } from '#src/runtime/name-cache.js'
-import { connector, NodeTrust } from '#src/runtime/node-dial.js'
+import { NodeTrust, openConnection } from '#src/runtime/node-dial.js'
 
 const SERVER = `require('node:net').createServer((socket) => socket.end('here'))
   .listen({ host: '127.0.0.1', port: 0, backlog: 1 }, function () { console.log(this.address().port) })`
@@ -34,8 +34,9 @@ test('an address that takes a second is waited for', { skip: process.platform !=
   ]
   const names = new NameCache((_name, _options, answered) => answered(null, addresses))
   const trust = new NodeTrust(undefined, names)
-  const open = connector(new URL(`ws://gateway.test:${port}/`), { trust, egress: undefined, egressTimeoutMs: 0 })
   const start = performance.now()
+  const route = { trust, egress: undefined, egressTimeoutMs: 0 }
+  const { createConnection: open } = openConnection(new URL(`ws://gateway.test:${port}/`), route)
   const socket = await new Promise<Socket>((resolve) => {
     ;(open as unknown as (options: object, connected: (error: null, socket: Socket) => void) => void)({}, (_, socket) =>
       resolve(socket),
