@@ -50,8 +50,8 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   readonly #handler: CarrierHandler
   #socket: GatewaySocket
   #canRetry: boolean
-  /** Whether the pool of warm ones waits for this dial. */
-  #isDialling: boolean
+  /** Whether the pool of warm ones waits for the answer. */
+  #isAwaited: boolean
   #hasBegun = false
   /** Since when a new one is dialled in the place of a warm one that was lost. */
   #retriedAt: number | undefined
@@ -82,7 +82,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     const spare = way.warmPool.take(this)
     this.isWarm = spare?.isOpen === true
     this.#canRetry = this.isWarm
-    this.#isDialling = !this.isWarm
+    this.#isAwaited = !this.isWarm
     this.#socket = spare?.socket ?? this.#dial()
     // Behind the constructor, as from a socket that opens.
     if (this.isWarm) queueMicrotask(() => this.gatewayOnOpen())
@@ -176,19 +176,18 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   close(): void {
-    this.#endDial()
+    this.#endWait()
     this.#socket.close()
   }
 
   terminate(): void {
-    this.#endDial()
+    this.#endWait()
     this.#socket.terminate()
   }
 
   // -- What the WebSocket tells ------------------------------------------------------------------------------------------
 
   gatewayOnOpen(): void {
-    this.#endDial()
     this.#retriedAt = undefined
     if (this.#hasBegun) this.#sendFirst([])
     else this.#handler.carrierOnConnected()
@@ -209,7 +208,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   gatewayOnFailure(error: UpstreamProxyError): void {
-    this.#endDial()
+    this.#endWait()
     if (!this.#retry()) this.#handler.carrierOnFailure(error)
   }
 
@@ -219,10 +218,10 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     else this.#fail('gateway-closed', `the gateway closed the tunnel before it answered (close code ${code})`)
   }
 
-  #endDial(): void {
-    if (!this.#isDialling) return
-    this.#isDialling = false
-    this.#way.warmPool.onDialled()
+  #endWait(): void {
+    if (!this.#isAwaited) return
+    this.#isAwaited = false
+    this.#way.warmPool.onAnswered()
   }
 
   #retry(): boolean {
@@ -241,11 +240,13 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     else this.#canRetry = false
     if (this.#retry() || verdict.kind === 'incomplete') return
     this.#answer = undefined
+    this.#endWait()
     if (verdict.kind === 'status') this.#handler.carrierOnAnswer(verdict.status === 200, verdict.bytes)
     else this.#fail('gateway-protocol-error', 'the gateway did not answer in HTTP')
   }
 
   #fail(code: ErrorCode, message: string): void {
+    this.#endWait()
     this.#handler.carrierOnFailure(new UpstreamProxyError(code, message, { side: 'remote' }))
   }
 }

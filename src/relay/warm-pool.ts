@@ -2,8 +2,8 @@
 //
 // Rules:
 // - One is wanted at the start, one more after each CONNECT that found none, one less after a time in which none was needed.
-// - They wait for the CONNECTs: none is opened while one is dialled for a CONNECT that found none, but by the sweep; and only one
-//   a turn of the event loop, for each blocks it for the time of a TLS handshake.
+// - They wait for the CONNECTs: none is opened while a CONNECT that found none waits for its answer, but by the sweep; and only
+//   one a turn of the event loop, for each blocks it for the time of a TLS handshake.
 // - A CONNECT that finds none open takes one that is being dialled, which has a start on a new one.
 // - One that rests is kept alive by pings. It is handed out only if the gateway was heard a ping's interval ago at most.
 // - A gateway that ends them unused is left alone for a while: it does not want them. So is one that cannot be reached, for twice
@@ -68,8 +68,8 @@ export class WarmPool {
   #lastFailureAt = Number.NEGATIVE_INFINITY
   #restsUntil = Number.NEGATIVE_INFINITY
   #isClosed = false
-  /** CONNECTs that found none open and wait for their own. */
-  #dialling = 0
+  /** CONNECTs that found none open and wait for their answer. */
+  #waiting = 0
   #isFillDue = false
   #used = 0
   #missed = 0
@@ -83,7 +83,7 @@ export class WarmPool {
 
   /**
    * One for `handler` from now on; undefined when there is none: then the caller dials. Who gets none that is open says
-   * onDialled() once.
+   * onAnswered() once.
    */
   take(handler: GatewayHandler): Handover | undefined {
     const spare = this.#takeFresh() ?? this.#takeDialled()
@@ -93,9 +93,9 @@ export class WarmPool {
     return spare?.handTo(handler)
   }
 
-  /** A CONNECT that found none open has its own, or waits for it no longer. */
-  onDialled(): void {
-    this.#dialling--
+  /** A CONNECT that found none open has its answer, or waits for it no longer. */
+  onAnswered(): void {
+    this.#waiting--
     this.#fillSoon()
   }
 
@@ -146,7 +146,7 @@ export class WarmPool {
   }
 
   #onMiss(): void {
-    this.#dialling++
+    this.#waiting++
     if (this.#inputs.limits.maxWarmTunnels === 0) return
     this.#missed++
     this.#resize(Math.min(this.#wanted + 1, this.#inputs.limits.maxWarmTunnels))
@@ -166,11 +166,11 @@ export class WarmPool {
   }
 
   #fillSoon(): void {
-    if (this.#isFillDue || this.#dialling > 0 || !this.#isMissing) return
+    if (this.#isFillDue || this.#waiting > 0 || !this.#isMissing) return
     this.#isFillDue = true
     setImmediate(() => {
       this.#isFillDue = false
-      if (this.#dialling > 0 || !this.#isMissing) return
+      if (this.#waiting > 0 || !this.#isMissing) return
       this.#open()
       this.#fillSoon()
     })

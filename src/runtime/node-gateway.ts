@@ -18,6 +18,7 @@ import { faultReceived } from './failures.js'
 import { Upgrade, type UpgradeHandler } from './node-upgrade.js'
 import { FrameWriter } from './node-upload.js'
 import type { GatewayDialer, GatewayEndpoint, GatewayHandler, GatewaySocket } from './runtime.js'
+import { Turns } from './turns.js'
 
 /** Milliseconds that the gateway gets to answer our Close frame and to close the connection. */
 const CLOSE_TIMEOUT_MS = 5_000
@@ -32,6 +33,8 @@ interface Shared {
   readonly endpoint: GatewayEndpoint
   readonly keys: MaskKeys
   readonly encoder: FrameEncoder
+  /** For the upgrades. */
+  readonly turns: Turns
   readonly onClosed: (socket: NodeGatewaySocket) => void
 }
 
@@ -44,7 +47,7 @@ export class NodeGatewayDialer implements GatewayDialer {
   constructor(endpoint: GatewayEndpoint) {
     const keys = new MaskKeys()
     const encoder = new FrameEncoder(endpoint.maxSentMessageBytes, selectEncodeFrames(), keys)
-    this.#shared = { endpoint, keys, encoder, onClosed: (socket) => this.#forget(socket) }
+    this.#shared = { endpoint, keys, encoder, turns: new Turns(), onClosed: (socket) => this.#forget(socket) }
   }
 
   dial(url: URL, headers: Readonly<Record<string, string>>, handler: GatewayHandler): GatewaySocket {
@@ -88,7 +91,8 @@ class NodeGatewaySocket implements GatewaySocket, UpgradeHandler, FrameReaderHan
   }
 
   dial(url: URL, headers: Readonly<Record<string, string>>): void {
-    this.#upgrade = new Upgrade(url, headers, this.#shared.endpoint, this)
+    const { endpoint: route, turns } = this.#shared
+    this.#upgrade = new Upgrade(url, headers, { route, turns }, this)
   }
 
   get queuedBytes(): number {

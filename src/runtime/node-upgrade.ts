@@ -6,6 +6,7 @@ import { asUpstreamProxyError, systemCode, UpstreamProxyError } from '../errors.
 import { dialFailed, upgradeRefused } from './failures.js'
 import { type Opening, openConnection } from './node-dial.js'
 import type { Route } from './runtime.js'
+import type { Turns } from './turns.js'
 import WebSocket from './web-socket.cjs'
 
 /** What an upgrade tells: that it is open, or why not. */
@@ -18,7 +19,7 @@ export interface UpgradeHandler {
 }
 
 /**
- * One upgrade. The connection is under way before `ws` does its part, a turn of the event loop later: when many tunnels are asked
+ * One upgrade. The connection is under way before `ws` does its part, in a later turn of the event loop: when many tunnels are asked
  * for at once, their SYNs do not wait for the requests of the others.
  */
 export class Upgrade {
@@ -27,10 +28,15 @@ export class Upgrade {
   #handshake: Handshake | undefined
   #isGivenUp = false
 
-  constructor(url: URL, headers: Readonly<Record<string, string>>, route: Route, handler: UpgradeHandler) {
+  constructor(
+    url: URL,
+    headers: Readonly<Record<string, string>>,
+    { route, turns }: { readonly route: Route; readonly turns: Turns },
+    handler: UpgradeHandler,
+  ) {
     this.#handler = handler
     this.#opening = openConnection(url, route)
-    setImmediate(() => this.#begin(url, headers))
+    turns.add(() => this.#begin(url, headers))
   }
 
   terminate(): void {

@@ -80,12 +80,34 @@ test('a dial that throws is a failure that is told later, and the pool waits for
   await turn()
   assert.deepEqual(bench.told, ['internal-error'])
   bench.failure = undefined
-  bench.open()
+  bench.open().begin([])
   bench.socket.handler.gatewayOnOpen()
+  await turn()
+  assert.equal(bench.dialled.length, 1)
+  bench.socket.handler.gatewayOnData(Buffer.from('HTTP/1.1 200 OK\r\n\r\n'))
   assert.equal(bench.dialled.length, 1)
   await turn()
   assert.equal(bench.dialled.length, 2)
 })
+
+for (const [how, end] of [
+  ['is given up', (carrier) => carrier.terminate()],
+  ['is closed', (carrier) => carrier.close()],
+  ['loses its WebSocket', (_, bench) => bench.socket.handler.gatewayOnClose({ code: 1006 })],
+  ['gets no HTTP', (_, bench) => bench.socket.handler.gatewayOnData(Buffer.from('SSH-2.0-x\r\n'))],
+] as const satisfies readonly [string, (carrier: GatewayCarrier, bench: CarrierBench) => void][]) {
+  test(`the pool waits no longer for one that ${how} before the answer`, async () => {
+    const bench = new CarrierBench()
+    const carrier = bench.open()
+    bench.socket.handler.gatewayOnOpen()
+    carrier.begin([])
+    await turn()
+    assert.equal(bench.dialled.length, 1)
+    end(carrier, bench)
+    await turn()
+    assert.equal(bench.dialled.length, 2)
+  })
+}
 
 test('a new one in the place of a warm one that was lost has the time that every dial has, and is not pinged before it is there', async () => {
   const bench = new CarrierBench()

@@ -82,7 +82,7 @@ class PoolBench {
     this.pool.take(TAKER)
     for (let missed = 1; missed < count; missed++) {
       this.pool.take(TAKER)
-      this.pool.onDialled()
+      this.pool.onAnswered()
     }
     this.pool.sweep(this.time)
     for (const socket of this.dialled.slice(-count)) socket.handler.gatewayOnOpen()
@@ -111,7 +111,7 @@ test('one more is wanted after each CONNECT that finds none, up to the limit', (
     bench.pool.take(TAKER)
     for (let missed = 0; missed < 20; missed++) {
       assert.equal(bench.pool.take(TAKER), undefined)
-      bench.pool.onDialled()
+      bench.pool.onAnswered()
     }
     bench.pool.sweep(0)
     assert.equal(bench.dialled.length - 1, maxWarmTunnels)
@@ -212,7 +212,7 @@ test('warm ones wait for the CONNECTs that dial, and then come one a turn', asyn
   for (let settled = 0; settled < 3; settled++) {
     await turn()
     assert.equal(dialled.length, 1)
-    pool.onDialled()
+    pool.onAnswered()
   }
   for (let count = 2; count <= 5; count++) {
     await turn()
@@ -236,8 +236,8 @@ test('a CONNECT that finds none open takes the one that is being dialled, unless
   const { pool } = bench
   assert.deepEqual(pool.take(TAKER), { socket: bench.dial(0), isOpen: false })
   assert.equal(pool.take(TAKER), undefined)
-  pool.onDialled()
-  pool.onDialled()
+  pool.onAnswered()
+  pool.onAnswered()
   pool.sweep(0)
   bench.time = 1_000
   assert.equal(pool.take(TAKER), undefined)
