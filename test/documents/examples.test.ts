@@ -1,5 +1,5 @@
 // The programs in documents are programs: they compile against the package, with doc/examples/ beside them. The README's
-// is run as well, by commands.test.ts.
+// is run as well, by commands.long.test.ts.
 
 import assert from 'node:assert/strict'
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'

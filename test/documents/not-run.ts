@@ -31,7 +31,7 @@ const NOT_RUN: readonly NotRun[] = [
   },
   {
     command: /^(npm ci && npm pack|npm install (--global )?\S+proxy\S+\.tgz|npx ccr-upstream-proxy .*)$/,
-    reason: 'test/documents/install.test.ts runs it',
+    reason: 'test/documents/install.long.test.ts runs it',
   },
   {
     command: /^(npm ci && .* npm pack --workspace gateway|npm install --global \S+proxy\S+\.tgz \S+gateway\S+\.tgz)$/,

@@ -48,7 +48,7 @@ function createProject(home: string): string {
   return folder
 }
 
-/** The commands as npm links them. How they come there is what install.test.ts looks at. */
+/** The commands as npm links them. How they come there is what install.long.test.ts looks at. */
 export function createPrograms(home: string): string {
   const folder = join(home, 'bin')
   mkdirSync(folder)

@@ -1,6 +1,6 @@
 // Certificates for tests, made with the gateway's own CA functions: a root, and server certificates under it.
 
-import { createCertificateAuthority, issueServerCertificate } from 'ccr-upstream-gateway'
+import { createCertificateAuthority, issueServerCertificate } from 'ccr-upstream-gateway/certificate-authority'
 
 /** A server's certificate and key, as node:tls takes them. */
 export interface TestCertificate {
