@@ -95,7 +95,7 @@ export function relayOptions(gateway: Pick<WireGateway, 'url' | 'rootPem'>, more
     sessionId: SESSION,
     ...threadMode,
     ...more,
-    // Most suites count what reaches the gateway; warm.test.ts is about those that come unasked.
+    // Most suites count what reaches the gateway; warm.long.test.ts is about those that come unasked.
     limits: { maxWarmTunnels: 0, ...more.limits },
     token: TOKEN,
   }

@@ -1,4 +1,4 @@
-// What a carrier tells its tunnel and the pool, at a time of the test's own. With real WebSockets: warm.test.ts, faults.test.ts.
+// What a carrier tells its tunnel and the pool, at a time of the test's own. With real WebSockets: warm.long.test.ts, faults.long.test.ts.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

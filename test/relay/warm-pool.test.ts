@@ -1,4 +1,4 @@
-// When the pool dials. What it does with real WebSockets is in warm.test.ts.
+// When the pool dials. What it does with real WebSockets is in warm.long.test.ts.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
