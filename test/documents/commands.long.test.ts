@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -65,7 +65,9 @@ describe('the commands of the documents', { concurrency: 2, timeout: 120_000 }, 
 function testOfItsOwn(path: string): string | undefined {
   if (path === 'gateway/README.md') return 'test/documents/quick-start.test.ts'
   const name = /^examples\/([^/]+)\/README\.md$/.exec(path)?.[1]
-  return name === undefined ? undefined : `test/examples/${name}.test.ts`
+  if (name === undefined) return undefined
+  const candidates = ['test.ts', 'long.test.ts'].map((ending) => `test/examples/${name}.${ending}`)
+  return candidates.find((file) => existsSync(join(ROOT, file))) ?? candidates[0]
 }
 
 function commandsOf({ language, text }: FencedBlock): readonly ShellCommand[] {
