@@ -52,8 +52,9 @@ export class NodeGatewayDialer implements GatewayDialer {
 
   dial(url: URL, headers: Readonly<Record<string, string>>, handler: GatewayHandler): GatewaySocket {
     const socket = new NodeGatewaySocket(this.#shared, handler)
-    this.#sockets.add(socket)
+    // In this order: one that throws here tells nothing of its end.
     socket.dial(url, headers)
+    this.#sockets.add(socket)
     return socket
   }
 
