@@ -14,12 +14,6 @@ import { NodeConnection } from './node-connection.js'
 import { connectBehindProxy, isSecure, type NodeTrust, portOf } from './node-dial.js'
 import type { Connection, ConnectionHandler, Route } from './runtime.js'
 
-/** A connection that also takes bytes that are changed afterwards. */
-export interface LendingConnection extends Connection {
-  /** As write(); nothing of `bytes` is kept. */
-  writeLent(bytes: Uint8Array): boolean
-}
-
 /** As Runtime.connect(). */
 export async function connect(
   target: Authority,
@@ -39,7 +33,7 @@ export async function connect(
 }
 
 /**
- * Connects to the gateway at `url`, with TLS when its scheme asks for it.
+ * Connects to the gateway at `url`, with TLS when its scheme asks for it. What is written may be changed afterwards.
  * @throws {UpstreamProxyError}
  */
 export async function connectToGateway(
@@ -47,7 +41,7 @@ export async function connectToGateway(
   route: Route,
   options: BunConnectionOptions,
   signal: AbortSignal,
-): Promise<LendingConnection> {
+): Promise<Connection> {
   const { egress } = route
   const trust = route.trust as NodeTrust
   try {
@@ -117,9 +111,9 @@ function askForTarget(
   })
 }
 
-class LendingNodeConnection extends NodeConnection implements LendingConnection {
-  writeLent(bytes: Uint8Array): boolean {
-    return this.write(new Uint8Array(bytes))
+class TlsInTlsConnection extends NodeConnection {
+  override write(bytes: Uint8Array): boolean {
+    return super.write(new Uint8Array(bytes))
   }
 
   /** A reset is of TCP, which is out of reach below two layers of TLS. */
@@ -134,7 +128,7 @@ async function connectTlsInTls(
   route: Route,
   { highWaterMarkBytes }: BunConnectionOptions,
   signal: AbortSignal,
-): Promise<LendingConnection> {
+): Promise<Connection> {
   const socket = await connectBehindProxy(url, egress, route, signal)
-  return new LendingNodeConnection(socket, highWaterMarkBytes, false)
+  return new TlsInTlsConnection(socket, highWaterMarkBytes, false)
 }

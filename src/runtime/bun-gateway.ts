@@ -13,10 +13,17 @@ import { FrameEncoder, selectEncodeFrames } from '../protocol/frame.js'
 import { type FrameFault, FrameReader, type FrameReaderHandler } from '../protocol/frame-reader.js'
 import { MaskKeys } from '../protocol/mask-keys.js'
 import { createUpgradeKey, encodeUpgradeRequest, UpgradeAnswerParser } from '../protocol/upgrade.js'
-import { connectToGateway, type LendingConnection } from './bun-dial.js'
+import { connectToGateway } from './bun-dial.js'
 import { FrameWriter } from './bun-upload.js'
 import { dialFailed, faultReceived, notWebSocket, upgradeRefused } from './failures.js'
-import type { ConnectionHandler, GatewayDialer, GatewayEndpoint, GatewayHandler, GatewaySocket } from './runtime.js'
+import type {
+  Connection,
+  ConnectionHandler,
+  GatewayDialer,
+  GatewayEndpoint,
+  GatewayHandler,
+  GatewaySocket,
+} from './runtime.js'
 
 /** Milliseconds that the gateway gets to answer our Close frame and to close the connection. */
 const CLOSE_TIMEOUT_MS = 5_000
@@ -69,7 +76,7 @@ class BunGatewaySocket implements GatewaySocket, ConnectionHandler, FrameReaderH
   #handler: GatewayHandler
   /** Gives up the dial; undefined once there is a connection. */
   #dial: AbortController | undefined
-  #connection: LendingConnection | undefined
+  #connection: Connection | undefined
   /** Reads the answer to the upgrade; undefined before and after. */
   #answer: UpgradeAnswerParser | undefined
   /** Reads frames; undefined before the answer has come. */
@@ -147,7 +154,7 @@ class BunGatewaySocket implements GatewaySocket, ConnectionHandler, FrameReaderH
 
   // -- The upgrade ---------------------------------------------------------------------------------------------------------
 
-  #onConnected(connection: LendingConnection, url: URL, headers: Readonly<Record<string, string>>): void {
+  #onConnected(connection: Connection, url: URL, headers: Readonly<Record<string, string>>): void {
     this.#dial = undefined
     this.#connection = connection
     const key = createUpgradeKey()
@@ -158,7 +165,7 @@ class BunGatewaySocket implements GatewaySocket, ConnectionHandler, FrameReaderH
       return
     }
     const request = encodeUpgradeRequest(url, headers, key)
-    connection.writeLent(request)
+    connection.write(request)
     request.fill(0)
   }
 

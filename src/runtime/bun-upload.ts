@@ -3,7 +3,7 @@
 
 import { maxPayloadBytes } from '../protocol/chunk.js'
 import type { FrameEncoder } from '../protocol/frame.js'
-import type { LendingConnection } from './bun-dial.js'
+import type { Connection } from './runtime.js'
 
 /** Two messages of the usual size. */
 const SLICE_BYTES = 2 * maxPayloadBytes()
@@ -23,8 +23,8 @@ export class FrameWriter {
     this.#memory = Buffer.allocUnsafeSlow(this.#headroom + SLICE_BYTES)
   }
 
-  /** Writes `payload` in frames; as LendingConnection.writeLent(). */
-  write(connection: LendingConnection, payload: Uint8Array): boolean {
+  /** Writes `payload` in frames to a connection that keeps nothing of what it writes; as Connection.write(). */
+  write(connection: Connection, payload: Uint8Array): boolean {
     let goesOn = true
     for (let at = 0; at < payload.length; at += SLICE_BYTES) {
       goesOn = this.#writeSlice(connection, payload.subarray(at, at + SLICE_BYTES))
@@ -32,11 +32,11 @@ export class FrameWriter {
     return goesOn
   }
 
-  #writeSlice(connection: LendingConnection, slice: Uint8Array): boolean {
+  #writeSlice(connection: Connection, slice: Uint8Array): boolean {
     this.#memory.set(slice, this.#headroom)
     const end = this.#headroom + slice.length
     const start = this.#headroom - this.#encoder.encode(this.#memory, this.#headroom, slice.length)
-    const goesOn = connection.writeLent(this.#memory.subarray(start, end))
+    const goesOn = connection.write(this.#memory.subarray(start, end))
     if (slice.length <= MAX_WIPED_BYTES) this.#memory.fill(0, start, end)
     return goesOn
   }

@@ -13,7 +13,10 @@ export interface Connection {
   readonly peerPort: number | undefined
   /** Bytes that the system has not taken yet. */
   readonly queuedBytes: number
-  /** Queues `bytes`, which must not be changed any more; false: wait for `connectionOnDrain` before the next. */
+  /**
+   * Queues `bytes`, which must not be changed any more, or are what `gatewayOnData` has just told; false: wait for
+   * `connectionOnDrain` before the next.
+   */
   write(bytes: Uint8Array): boolean
   pauseReading(): void
   resumeReading(): void
@@ -72,7 +75,7 @@ export interface GatewayEnd {
 /** What a WebSocket tells its owner. Before `gatewayOnOpen` only `gatewayOnFailure` can come; both ends are final. */
 export interface GatewayHandler {
   gatewayOnOpen(): void
-  /** Payload of chunks, as it arrives. */
+  /** Payload of chunks, as it arrives: valid until it returns, and for `Connection.write()`. */
   gatewayOnData(bytes: Uint8Array): void
   gatewayOnPong(): void
   gatewayOnDrain(): void
