@@ -1,8 +1,7 @@
 // Runs the suites of the relay, and the attacks on it, on every runtime that is supported: Node 20, 22, 24, 26 and Bun, each with the
-// relay in a thread of its own or in the main one, and Node 20 and Bun with both. Those two in full size as well, with what else has
-// a full size of its own: the preload for children, the gateway's streaming, the interrupted install-ca. `--full`: everything on
-// every runtime, in either thread and in full size, which takes three quarters of an hour. The Nodes come from npm, into
-// node_modules/.cache; Bun is a dependency for development.
+// relay in a thread of its own or in the main one. `npm test` has had Node 20 and Bun with a thread; those two run here what has a
+// full size. `--full`: everything on every runtime, in either thread and in full size, which takes an hour. The Nodes come from
+// npm, into node_modules/.cache; Bun is a dependency for development.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
@@ -35,16 +34,19 @@ const bun = join(root, `node_modules/@oven/bun-${process.platform}-${bunArchitec
 if (existsSync(bun)) runtimes.set('bun', bun)
 else console.log('bun: skipped, its package for this platform is not installed')
 
-/** What has a relay in it, which may be in either thread; and the rest. */
+/** What has a relay in it, which may be in either thread. */
 const RELAY = ['relay', 'init', 'attack']
-const OTHERS = ['thread', 'children/node-preload', 'gateway/streaming', 'install-ca/interruption']
-function run(thread, names, isLarge, suites) {
+/** What of that has a full size, and what else that goes by the runtime has one. */
+const FULL_SIZE_RELAY = ['connect', 'many-tunnels', 'status', 'transfer', 'warm.long'].map((name) => `relay/${name}.`)
+const FULL_SIZE = [...FULL_SIZE_RELAY, 'attack/signals', 'children/node-preload', 'install-ca/interruption']
+
+function run(thread, names, { isLarge = false, flags = [] }, suites) {
   const named = names.filter((name) => runtimes.has(name))
-  const chosen = words.length === 0 ? suites : words.filter((word) => thread === 'worker' || !OTHERS.includes(word))
+  const chosen = words.length === 0 ? suites : words.filter((word) => thread === 'worker' || word !== 'thread')
   if (named.length === 0 || chosen.length === 0) return
   console.log(`\nthread ${thread}, ${isLarge ? 'full size' : 'short'}, ${named.join(' ')}: ${chosen.join(' ')}`)
   const { CCR_TEST_LARGE: _, ...environment } = process.env
-  const { status } = spawnSync(process.execPath, [join(root, 'test/run.mjs'), ...chosen], {
+  const { status } = spawnSync(process.execPath, [join(root, 'test/run.mjs'), ...flags, ...chosen], {
     stdio: 'inherit',
     env: {
       ...environment,
@@ -57,10 +59,10 @@ function run(thread, names, isLarge, suites) {
 }
 
 if (isFull) {
-  run('worker', [...runtimes.keys()], true, [...RELAY, ...OTHERS])
-  run('main', [...runtimes.keys()], true, RELAY)
+  run('worker', [...runtimes.keys()], { isLarge: true }, [...RELAY, ...FULL_SIZE, 'thread', 'gateway/streaming'])
+  run('main', [...runtimes.keys()], { isLarge: true }, RELAY)
 } else {
-  run('worker', ['node20', 'bun'], true, [...RELAY, ...OTHERS])
-  run('worker', ['node24', 'node26'], false, [...RELAY, 'thread'])
-  run('main', ['node20', 'node22', 'bun'], false, RELAY)
+  run('worker', ['node20', 'bun'], { isLarge: true }, FULL_SIZE)
+  run('worker', ['node24', 'node26'], {}, [...RELAY, 'thread'])
+  run('main', ['node20', 'node22', 'bun'], { flags: ['--short'] }, RELAY)
 }
