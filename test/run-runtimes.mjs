@@ -1,7 +1,7 @@
 // Runs the suites of the relay, and the attacks on it, on every runtime that is supported: Node 20, 22, 24, 26 and Bun, each with the
 // relay in a thread of its own or in the main one. `npm test` has had Node 20 and Bun with a thread; those two run here what has a
-// full size. `--full`: everything on every runtime, in either thread and in full size, which takes an hour. The Nodes come from
-// npm, into node_modules/.cache; Bun is a dependency for development.
+// full size. Of the others Node 26 has the long tests too. `--full`: everything on every runtime, in either thread and in full
+// size, which takes an hour. The Nodes come from npm, into node_modules/.cache; Bun is a dependency for development.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
@@ -37,7 +37,9 @@ else console.log('bun: skipped, its package for this platform is not installed')
 /** What has a relay in it, which may be in either thread. */
 const RELAY = ['relay', 'init', 'attack']
 /** What of that has a full size, and what else that goes by the runtime has one. */
-const FULL_SIZE_RELAY = ['connect', 'many-tunnels', 'status', 'transfer', 'warm.long'].map((name) => `relay/${name}.`)
+const FULL_SIZE_RELAY = ['connect', 'many-tunnels', 'stall', 'status', 'transfer', 'warm.long'].map(
+  (name) => `relay/${name}.`,
+)
 const FULL_SIZE = [...FULL_SIZE_RELAY, 'attack/signals', 'children/node-preload', 'install-ca/interruption']
 
 function run(thread, names, { isLarge = false, flags = [] }, suites) {
@@ -63,6 +65,7 @@ if (isFull) {
   run('main', [...runtimes.keys()], { isLarge: true }, RELAY)
 } else {
   run('worker', ['node20', 'bun'], { isLarge: true }, FULL_SIZE)
-  run('worker', ['node24', 'node26'], {}, [...RELAY, 'thread'])
+  run('worker', ['node24'], { flags: ['--short'] }, [...RELAY, 'thread'])
+  run('worker', ['node26'], {}, [...RELAY, 'thread'])
   run('main', ['node20', 'node22', 'bun'], { flags: ['--short'] }, RELAY)
 }
