@@ -5,7 +5,7 @@
 // - `shutdown()` sends a FIN and keeps reading; `end()` with unread input would reset the connection.
 // - Behind our own FIN the peer's is only told as `close` without an error.
 // - Every read comes in memory of its own, up to 512 KiB. Left to the garbage collector, the next read gets memory that the system
-//   has to map and no cache knows; given back at once, it gets the same again, for less than half of a download's CPU time.
+//   has to map and no cache knows; given back at once, it gets the same again, for about half of a download's CPU time.
 
 import { systemCode, UpstreamProxyError } from '../errors.js'
 import { Bun, type BunSocket, type BunSocketOwner, type BunTlsOptions, plainEvents, tlsEvents } from './bun-socket.js'
