@@ -117,7 +117,7 @@ function createGoals(of: (what: string, name: string) => number, names: readonly
     ...rate('node-textbook', OURS_NODE, TEXTBOOK_NODE, 2.5),
     ...rate('bun-node-textbook', OURS_BUN, TEXTBOOK_NODE, 2.5),
     // Its WebSocket is Bun's own: even without one, a tunnel cannot be had for a 2.5th (see `bare sockets`).
-    ...rate('bun-textbook', OURS_BUN, TEXTBOOK_BUN, 1),
+    ...rate('bun-textbook', OURS_BUN, TEXTBOOK_BUN, 1.2),
     ...blocked(MAIN_NODE),
     ...blocked(MAIN_BUN),
     {
