@@ -23,6 +23,15 @@ describeOnEachRuntime('stall', (runtime) => {
   })
   after(() => fixture.end())
 
+  /** The tunnels that will stall, one that must not wait for them, and the relay's memory until then. */
+  async function openAll() {
+    const tunnels = await Promise.all(
+      Array.from({ length: STALLED_TUNNELS }, (_, index) => fixture.open(`h.example:${1_000 + index}`)),
+    )
+    const bystander = await fixture.openBystander()
+    return { tunnels, bystander, base: await fixture.relay.memory() }
+  }
+
   /** How far the relay's memory rises above `base` while everything stands still. */
   async function growthWhileStalled(base: number): Promise<number> {
     const end = performance.now() + STALL_MS
@@ -40,11 +49,7 @@ describeOnEachRuntime('stall', (runtime) => {
     await warm.tunnel.sendAll(deterministicBytes(STALL_BYTES))
     await warmed
     warm.client.reset()
-    const tunnels = await Promise.all(
-      Array.from({ length: STALLED_TUNNELS }, (_, index) => fixture.open(`h.example:${1_000 + index}`)),
-    )
-    const bystander = await fixture.openBystander()
-    const base = await fixture.relay.memory()
+    const { tunnels, bystander, base } = await openAll()
     for (const { client } of tunnels) client.socket.pause()
     const sent = tunnels.map(async ({ tunnel }) => {
       await tunnel.sendAll(deterministicBytes(STALL_BYTES))
@@ -70,11 +75,7 @@ describeOnEachRuntime('stall', (runtime) => {
     await warm.client.writeAll(deterministicBytes(STALL_BYTES))
     await warmed
     warm.client.reset()
-    const tunnels = await Promise.all(
-      Array.from({ length: STALLED_TUNNELS }, (_, index) => fixture.open(`h.example:${1_000 + index}`)),
-    )
-    const bystander = await fixture.openBystander()
-    const base = await fixture.relay.memory()
+    const { tunnels, bystander, base } = await openAll()
     for (const { tunnel } of tunnels) tunnel.pause()
     const sent = tunnels.map(({ client }) => client.writeAll(deterministicBytes(STALL_BYTES)))
     const growth = await growthWhileStalled(base)
