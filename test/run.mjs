@@ -1,13 +1,14 @@
-// Runs the tests with node:test: all but the long ones, or with `--long` those (*.long.test.ts). With words only those whose path
-// holds one of them; then either kind, unless `--long` or `--short` says which. It goes by the sources, so that what an earlier
-// build left in test/dist is not run.
+// Builds what is stale, then runs the tests: those that need no foreign program, or with `--long` the others (*.long.test.ts). With
+// words only those whose path holds one of them; then either kind, unless `--long` or `--short` says which. It goes by the sources,
+// so that what an earlier build left in test/dist is not run.
 
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const folder = fileURLToPath(new URL('.', import.meta.url))
+const root = join(folder, '..')
 const LONG = '.long.test.ts'
 const FLAGS = ['--long', '--short']
 const wantsLong = process.argv.includes('--long')
@@ -20,19 +21,24 @@ const files = readdirSync(folder, { recursive: true })
   .filter((path) => wantsBoth || path.endsWith(LONG) === wantsLong)
   .filter((path) => words.length === 0 || words.some((word) => path.includes(word)))
   .map((path) => join(folder, 'dist', path.replace(/\.ts$/, '.js')))
-  .sort()
 
 if (files.length === 0) {
   process.stderr.write(`no test matches ${words.join(' ')}\n`)
   process.exit(1)
 }
 
-// In full size much is waiting.
-const concurrency = process.env.CCR_TEST_LARGE === '1' ? 3 : 2
-const options = ['--test', '--test-reporter=spec', `--test-concurrency=${concurrency}`]
-const runner = spawn(process.execPath, [...options, ...files], { stdio: 'inherit' })
+const build = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b'], {
+  cwd: root,
+  stdio: 'inherit',
+})
+if (build.status !== 0) process.exit(1)
+
+// A process of its own, for what it is given is what it gives to those of the files.
+const runner = spawn(process.execPath, ['--enable-source-maps', join(folder, 'run-files.mjs'), ...files], {
+  stdio: 'inherit',
+})
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => runner.kill(signal))
-runner.once('exit', (code, signal) => {
-  if (!wantsLong && !wantsBoth) console.log('ℹ what takes longer: npm run test:long')
-  process.exitCode = signal === null ? code : 1
+runner.once('exit', (code) => {
+  if (code === 0 && !wantsLong && !wantsBoth) console.log('ℹ what takes longer: npm run test:long')
+  process.exitCode = code ?? 1
 })
