@@ -4,34 +4,6 @@
  */
 
 export {
-  type CertificateConfig,
-  type ConfigOrigin,
-  type GatewayConfig,
-  loadGatewayConfig,
-  parseGatewayConfig,
-  type UpstreamConfig,
-} from './config/config.js'
-export { type ConfigPath, type ConfigProblem, GatewayConfigError } from './config/config-problem.js'
-export { configKeys, type ListenAddress } from './config/config-schema.js'
-export type { Policy, SessionLimits } from './config/policy.js'
-export { checkGatewayConfig, type Gateway, type GatewayOptions, startGateway } from './gateway.js'
-export {
-  type CertificateAndKey,
-  CertificateAuthority,
-  type CertificateAuthorityOptions,
-  createCertificateAuthority,
-  issueServerCertificate,
-  type ServerCertificateOptions,
-} from './intercept/certificate-authority.js'
-export {
-  applyRule,
-  applyRuleAfter401,
-  type RuledFields,
-  type Transform,
-  type Transforms,
-} from './intercept/credentials.js'
-export type { HostRules, Rule } from './intercept/inject.js'
-export {
   AUDIT_END_CODES,
   type AuditErrorCode,
   type AuditRecord,
@@ -39,10 +11,38 @@ export {
   type InterceptAuditRecord,
   type RefusedAuditRecord,
   type TunnelAuditRecord,
-} from './operation/audit.js'
-export { LineWriter } from './operation/line-writer.js'
+} from './audit/audit.js'
+export { LineWriter } from './audit/line-writer.js'
+export {
+  type CertificateAndKey,
+  CertificateAuthority,
+  type CertificateAuthorityOptions,
+  createCertificateAuthority,
+  issueServerCertificate,
+  type ServerCertificateOptions,
+} from './certificates/certificate-authority.js'
+export {
+  type CertificateConfig,
+  type ConfigOrigin,
+  type GatewayConfig,
+  loadGatewayConfig,
+  type OriginConfig,
+  parseGatewayConfig,
+} from './config/config.js'
+export { type ConfigPath, type ConfigProblem, GatewayConfigError } from './config/config-problem.js'
+export { configKeys, type ListenAddress } from './config/config-schema.js'
+export {
+  applyRule,
+  applyRuleAfter401,
+  type RuledFields,
+  type Transform,
+  type Transforms,
+} from './credentials/apply-rule.js'
+export { Secret } from './credentials/secrets/secret.js'
+export type { HostRules, Rule } from './intercept/inject.js'
+export type { Lookup } from './origin/dialer.js'
+export type { Policy, SessionLimits } from './policy/policy.js'
 export { REFUSALS, type RefusalCode } from './refusal.js'
-export { Secret } from './secrets/secret.js'
+export { checkGatewayConfig, type Gateway, type GatewayOptions, startGateway } from './server/gateway-server.js'
+export { GatewayStartError } from './server/start-error.js'
 export { hashToken, type SessionConfig } from './sessions/sessions.js'
-export { GatewayStartError } from './start-error.js'
-export type { Lookup } from './upstream/upstream.js'

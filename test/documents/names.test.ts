@@ -84,7 +84,7 @@ test('config.example.yaml has every key, in the file or in a comment', () => {
 
 test("doc/gateway.md has every metric of the gateway's own, and no other", () => {
   const documented = tableRows(documentText('doc/gateway.md'), '## Metrics').flatMap(([cell = '']) => codeIn(cell))
-  const own = documentText('gateway/src/operation/metrics.ts').matchAll(/'(ccr_gateway_\w+)'/g)
+  const own = documentText('gateway/src/audit/metrics.ts').matchAll(/'(ccr_gateway_\w+)'/g)
   assert.deepEqual(documented.sort(), [...own].map(([, name]) => name).sort())
 })
 

@@ -9,7 +9,7 @@ import {
   CertificateAuthority,
   createCertificateAuthority,
   issueServerCertificate,
-} from '../intercept/certificate-authority.js'
+} from '../certificates/certificate-authority.js'
 import {
   type Command,
   EXIT_FAILURE,

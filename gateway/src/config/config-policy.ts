@@ -1,14 +1,14 @@
 // The part of the config that says what sessions may do: policies, their hosts, rules, and what a rule does to headers.
 
-import type { Transform } from '../intercept/credentials.js'
-import { looseName } from '../intercept/fields.js'
+import type { Transform } from '../credentials/apply-rule.js'
+import { Secret } from '../credentials/secrets/secret.js'
+import { CommandSecret, isHeaderText } from '../credentials/secrets/secret-source.js'
+import type { FilledTemplate, SecretStore } from '../credentials/secrets/secret-store.js'
+import { looseName } from '../fields.js'
 import type { HostRules, Rule } from '../intercept/inject.js'
-import { Secret } from '../secrets/secret.js'
-import { CommandSecret, isHeaderText } from '../secrets/secret-source.js'
-import type { FilledTemplate, SecretStore } from '../secrets/secret-store.js'
+import { extendPolicy, type Policy } from '../policy/policy.js'
 import type { ConfigPath, ConfigProblems } from './config-problem.js'
 import { type ConfigFile, canonicalHostPattern } from './config-schema.js'
-import { extendPolicy, type Policy } from './policy.js'
 
 type PolicyFile = ConfigFile['policies'][string]
 type RuleFile = ConfigFile['hosts'][string][number]

@@ -2,7 +2,7 @@
 // file is never quoted, because a secret may stand in it.
 
 import { isMap, isSeq, type LineCounter, type Document as YamlDocument } from 'yaml'
-import { SecretError } from '../secrets/secret-source.js'
+import { SecretError } from '../credentials/secrets/secret-source.js'
 
 /** Where in the config: map keys and list indices from the top. */
 export type ConfigPath = readonly (string | number)[]

@@ -4,8 +4,8 @@
 import { formatAuthority, parseAuthority } from 'ccr-upstream-proxy/protocol'
 import { z } from 'zod'
 import { isReservedField } from '../intercept/inject.js'
+import { parsePrefix } from '../origin/address-policy.js'
 import { TOKEN_ALGORITHMS } from '../sessions/token-verifier.js'
-import { parsePrefix } from '../upstream/address-policy.js'
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 

@@ -6,13 +6,14 @@ import { dirname, resolve } from 'node:path'
 import { type Authority, formatAuthority, parseAuthority } from 'ccr-upstream-proxy/protocol'
 import { LineCounter, parseDocument } from 'yaml'
 import type { z } from 'zod'
-import type { AuditTarget } from '../operation/audit.js'
-import { Secret } from '../secrets/secret.js'
-import { readSecretFile } from '../secrets/secret-source.js'
-import { fromEnvironment, type NamedSecret, SecretStore } from '../secrets/secret-store.js'
+import type { AuditTarget } from '../audit/audit.js'
+import { Secret } from '../credentials/secrets/secret.js'
+import { readSecretFile } from '../credentials/secrets/secret-source.js'
+import { fromEnvironment, type NamedSecret, SecretStore } from '../credentials/secrets/secret-store.js'
+import type { ForwardConfig } from '../origin/forward-proxy.js'
+import type { Policy } from '../policy/policy.js'
 import { hashToken, type SessionConfig } from '../sessions/sessions.js'
 import { parseKeySet, type TokenVerifierConfig } from '../sessions/token-verifier.js'
-import type { ForwardConfig } from '../upstream/forward-proxy.js'
 import { type Policies, resolvePolicies } from './config-policy.js'
 import { type ConfigPath, type ConfigProblem, ConfigProblems, GatewayConfigError, lineOf } from './config-problem.js'
 import {
@@ -23,7 +24,6 @@ import {
   parseForwardProxy,
   parseKeySetSource,
 } from './config-schema.js'
-import type { Policy } from './policy.js'
 
 /** A PEM certificate (chain) and its key. */
 export interface CertificateConfig {
@@ -49,7 +49,7 @@ export interface GatewayConfig extends Policy {
   readonly jwt: readonly TokenVerifierConfig[]
   readonly audit: AuditTarget
   /** The way to origins. */
-  readonly upstream: UpstreamConfig
+  readonly upstream: OriginConfig
   /** The proxy that tunnels are handed to; undefined without one. */
   readonly forward: ForwardConfig | undefined
   /** What the named secrets are read from. */
@@ -59,7 +59,7 @@ export interface GatewayConfig extends Policy {
 }
 
 /** Where the gateway may dial, and whom it trusts there. */
-export interface UpstreamConfig {
+export interface OriginConfig {
   /** PEM certificates that are trusted besides the runtime's own roots. */
   readonly caPems: readonly string[]
   /** Addresses and prefixes that may be dialled although they are not public. */
@@ -304,7 +304,7 @@ class Resolver {
     return audit === 'stdout' || audit === 'stderr' ? audit : { file: this.#path(audit) }
   }
 
-  #upstream(upstream: ConfigFile['upstream']): UpstreamConfig {
+  #upstream(upstream: ConfigFile['upstream']): OriginConfig {
     const connectTo = Object.entries(upstream.connectTo).map(([from, to]): [string, Authority] => {
       return [formatAuthority(parseAuthority(from) as Authority), parseAuthority(to) as Authority]
     })

@@ -1,8 +1,8 @@
-// The client's side of one request, the same for HTTP/1.1 and HTTP/2: what forward.ts reads from it and writes to it.
+// The client's side of one request, the same for HTTP/1.1 and HTTP/2: what exchange.ts reads from it and writes to it.
 
 import type { Duplex, Readable, Writable } from 'node:stream'
+import type { RawFields } from '../fields.js'
 import type { Refusal } from '../refusal.js'
-import type { RawFields } from './fields.js'
 import type { RequestHead } from './inject.js'
 
 /** The head of an answer. */

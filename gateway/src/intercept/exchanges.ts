@@ -2,7 +2,7 @@
 
 import type { Refusal, RefusalCode } from '../refusal.js'
 import type { Downstream } from './downstream.js'
-import { Exchange, type InterceptedTunnel } from './forward.js'
+import { Exchange, type InterceptedTunnel } from './exchange.js'
 
 export class Exchanges {
   /** Ends the tunnel in a way that no client takes for a clean end. */

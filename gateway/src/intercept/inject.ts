@@ -3,14 +3,14 @@
 // Rules:
 // - Hosts: the exact name wins, then the longest `*.suffix`; of a host's rules the first that matches.
 // - Hop-by-hop fields go first (RFC 9110, section 7.6.1), also the ones that Connection names; then the rule does its
-//   part (credentials.ts).
+//   part (credentials/).
 
 import { type Authority, formatAuthority, parseAuthority } from 'ccr-upstream-proxy/protocol'
+import { assertPlaceholders, type RuledFields, type Transforms } from '../credentials/apply-rule.js'
+import { endToEndFields, listOf, looseName, type RawFields, trailerFields, valuesOf } from '../fields.js'
 import { Refusal } from '../refusal.js'
-import { assertPlaceholders, type RuledFields, type Transforms } from './credentials.js'
-import { endToEndFields, listOf, looseName, type RawFields, trailerFields, valuesOf } from './fields.js'
 
-export { isReservedField } from './fields.js'
+export { isReservedField } from '../fields.js'
 
 /** One rule of a host. */
 export interface Rule {
@@ -83,7 +83,7 @@ export interface MatchedRequest {
 }
 
 /** What is asked of the origin, whichever protocol that speaks. */
-export interface UpstreamRequest {
+export interface OriginRequest {
   readonly method: string
   /** Origin-form: path and query. */
   readonly target: string
@@ -121,7 +121,7 @@ export function matchRequest(head: RequestHead, authority: Authority, host: Rule
 const OWN_FIELDS: ReadonlySet<string> = new Set(['host', 'content-length', 'trailer'])
 
 /** Writes a request anew for the origin. */
-export function upstreamRequest({ head }: MatchedRequest, { fields, injected }: RuledFields): UpstreamRequest {
+export function originRequest({ head }: MatchedRequest, { fields, injected }: RuledFields): OriginRequest {
   const { method, target, bodyLength, upgrade } = head
   return {
     method,
@@ -135,7 +135,7 @@ export function upstreamRequest({ head }: MatchedRequest, { fields, injected }: 
 }
 
 /** The trailers of a request's body for the origin: nothing there that could stand in for what was injected. */
-export function upstreamTrailers(fields: RawFields, injected: readonly string[]): string[] {
+export function originTrailers(fields: RawFields, injected: readonly string[]): string[] {
   const names = new Set(injected.map(looseName))
   return trailerFields(fields, (field) => !names.has(looseName(field)))
 }

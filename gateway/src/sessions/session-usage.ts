@@ -1,7 +1,7 @@
 // How much a session uses: its open tunnels, and its requests as a bucket that refills all the time, so that a minute's
 // requests may come at once but not twice.
 
-import type { SessionLimits } from '../config/policy.js'
+import type { SessionLimits } from '../policy/policy.js'
 import { Refusal } from '../refusal.js'
 
 const MINUTE_MS = 60_000

@@ -4,9 +4,9 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { setTimeout as createTimer } from 'node:timers'
-import { ChunkStreamError, CLOSE_POLICY_VIOLATION } from '../chunk-stream.js'
-import type { Policy } from '../config/policy.js'
+import type { Policy } from '../policy/policy.js'
 import { Refusal } from '../refusal.js'
+import { ChunkStreamError, CLOSE_POLICY_VIOLATION } from '../server/chunk-stream.js'
 import { SessionUsage } from './session-usage.js'
 import { TokenVerifier, type TokenVerifierConfig } from './token-verifier.js'
 

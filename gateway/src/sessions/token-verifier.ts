@@ -11,7 +11,7 @@ import {
   type JWTVerifyGetKey,
   jwtVerify,
 } from 'jose'
-import type { Policy } from '../config/policy.js'
+import type { Policy } from '../policy/policy.js'
 import { Refusal } from '../refusal.js'
 import type { Session } from './sessions.js'
 

@@ -1,14 +1,14 @@
-// One HTTP/1.1 request of an intercepted client, as forward.ts sees it.
+// One HTTP/1.1 request of an intercepted client, as exchange.ts sees it.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { finished } from 'node:stream/promises'
+import { endToEndFields, fieldPairs, listOf, type RawFields, trailerFields, valuesOf } from '../../fields.js'
 import { Refusal, refusalBody, refusalHeaders } from '../../refusal.js'
 import type { Downstream, ResponseHead } from '../downstream.js'
-import { endToEndFields, fieldPairs, listOf, type RawFields, trailerFields, valuesOf } from '../fields.js'
 import type { BodyLength, RequestHead } from '../inject.js'
 import type { Http1Connection } from './connection.js'
-import { pairsOf } from './upstream.js'
+import { pairsOf } from './origin.js'
 
 /** What a request that asks for another protocol has left the parser with. */
 export interface UpgradeSocket {

@@ -1,12 +1,12 @@
-// One HTTP/2 request of an intercepted client, as forward.ts sees it.
+// One HTTP/2 request of an intercepted client, as exchange.ts sees it.
 
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
+import { endToEndFields, type RawFields, trailerFields, valuesOf } from '../../fields.js'
 import { Refusal, refusalBody, refusalHeaders } from '../../refusal.js'
 import type { Downstream, ResponseHead } from '../downstream.js'
-import { endToEndFields, type RawFields, trailerFields, valuesOf } from '../fields.js'
 import type { BodyLength, RequestHead } from '../inject.js'
-import { MAX_HTTP_HEAD_BYTES } from '../upstream-exchange.js'
+import { MAX_HTTP_HEAD_BYTES } from '../origin-exchange.js'
 import { joinCookies, splitPseudo, toHeaders, withoutRepetitions } from './fields.js'
 
 const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants

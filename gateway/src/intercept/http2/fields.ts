@@ -1,7 +1,7 @@
 // Header fields between the flat list that everything else uses and what node:http2 takes and gives.
 
 import { type OutgoingHttpHeaders, sensitiveHeaders } from 'node:http2'
-import { fieldPairs, type RawFields } from '../fields.js'
+import { fieldPairs, type RawFields } from '../../fields.js'
 
 /** The fields without the pseudo fields, and those apart. */
 export function splitPseudo(fields: RawFields): { pseudo: ReadonlyMap<string, string>; regular: string[] } {

@@ -1,7 +1,7 @@
 // The limits of an HTTP/2 connection, the same on either side of the gateway.
 
 import type { Http2Session, SessionOptions } from 'node:http2'
-import { MAX_HTTP_HEAD_BYTES } from '../upstream-exchange.js'
+import { MAX_HTTP_HEAD_BYTES } from '../origin-exchange.js'
 
 /** RFC 9113, section 6.5.2, recommends no less than 100. */
 export const MAX_CONCURRENT_STREAMS = 100

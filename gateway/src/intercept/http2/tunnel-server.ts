@@ -2,8 +2,8 @@
 
 import { createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
+import type { RawFields } from '../../fields.js'
 import type { Exchanges } from '../exchanges.js'
-import type { RawFields } from '../fields.js'
 import { Http2Downstream } from './downstream.js'
 import { guardAgainstFloods } from './flood-guard.js'
 import { SESSION_OPTIONS, widenConnectionWindow } from './settings.js'

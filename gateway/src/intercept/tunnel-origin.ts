@@ -6,10 +6,10 @@ import { Agent, type RequestOptions } from 'node:https'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import type { Authority } from 'ccr-upstream-proxy/protocol'
-import { sendHttp1 } from './http1/upstream.js'
-import { openHttp2Session, sendHttp2 } from './http2/upstream.js'
-import type { UpstreamRequest } from './inject.js'
-import type { SendOptions, UpstreamExchange } from './upstream-exchange.js'
+import { sendHttp1 } from './http1/origin.js'
+import { openHttp2Session, sendHttp2 } from './http2/origin.js'
+import type { OriginRequest } from './inject.js'
+import type { OriginExchange, SendOptions } from './origin-exchange.js'
 
 /** What a client and an origin may agree on (RFC 7301). */
 export type HttpProtocol = 'h2' | 'http/1.1'
@@ -44,7 +44,7 @@ export class TunnelOrigin {
    * Sends a request; a connection is dialled when there is none.
    * @throws {Refusal}
    */
-  async send(request: UpstreamRequest, options: SendOptions): Promise<UpstreamExchange> {
+  async send(request: OriginRequest, options: SendOptions): Promise<OriginExchange> {
     const session = this.#isHttp2 ? await this.#openSession() : undefined
     if (session !== undefined) return sendHttp2(request, this.#authority, session, options)
     return sendHttp1(request, this.#authority, this.#agent, options)

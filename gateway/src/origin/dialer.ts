@@ -20,8 +20,8 @@ import {
   type TLSSocket,
 } from 'node:tls'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
-import type { UpstreamConfig } from '../config/config.js'
-import type { HttpProtocol } from '../intercept/origin.js'
+import type { OriginConfig } from '../config/config.js'
+import type { HttpProtocol } from '../intercept/tunnel-origin.js'
 import { Refusal } from '../refusal.js'
 import { AddressPolicy } from './address-policy.js'
 
@@ -35,13 +35,13 @@ const ADDRESS_ATTEMPT_MS = 2_500
 
 /** Dials origins under the config's policy. */
 export class Dialer {
-  readonly #config: UpstreamConfig
+  readonly #config: OriginConfig
   readonly #addresses: AddressPolicy
   readonly #secureContext: SecureContext
   readonly #lookup: Lookup
   readonly #timeoutMs: number
 
-  constructor(config: UpstreamConfig, options: { readonly lookup?: Lookup | undefined; readonly timeoutMs: number }) {
+  constructor(config: OriginConfig, options: { readonly lookup?: Lookup | undefined; readonly timeoutMs: number }) {
     this.#config = config
     this.#addresses = new AddressPolicy(config.allowAddresses)
     this.#secureContext = createSecureContext({ minVersion: 'TLSv1.2', ...trust(config.caPems) })
@@ -167,7 +167,7 @@ function openSocket(addresses: readonly string[], port: number, signal: AbortSig
     keepAlive: true,
     keepAliveInitialDelay: 30_000,
   })
-  return settle(socket, 'connect', signal, upstreamRefusal)
+  return settle(socket, 'connect', signal, originRefusal)
 }
 
 function startTls(
@@ -189,7 +189,7 @@ function startTls(
     if (secured.authorizationError) {
       return new Refusal('certificate-rejected', "the origin's certificate is not valid for it, or not trusted")
     }
-    const refusal = upstreamRefusal(error)
+    const refusal = originRefusal(error)
     return refusal.code === 'internal' ? new Refusal('tls-failed', 'the TLS handshake with the origin failed') : refusal
   })
 }
@@ -255,7 +255,7 @@ const REFUSAL_BY_ERROR_CODE: Readonly<
 }
 
 /** What a failed connection or request to the origin is for the client; by the error's code, never by its text. */
-export function upstreamRefusal(error: unknown): Refusal {
+export function originRefusal(error: unknown): Refusal {
   if (error instanceof Refusal) return error
   const code = errorCode(error)
   const known = REFUSAL_BY_ERROR_CODE[code]

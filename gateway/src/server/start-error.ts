@@ -1,7 +1,7 @@
 // What can go wrong between a good config and a running gateway, said like a problem of the config: where, key, what.
 
-import type { GatewayConfig } from './config/config.js'
-import { type ConfigPath, formatPath } from './config/config-problem.js'
+import type { GatewayConfig } from '../config/config.js'
+import { type ConfigPath, formatPath } from '../config/config-problem.js'
 
 /** A gateway that cannot start, or not reload. `key` is the part of the config that it is about. */
 export class GatewayStartError extends Error {

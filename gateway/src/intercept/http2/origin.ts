@@ -9,18 +9,18 @@ import {
 } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
+import type { RawFields } from '../../fields.js'
 import { Refusal } from '../../refusal.js'
-import type { RawFields } from '../fields.js'
-import { hostField } from '../http1/upstream.js'
-import type { UpstreamRequest } from '../inject.js'
+import { hostField } from '../http1/origin.js'
+import type { OriginRequest } from '../inject.js'
 import {
   hasBody,
   InterimCounter,
+  type OriginExchange,
+  type OriginResponse,
   type SendOptions,
-  type UpstreamExchange,
-  type UpstreamResponse,
   uploadBody,
-} from '../upstream-exchange.js'
+} from '../origin-exchange.js'
 import { splitPseudo, toHeaders } from './fields.js'
 import { SESSION_OPTIONS, widenConnectionWindow } from './settings.js'
 
@@ -54,11 +54,11 @@ function countRequest(session: ClientHttp2Session, change: 1 | -1): void {
 
 /** Sends `request` as a stream of `session`. */
 export function sendHttp2(
-  request: UpstreamRequest,
+  request: OriginRequest,
   authority: Authority,
   session: ClientHttp2Session,
   options: SendOptions,
-): UpstreamExchange {
+): OriginExchange {
   const isReused = openRequests.has(session)
   const stream = openStream(request, authority, session)
   countRequest(session, 1)
@@ -69,7 +69,7 @@ export function sendHttp2(
 }
 
 /** @throws {Refusal} when node takes the fields for none that HTTP/2 can carry */
-function openStream(request: UpstreamRequest, authority: Authority, session: ClientHttp2Session): ClientHttp2Stream {
+function openStream(request: OriginRequest, authority: Authority, session: ClientHttp2Session): ClientHttp2Stream {
   const { method, target, fields, injected, bodyLength, wantsTrailers } = request
   const headers = toHeaders(
     [
@@ -88,7 +88,7 @@ function openStream(request: UpstreamRequest, authority: Authority, session: Cli
   }
 }
 
-function sendBody(stream: ClientHttp2Stream, request: UpstreamRequest, options: SendOptions): void {
+function sendBody(stream: ClientHttp2Stream, request: OriginRequest, options: SendOptions): void {
   let trailers: string[] | undefined
   // Node ends what is reset, too; without the trailers that end is not sent, and a cut upload stays one.
   stream.once('wantTrailers', () => {
@@ -103,9 +103,9 @@ function sendBody(stream: ClientHttp2Stream, request: UpstreamRequest, options: 
 
 function awaitResponse(
   stream: ClientHttp2Stream,
-  request: UpstreamRequest,
+  request: OriginRequest,
   { responseHeadTimeoutMs, onInterim }: SendOptions,
-): Promise<UpstreamResponse> {
+): Promise<OriginResponse> {
   const interim = new InterimCounter(onInterim)
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined

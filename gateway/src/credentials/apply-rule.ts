@@ -5,11 +5,11 @@
 // - The client's own copies of a field that is set are removed, `_` read as `-` because CGI-like origins do.
 // - A placeholder is also found inside `Authorization: Basic`, where git and curl put what they take for a password.
 
+import { fieldPairs, looseName, type RawFields } from '../fields.js'
+import type { Rule, RuledHost } from '../intercept/inject.js'
 import { Refusal } from '../refusal.js'
-import type { Secret } from '../secrets/secret.js'
-import type { SecretSource } from '../secrets/secret-source.js'
-import { fieldPairs, looseName, type RawFields } from './fields.js'
-import type { Rule, RuledHost } from './inject.js'
+import type { Secret } from './secrets/secret.js'
+import type { SecretSource } from './secrets/secret-source.js'
 
 /** One step of a rule. Names are as the config spells them. */
 export type Transform =

@@ -6,8 +6,8 @@ import type { Socket } from 'node:net'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
 import { basicCredential } from '../config/config-policy.js'
 import type { ListenAddress } from '../config/config-schema.js'
+import type { Secret } from '../credentials/secrets/secret.js'
 import { Refusal } from '../refusal.js'
-import type { Secret } from '../secrets/secret.js'
 
 /** The proxy as the config has it. */
 export interface ForwardConfig {

@@ -2,7 +2,7 @@
 // Base64. Bodies are not looked at: they come compressed, in pieces and in any encoding, and a promise about them
 // could not be kept.
 
-import { fieldPairs, type RawFields } from './fields.js'
+import { fieldPairs, type RawFields } from '../fields.js'
 
 const REPLACEMENT = '[redacted]'
 /** Shorter texts are no credential, and would be found everywhere. */

@@ -5,16 +5,16 @@ import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import type { Socket } from 'node:net'
 import { type ConnectHead, ConnectHeadParser } from 'ccr-upstream-proxy/protocol'
+import type { AuditErrorCode, AuditRecord } from '../audit/audit.js'
+import type { CertificateAuthority } from '../certificates/certificate-authority.js'
+import type { RuledHost } from '../intercept/inject.js'
+import { type InterceptLimits, interceptTunnel, type LeafContexts } from '../intercept/intercept.js'
+import { TunnelOrigin } from '../intercept/tunnel-origin.js'
+import { type Dialer, originRefusal } from '../origin/dialer.js'
+import { decideHost, type HostPolicy } from '../policy/host-policy.js'
+import { encodeRefusal, isRefusalCode, REFUSALS, Refusal } from '../refusal.js'
+import { isBasicOf, type Session, SessionEndedError } from '../sessions/sessions.js'
 import type { ChunkStream } from './chunk-stream.js'
-import { decideHost, type HostPolicy } from './config/host-policy.js'
-import type { CertificateAuthority } from './intercept/certificate-authority.js'
-import type { RuledHost } from './intercept/inject.js'
-import { type InterceptLimits, interceptTunnel, type LeafContexts } from './intercept/intercept.js'
-import { TunnelOrigin } from './intercept/origin.js'
-import type { AuditErrorCode, AuditRecord } from './operation/audit.js'
-import { encodeRefusal, isRefusalCode, REFUSALS, Refusal } from './refusal.js'
-import { isBasicOf, type Session, SessionEndedError } from './sessions/sessions.js'
-import { type Dialer, upstreamRefusal } from './upstream/upstream.js'
 
 /** What all tunnels of a gateway share. */
 export interface TunnelContext {
@@ -43,7 +43,7 @@ export async function serveTunnel(stream: ChunkStream, session: Session, context
   try {
     await tunnel.run()
   } catch (error) {
-    tunnel.refuse(upstreamRefusal(error))
+    tunnel.refuse(originRefusal(error))
   }
 }
 
@@ -96,16 +96,16 @@ class Tunnel {
 
   async #splice(head: ConnectHead): Promise<void> {
     this.#admitRequest()
-    const upstream = await this.#context.dialer.dial(head.authority, this.#gone.signal)
+    const origin = await this.#context.dialer.dial(head.authority, this.#gone.signal)
     this.#establish()
-    const error = await splice(this.#stream, upstream)
+    const error = await splice(this.#stream, origin)
     this.#audit({
       ...this.#auditStart(),
       mode: 'tunnel',
       host: head.authority.host,
       port: head.authority.port,
-      bytesUp: upstream.bytesWritten,
-      bytesDown: upstream.bytesRead,
+      bytesUp: origin.bytesWritten,
+      bytesDown: origin.bytesRead,
       ...(error !== undefined && { error }),
     })
   }
@@ -216,24 +216,24 @@ function readConnectHead(
 }
 
 /** Joins the tunnel and the origin until either is done; says what went wrong, if anything did. */
-function splice(stream: ChunkStream, upstream: Socket): Promise<AuditErrorCode | undefined> {
+function splice(stream: ChunkStream, origin: Socket): Promise<AuditErrorCode | undefined> {
   return new Promise((resolve) => {
     let error: AuditErrorCode | undefined
     stream.once('error', () => {
       error ??= 'client-closed'
-      upstream.destroy()
+      origin.destroy()
     })
     // No answer can reach the client any more; what it sent still goes out, for a bounded time.
     stream.once('close', () => {
-      upstream.setTimeout(LINGER_MS, () => upstream.destroy())
-      upstream.destroySoon()
+      origin.setTimeout(LINGER_MS, () => origin.destroy())
+      origin.destroySoon()
     })
-    upstream.once('error', (failure) => {
+    origin.once('error', (failure) => {
       error ??= 'upstream-aborted'
       stream.destroy(failure)
     })
-    upstream.once('close', () => resolve(error))
-    stream.pipe(upstream)
-    upstream.pipe(stream)
+    origin.once('close', () => resolve(error))
+    stream.pipe(origin)
+    origin.pipe(stream)
   })
 }

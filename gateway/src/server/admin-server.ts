@@ -3,8 +3,8 @@
 
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Metrics } from '../audit/metrics.js'
 import type { ListenAddress } from '../config/config-schema.js'
-import type { Metrics } from './metrics.js'
 
 /** Serves `/metrics`, `/healthz` (the process lives) and `/readyz` (it takes tunnels). */
 export class AdminServer {

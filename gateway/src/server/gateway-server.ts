@@ -1,4 +1,4 @@
-// The gateway's own HTTP front: the WebSocket endpoint, the CA certificate, health. It checks who comes, and hands each
+// The gateway's own server: the WebSocket endpoint, the CA certificate, health. It checks who comes, and hands each
 // WebSocket to a tunnel. The only file that knows every part.
 
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -6,19 +6,19 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws'
+import { type AuditRecord, type AuditSink, functionSink, openAudit } from '../audit/audit.js'
+import { Metrics } from '../audit/metrics.js'
+import type { GatewayConfig } from '../config/config.js'
+import type { ListenAddress } from '../config/config-schema.js'
+import { DEFAULT_INTERCEPT_LIMITS, type InterceptLimits } from '../intercept/intercept.js'
+import type { Lookup } from '../origin/dialer.js'
+import { encodeRefusal, Refusal, refusalBody, refusalHeaders } from '../refusal.js'
+import { onExpiry, type Session, SessionEndedError, SessionUsages } from '../sessions/sessions.js'
+import { ActiveConfig, type ActiveConfigOptions, type SharedContext, tlsOptions } from './active-config.js'
+import { AdminServer } from './admin-server.js'
 import { ChunkStream } from './chunk-stream.js'
-import type { GatewayConfig } from './config/config.js'
-import type { ListenAddress } from './config/config-schema.js'
-import { DEFAULT_INTERCEPT_LIMITS, type InterceptLimits } from './intercept/intercept.js'
-import { AdminServer } from './operation/admin.js'
-import { type AuditRecord, type AuditSink, functionSink, openAudit } from './operation/audit.js'
-import { Metrics } from './operation/metrics.js'
-import { encodeRefusal, Refusal, refusalBody, refusalHeaders } from './refusal.js'
-import { Runtime, type RuntimeOptions, type SharedContext, tlsOptions } from './runtime.js'
-import { onExpiry, type Session, SessionEndedError, SessionUsages } from './sessions/sessions.js'
 import { GatewayStartError, startStep } from './start-error.js'
 import { serveTunnel } from './tunnel.js'
-import type { Lookup } from './upstream/upstream.js'
 
 /** What a program that embeds the gateway can set besides the config. All of it is optional. */
 export interface GatewayOptions {
@@ -82,18 +82,18 @@ const RETRY_AFTER_SECONDS = 5
  */
 export async function startGateway(config: GatewayConfig, options: GatewayOptions = {}): Promise<Gateway> {
   const usages = new SessionUsages()
-  const runtime = await Runtime.start(config, runtimeOptions(options, usages))
-  let front: Front | undefined
+  const active = await ActiveConfig.start(config, activeConfigOptions(options, usages))
+  let server: GatewayServer | undefined
   try {
     const audit = await startStep(config, ['audit'], () => {
       return options.audit === undefined ? openAudit(config.audit, warnerOf(options)) : functionSink(options.audit)
     })
-    front = new Front(runtime, options, usages, audit)
-    await front.listen()
-    return front
+    server = new GatewayServer(active, options, usages, audit)
+    await server.listen()
+    return server
   } catch (error) {
-    await front?.close()
-    runtime.stop()
+    await server?.close()
+    active.stop()
     throw error
   }
 }
@@ -103,11 +103,11 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
  * @throws {GatewayStartError}
  */
 export async function checkGatewayConfig(config: GatewayConfig): Promise<void> {
-  const runtime = await Runtime.start(config, runtimeOptions({}, new SessionUsages()))
-  runtime.stop()
+  const active = await ActiveConfig.start(config, activeConfigOptions({}, new SessionUsages()))
+  active.stop()
 }
 
-function runtimeOptions(options: GatewayOptions, usages: SessionUsages): RuntimeOptions {
+function activeConfigOptions(options: GatewayOptions, usages: SessionUsages): ActiveConfigOptions {
   const { lookup, dialTimeoutMs = 15_000 } = options
   return { lookup, dialTimeoutMs, usages, report: warnerOf(options) }
 }
@@ -119,7 +119,7 @@ interface OpenTunnel {
   readonly done: Promise<void>
 }
 
-class Front implements Gateway {
+class GatewayServer implements Gateway {
   readonly #options: GatewayOptions
   readonly #usages: SessionUsages
   readonly #audit: AuditSink
@@ -133,14 +133,14 @@ class Front implements Gateway {
   readonly #tunnels = new Set<OpenTunnel>()
   readonly #graceIsOver = new AbortController()
   /** The whole of the config in use. A reload replaces it in one go. */
-  #runtime: Runtime
+  #active: ActiveConfig
   #reloading: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
   #port = 0
   #adminPort: number | undefined
 
-  constructor(runtime: Runtime, options: GatewayOptions, usages: SessionUsages, audit: AuditSink) {
-    this.#runtime = runtime
+  constructor(active: ActiveConfig, options: GatewayOptions, usages: SessionUsages, audit: AuditSink) {
+    this.#active = active
     this.#options = options
     this.#usages = usages
     this.#audit = audit
@@ -156,7 +156,7 @@ class Front implements Gateway {
       interceptLimits: options.interceptLimits ?? DEFAULT_INTERCEPT_LIMITS,
     }
     this.#webSockets = createWebSocketServer()
-    this.#server = createFront(runtime.config)
+    this.#server = createServer(active.config)
     this.#server.on('request', (request, response) => this.#onRequest(request, response))
     this.#server.on('upgrade', (request, socket, head) => void this.#onUpgrade(request, socket, head))
   }
@@ -177,11 +177,11 @@ class Front implements Gateway {
   }
 
   get caCertificatePem(): string {
-    return this.#runtime.config.ca.certificatePem
+    return this.#active.config.ca.certificatePem
   }
 
   get #config(): GatewayConfig {
-    return this.#runtime.config
+    return this.#active.config
   }
 
   async listen(): Promise<void> {
@@ -218,14 +218,14 @@ class Front implements Gateway {
 
   async #reload(config: GatewayConfig): Promise<void> {
     assertReloadable(this.#config, config)
-    const next = await Runtime.start(config, runtimeOptions(this.#options, this.#usages))
+    const next = await ActiveConfig.start(config, activeConfigOptions(this.#options, this.#usages))
     if (this.#closing !== undefined) {
       next.stop()
       return
     }
     // From here on nothing can fail.
-    this.#runtime.stop()
-    this.#runtime = next
+    this.#active.stop()
+    this.#active = next
     if (config.tls !== undefined) (this.#server as HttpsServer).setSecureContext(tlsOptions(config.tls))
     for (const { session, stream } of this.#tunnels) {
       if (!next.sessions.admits(session)) stream.destroy(new SessionEndedError())
@@ -257,7 +257,7 @@ class Front implements Gateway {
     for (const socket of this.#webSockets.clients) socket.terminate()
     this.#server.closeAllConnections()
     await Promise.all([stopped, ...this.#tunnelEnds()])
-    this.#runtime.stop()
+    this.#active.stop()
     // Last, so that probes and metrics are there until the end.
     if (this.#adminPort !== undefined) await this.#admin.close()
     await this.#audit.close()
@@ -294,13 +294,13 @@ class Front implements Gateway {
     socket.on('error', ignoreError)
     try {
       // A reload while the token is being checked changes nothing for this tunnel.
-      const runtime = this.#runtime
-      const session = await this.#admit(request, runtime)
+      const active = this.#active
+      const session = await this.#admit(request, active)
       if (socket.destroyed) return
       const giveBack = session.usage.takeTunnel(session.policy.limits)
       socket.once('close', giveBack)
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) =>
-        this.#onWebSocket(webSocket, session, runtime),
+        this.#onWebSocket(webSocket, session, active),
       )
     } catch (error) {
       const refusal = error instanceof Refusal ? error : new Refusal('internal', 'the upgrade failed')
@@ -313,7 +313,7 @@ class Front implements Gateway {
    * Who this is, and whether it may open a tunnel.
    * @throws {Refusal}
    */
-  async #admit(request: IncomingMessage, { config, sessions }: Runtime): Promise<Session> {
+  async #admit(request: IncomingMessage, { config, sessions }: ActiveConfig): Promise<Session> {
     if (pathOf(request) !== config.paths.tunnel) throw new Refusal('not-found', 'nothing is here')
     const session = await sessions.authenticateBearer(request.headers.authorization)
     const mediaType = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase()
@@ -326,10 +326,10 @@ class Front implements Gateway {
     return session
   }
 
-  #onWebSocket(webSocket: WebSocket, session: Session, runtime: Runtime): void {
+  #onWebSocket(webSocket: WebSocket, session: Session, active: ActiveConfig): void {
     const stream = new ChunkStream(webSocket)
     const stopWaiting = onExpiry(session, () => stream.destroy(new SessionEndedError()))
-    const done = serveTunnel(stream, session, runtime.contextFor(session, this.#shared)).finally(() => {
+    const done = serveTunnel(stream, session, active.contextFor(session, this.#shared)).finally(() => {
       stopWaiting()
       this.#tunnels.delete(tunnel)
     })
@@ -362,7 +362,7 @@ function warnerOf({ warn }: GatewayOptions): (message: string) => void {
   return warn ?? ((message) => process.emitWarning(message))
 }
 
-function createFront({ tls }: GatewayConfig): Server {
+function createServer({ tls }: GatewayConfig): Server {
   // A relay sends a short head at once; whoever does not is cut off.
   const limits = { headersTimeout: 10_000, requestTimeout: 10_000, keepAlive: true, keepAliveInitialDelay: 30_000 }
   return tls === undefined ? createHttpServer(limits) : createHttpsServer({ ...limits, ...tlsOptions(tls) })

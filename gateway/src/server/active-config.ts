@@ -2,18 +2,18 @@
 // that they began with, but for secrets, which are always the current ones of it.
 
 import { createSecureContext } from 'node:tls'
-import type { CertificateConfig, GatewayConfig } from './config/config.js'
-import { CertificateAuthority } from './intercept/certificate-authority.js'
-import { LeafContexts } from './intercept/intercept.js'
-import { SecretStartError } from './secrets/secret-store.js'
-import { type Session, Sessions, type SessionUsages } from './sessions/sessions.js'
+import { CertificateAuthority } from '../certificates/certificate-authority.js'
+import type { CertificateConfig, GatewayConfig } from '../config/config.js'
+import { SecretStartError } from '../credentials/secrets/secret-store.js'
+import { LeafContexts } from '../intercept/intercept.js'
+import { Dialer, type Lookup } from '../origin/dialer.js'
+import { dialThroughProxy } from '../origin/forward-proxy.js'
+import { type Session, Sessions, type SessionUsages } from '../sessions/sessions.js'
 import { GatewayStartError, startStep } from './start-error.js'
 import type { TunnelContext } from './tunnel.js'
-import { dialThroughProxy } from './upstream/forward-proxy.js'
-import { Dialer, type Lookup } from './upstream/upstream.js'
 
-/** What a runtime takes from outside of the config. */
-export interface RuntimeOptions {
+/** What it takes from outside of the config. */
+export interface ActiveConfigOptions {
   readonly lookup: Lookup | undefined
   readonly dialTimeoutMs: number
   readonly usages: SessionUsages
@@ -23,7 +23,7 @@ export interface RuntimeOptions {
 /** What does not come from the config. */
 export type SharedContext = Omit<TunnelContext, 'policy' | 'authority' | 'leafContexts' | 'dialer'>
 
-export class Runtime {
+export class ActiveConfig {
   readonly config: GatewayConfig
   readonly sessions: Sessions
   readonly #authority: CertificateAuthority | undefined
@@ -44,7 +44,7 @@ export class Runtime {
    * Tries everything that the config names, and runs the commands of its secrets.
    * @throws {GatewayStartError}
    */
-  static async start(config: GatewayConfig, options: RuntimeOptions): Promise<Runtime> {
+  static async start(config: GatewayConfig, options: ActiveConfigOptions): Promise<ActiveConfig> {
     const authority = await startStep(config, ['ca'], () => loadAuthority(config))
     const dialer = await startStep(config, ['upstream', 'caFiles'], () => {
       return new Dialer(config.upstream, { lookup: options.lookup, timeoutMs: options.dialTimeoutMs })
@@ -52,7 +52,7 @@ export class Runtime {
     await startStep(config, ['tls'], () => config.tls && createSecureContext(tlsOptions(config.tls)))
     const sessions = await startStep(config, ['jwt'], () => new Sessions(config, options.usages))
     await startSecrets(config, options.report)
-    return new Runtime(config, { authority, dialer, sessions })
+    return new ActiveConfig(config, { authority, dialer, sessions })
   }
 
   /** The commands of its secrets are not run again. */

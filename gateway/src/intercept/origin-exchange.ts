@@ -1,10 +1,10 @@
-// The origin's side of one request, the same for HTTP/1.1 and HTTP/2: sent in http1/ and http2/, awaited in forward.ts.
+// The origin's side of one request, the same for HTTP/1.1 and HTTP/2: sent in http1/ and http2/, awaited in exchange.ts.
 
 import type { Duplex, Readable, Writable } from 'node:stream'
+import type { RawFields } from '../fields.js'
 import { Refusal } from '../refusal.js'
 import type { Downstream } from './downstream.js'
-import type { RawFields } from './fields.js'
-import { type BodyLength, type UpstreamRequest, upstreamTrailers } from './inject.js'
+import { type BodyLength, type OriginRequest, originTrailers } from './inject.js'
 
 /** 32 KiB, twice node's default and what common origins take at most, in either direction. */
 export const MAX_HTTP_HEAD_BYTES = 32_768
@@ -12,7 +12,7 @@ export const MAX_HTTP_HEAD_BYTES = 32_768
 const MAX_INTERIM_RESPONSES = 16
 
 /** The origin's answer. */
-export interface UpstreamResponse {
+export interface OriginResponse {
   readonly status: number
   readonly reason: string
   readonly fields: RawFields
@@ -27,8 +27,8 @@ export interface UpstreamResponse {
 }
 
 /** A request on its way. */
-export interface UpstreamExchange {
-  readonly response: Promise<UpstreamResponse>
+export interface OriginExchange {
+  readonly response: Promise<OriginResponse>
   /** Whether the connection had served before, so that a failure may only mean that it was closed since. */
   readonly isReused: boolean
   /** Gives the exchange up: the client is gone, or was refused. */
@@ -54,7 +54,7 @@ export function hasBody({ bodyLength }: { readonly bodyLength: BodyLength }): bo
  * with it the connection that our answer has to go through.
  */
 export function uploadBody(
-  request: UpstreamRequest,
+  request: OriginRequest,
   writable: Writable,
   { downstream, onBodyBytes }: SendOptions,
   { end, abort }: { readonly end: (trailers: string[]) => void; readonly abort: () => void },
@@ -63,7 +63,7 @@ export function uploadBody(
   const onData = (bytes: Buffer) => onBodyBytes(bytes.length)
   const onEnd = () => {
     // A reset ends an HTTP/2 stream too; the origin must not take that for the end of the body.
-    if (downstream.isBodyWhole) end(upstreamTrailers(downstream.trailers, request.injected))
+    if (downstream.isBodyWhole) end(originTrailers(downstream.trailers, request.injected))
     else abort()
   }
   // An empty one may have ended before anybody looked.

@@ -9,22 +9,22 @@
 
 import type { Duplex } from 'node:stream'
 import type { Authority } from 'ccr-upstream-proxy/protocol'
-import type { AuditErrorCode, InterceptAuditRecord } from '../operation/audit.js'
+import type { AuditErrorCode, InterceptAuditRecord } from '../audit/audit.js'
+import { applyRule, applyRuleAfter401, type RuledFields } from '../credentials/apply-rule.js'
+import { Redactor } from '../credentials/redactor.js'
+import { originRefusal } from '../origin/dialer.js'
 import type { Refusal } from '../refusal.js'
-import { upstreamRefusal } from '../upstream/upstream.js'
-import { applyRule, applyRuleAfter401, type RuledFields } from './credentials.js'
 import type { Downstream } from './downstream.js'
 import {
   downstreamFields,
   type MatchedRequest,
   matchRequest,
+  type OriginRequest,
+  originRequest,
   type RuledHost,
-  type UpstreamRequest,
-  upstreamRequest,
 } from './inject.js'
-import type { TunnelOrigin } from './origin.js'
-import { Redactor } from './redact.js'
-import { hasBody, type UpstreamExchange, type UpstreamResponse } from './upstream-exchange.js'
+import { hasBody, type OriginExchange, type OriginResponse } from './origin-exchange.js'
+import type { TunnelOrigin } from './tunnel-origin.js'
 
 /** What a request needs to know of its tunnel. */
 export interface InterceptedTunnel {
@@ -52,7 +52,7 @@ export class Exchange {
   #matched: MatchedRequest | undefined
   #ruled: RuledFields | undefined
   #redactor = new Redactor([])
-  #upstream: UpstreamExchange | undefined
+  #sent: OriginExchange | undefined
   #requestBytes = 0
   #responseBytes = 0
   #isRefused = false
@@ -61,7 +61,7 @@ export class Exchange {
   constructor(downstream: Downstream, tunnel: InterceptedTunnel) {
     this.#downstream = downstream
     this.#tunnel = tunnel
-    void downstream.closed.then(() => this.#upstream?.destroy())
+    void downstream.closed.then(() => this.#sent?.destroy())
   }
 
   /** Handles the request to its end. Never rejects. */
@@ -86,7 +86,7 @@ export class Exchange {
     this.#isRefused = true
     this.#error = refusal.code
     this.#downstream.refuse(refusal)
-    this.#upstream?.destroy()
+    this.#sent?.destroy()
     return true
   }
 
@@ -99,31 +99,31 @@ export class Exchange {
   }
 
   /** A credential may have ended since it was read. A body was streamed away, and cannot be sent again. */
-  async #askAfter401(matched: MatchedRequest, used: RuledFields): Promise<UpstreamResponse | undefined> {
+  async #askAfter401(matched: MatchedRequest, used: RuledFields): Promise<OriginResponse | undefined> {
     if (hasBody(matched.head)) return undefined
     const renewed = await applyRuleAfter401(matched.fields, matched.rule, used)
     if (renewed === undefined) return undefined
-    this.#upstream?.destroy()
+    this.#sent?.destroy()
     return this.#ask(matched, renewed)
   }
 
   /** Sends the request; once more when a kept connection was closed under it and that is safe. */
-  async #ask(matched: MatchedRequest, ruled: RuledFields): Promise<UpstreamResponse> {
+  async #ask(matched: MatchedRequest, ruled: RuledFields): Promise<OriginResponse> {
     this.#ruled = ruled
     this.#redactor = new Redactor(ruled.secrets)
-    const request = upstreamRequest(matched, ruled)
+    const request = originRequest(matched, ruled)
     const first = await this.#send(request)
     try {
       return await first.response
     } catch (error) {
-      const isStale = first.isReused && upstreamRefusal(error).code === 'connection-closed'
+      const isStale = first.isReused && originRefusal(error).code === 'connection-closed'
       const isSafe = IDEMPOTENT.has(request.method) && !hasBody(request)
       if (!isStale || !isSafe || this.#downstream.isClosed) throw error
       return (await this.#send(request)).response
     }
   }
 
-  async #send(request: UpstreamRequest): Promise<UpstreamExchange> {
+  async #send(request: OriginRequest): Promise<OriginExchange> {
     const exchange = await this.#tunnel.origin.send(request, {
       downstream: this.#downstream,
       responseHeadTimeoutMs: this.#tunnel.responseHeadTimeoutMs,
@@ -136,13 +136,13 @@ export class Exchange {
     })
     // Whoever waits for it hears of its failure; alone it must not end the process.
     exchange.response.catch(() => {})
-    this.#upstream = exchange
+    this.#sent = exchange
     // Answered or gone while the origin was dialled.
     if (this.#downstream.isClosed || this.#downstream.status !== 0) exchange.destroy()
     return exchange
   }
 
-  async #answer(response: UpstreamResponse): Promise<void> {
+  async #answer(response: OriginResponse): Promise<void> {
     const { status, reason, fields, body } = response
     if (this.#downstream.isClosed) return
     this.#downstream.sendHead({
@@ -162,7 +162,7 @@ export class Exchange {
   }
 
   /** Streams the body; false when it was cut, on either side. */
-  #passOn({ body, isBodyWhole }: UpstreamResponse): Promise<boolean> {
+  #passOn({ body, isBodyWhole }: OriginResponse): Promise<boolean> {
     return new Promise((resolve) => {
       // An empty one may have ended before anybody looked.
       if (body.readableEnded) resolve(isBodyWhole())
@@ -174,7 +174,7 @@ export class Exchange {
   }
 
   /** From here on it is no HTTP any more: bytes go both ways until either side is done. */
-  async #switch({ fields }: UpstreamResponse, upgraded: Duplex): Promise<void> {
+  async #switch({ fields }: OriginResponse, upgraded: Duplex): Promise<void> {
     if (this.#downstream.isClosed) {
       upgraded.destroy()
       return
@@ -195,7 +195,7 @@ export class Exchange {
       this.#error ??= 'client-closed'
       return
     }
-    if (this.refuse(upstreamRefusal(error))) return
+    if (this.refuse(originRefusal(error))) return
     this.#error = 'upstream-aborted'
     this.#downstream.cutOff()
   }

@@ -5,27 +5,27 @@ import type { ClientRequest, IncomingMessage } from 'node:http'
 import { type Agent, request as httpsRequest } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
+import { listOf, type RawFields, valuesOf } from '../../fields.js'
 import { Refusal } from '../../refusal.js'
-import { listOf, type RawFields, valuesOf } from '../fields.js'
-import type { UpstreamRequest } from '../inject.js'
+import type { OriginRequest } from '../inject.js'
 import {
   hasBody,
   InterimCounter,
   MAX_HTTP_HEAD_BYTES,
+  type OriginExchange,
+  type OriginResponse,
   type SendOptions,
-  type UpstreamExchange,
-  type UpstreamResponse,
   uploadBody,
-} from '../upstream-exchange.js'
+} from '../origin-exchange.js'
 
 /** Sends `request` over a connection of `agent`. */
 export function sendHttp1(
-  request: UpstreamRequest,
+  request: OriginRequest,
   authority: Authority,
   agent: Agent,
   options: SendOptions,
-): UpstreamExchange {
-  const upstream = httpsRequest({
+): OriginExchange {
+  const outgoing = httpsRequest({
     agent,
     host: authority.host,
     port: authority.port,
@@ -34,29 +34,29 @@ export function sendHttp1(
     headers: encodeFields(request, authority),
     maxHeaderSize: MAX_HTTP_HEAD_BYTES,
   })
-  const response = awaitResponse(upstream, request, options)
-  if (hasBody(request)) sendBody(upstream, request, options)
-  else upstream.end()
+  const response = awaitResponse(outgoing, request, options)
+  if (hasBody(request)) sendBody(outgoing, request, options)
+  else outgoing.end()
   return {
     response,
     get isReused() {
-      return upstream.reusedSocket
+      return outgoing.reusedSocket
     },
-    destroy: () => upstream.destroy(),
+    destroy: () => outgoing.destroy(),
   }
 }
 
-function sendBody(upstream: ClientRequest, request: UpstreamRequest, options: SendOptions): void {
+function sendBody(outgoing: ClientRequest, request: OriginRequest, options: SendOptions): void {
   // The head goes ahead: the first bytes of a body may wait for what the origin answers to it.
-  upstream.flushHeaders()
+  outgoing.flushHeaders()
   const end = (trailers: string[]) => {
-    if (trailers.length > 0 && request.bodyLength === 'unknown') upstream.addTrailers(pairsOf(trailers))
-    upstream.end()
+    if (trailers.length > 0 && request.bodyLength === 'unknown') outgoing.addTrailers(pairsOf(trailers))
+    outgoing.end()
   }
-  uploadBody(request, upstream, options, { end, abort: () => upstream.destroy() })
+  uploadBody(request, outgoing, options, { end, abort: () => outgoing.destroy() })
 }
 
-function encodeFields(request: UpstreamRequest, authority: Authority): string[] {
+function encodeFields(request: OriginRequest, authority: Authority): string[] {
   return [
     ...['Host', hostField(authority)],
     ...request.fields,
@@ -72,7 +72,7 @@ export function hostField(authority: Authority): string {
 }
 
 /** The body's framing, regenerated from what the client's parser accepted (RFC 9112, section 6). */
-function framingFields({ method, bodyLength }: UpstreamRequest): string[] {
+function framingFields({ method, bodyLength }: OriginRequest): string[] {
   if (bodyLength === 'unknown') return ['Transfer-Encoding', 'chunked']
   if (bodyLength !== 'none') return ['Content-Length', String(bodyLength)]
   // RFC 9110, section 8.6: a method that usually has content says so when there is none.
@@ -87,10 +87,10 @@ export function pairsOf(fields: RawFields): [string, string][] {
 }
 
 function awaitResponse(
-  upstream: ClientRequest,
-  request: UpstreamRequest,
+  outgoing: ClientRequest,
+  request: OriginRequest,
   { responseHeadTimeoutMs, onInterim }: SendOptions,
-): Promise<UpstreamResponse> {
+): Promise<OriginResponse> {
   const interim = new InterimCounter(onInterim)
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined
@@ -102,36 +102,36 @@ function awaitResponse(
       } catch (error) {
         // The rest of such an answer belongs to nobody.
         upgraded?.destroy()
-        upstream.destroy(error as Error)
+        outgoing.destroy(error as Error)
         reject(error)
       }
     }
     // The wait begins when the origin has the whole request: a long upload is not a slow answer.
-    upstream.once('finish', () => {
+    outgoing.once('finish', () => {
       timer = setTimeout(() => {
-        upstream.destroy(new Refusal('response-timeout', `the origin did not answer in ${responseHeadTimeoutMs} ms`))
+        outgoing.destroy(new Refusal('response-timeout', `the origin did not answer in ${responseHeadTimeoutMs} ms`))
       }, responseHeadTimeoutMs)
     })
-    upstream.on('information', ({ statusCode, rawHeaders }) => {
+    outgoing.on('information', ({ statusCode, rawHeaders }) => {
       try {
         interim.take(statusCode, rawHeaders)
       } catch (error) {
-        upstream.destroy(error as Error)
+        outgoing.destroy(error as Error)
       }
     })
-    upstream.once('response', take)
-    upstream.once('upgrade', (response, socket, head) => {
+    outgoing.once('response', take)
+    outgoing.once('upgrade', (response, socket, head) => {
       // The first bytes of the new protocol may have come with the head.
       if (head.length > 0) socket.unshift(head)
       take(response, socket)
     })
-    upstream.once('close', settle)
-    upstream.on('error', reject)
+    outgoing.once('close', settle)
+    outgoing.on('error', reject)
   })
 }
 
 /** @throws {Refusal} */
-function readResponse(request: UpstreamRequest, response: IncomingMessage, upgraded?: Duplex): UpstreamResponse {
+function readResponse(request: OriginRequest, response: IncomingMessage, upgraded?: Duplex): OriginResponse {
   const { statusCode: status = 0, statusMessage: reason = '', rawHeaders: fields } = response
   if (upgraded !== undefined) assertUpgradeAskedFor(request, fields)
   else assertFinal(status, fields)
@@ -147,7 +147,7 @@ function readResponse(request: UpstreamRequest, response: IncomingMessage, upgra
   }
 }
 
-function assertUpgradeAskedFor(request: UpstreamRequest, fields: RawFields): void {
+function assertUpgradeAskedFor(request: OriginRequest, fields: RawFields): void {
   const [protocol, ...others] = listOf(fields, 'upgrade')
   if (request.upgrade !== undefined && protocol === request.upgrade && others.length === 0) return
   throw new Refusal('response-invalid', 'the origin switched to a protocol that was not asked for')
