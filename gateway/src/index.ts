@@ -7,11 +7,11 @@ export {
   AUDIT_END_CODES,
   type AuditErrorCode,
   type AuditRecord,
-  type AuditTarget,
   type InterceptAuditRecord,
   type RefusedAuditRecord,
   type TunnelAuditRecord,
-} from './audit/audit.js'
+} from './audit/audit-record.js'
+export type { AuditTarget } from './audit/audit-sink.js'
 export { LineWriter } from './audit/line-writer.js'
 export {
   type CertificateAndKey,
@@ -26,22 +26,16 @@ export {
   type ConfigOrigin,
   type GatewayConfig,
   loadGatewayConfig,
-  type OriginConfig,
   parseGatewayConfig,
 } from './config/config.js'
 export { type ConfigPath, type ConfigProblem, GatewayConfigError } from './config/config-problem.js'
 export { configKeys, type ListenAddress } from './config/config-schema.js'
-export {
-  applyRule,
-  applyRuleAfter401,
-  type RuledFields,
-  type Transform,
-  type Transforms,
-} from './credentials/apply-rule.js'
+export { applyRule, applyRuleAfter401, type RuledFields } from './credentials/apply-rule.js'
 export { Secret } from './credentials/secrets/secret.js'
-export type { HostRules, Rule } from './intercept/inject.js'
-export type { Lookup } from './origin/dialer.js'
+export type { Lookup, OriginConfig } from './origin/dialer.js'
 export type { Policy, SessionLimits } from './policy/policy.js'
+export type { HostRules, Rule, RuleMatch } from './policy/rule.js'
+export type { Field, OutgoingHead, Transform } from './policy/transform.js'
 export { REFUSALS, type RefusalCode } from './refusal.js'
 export { checkGatewayConfig, type Gateway, type GatewayOptions, startGateway } from './server/gateway-server.js'
 export { GatewayStartError } from './server/start-error.js'

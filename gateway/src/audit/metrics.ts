@@ -3,7 +3,7 @@
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { RefusalCode } from '../refusal.js'
-import type { AuditRecord } from './audit.js'
+import type { AuditRecord } from './audit-record.js'
 
 /** What is read at the moment of a scrape. */
 export interface MetricsSources {

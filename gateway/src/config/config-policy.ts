@@ -1,19 +1,20 @@
 // The part of the config that says what sessions may do: policies, their hosts, rules, and what a rule does to headers.
 
-import type { Transform } from '../credentials/apply-rule.js'
-import { Secret } from '../credentials/secrets/secret.js'
-import { CommandSecret, isHeaderText } from '../credentials/secrets/secret-source.js'
-import type { FilledTemplate, SecretStore } from '../credentials/secrets/secret-store.js'
+import { removeField } from '../credentials/field-transform.js'
+import type { FieldPlace, FillTemplate } from '../credentials/scheme.js'
+import { placeholder } from '../credentials/schemes/placeholder.js'
+import type { SecretStore } from '../credentials/secrets/secret-store.js'
 import { looseName } from '../fields.js'
-import type { HostRules, Rule } from '../intercept/inject.js'
+import { canonicalHostPattern } from '../policy/host-pattern.js'
 import { extendPolicy, type Policy } from '../policy/policy.js'
+import type { HostRules, Rule } from '../policy/rule.js'
+import type { Transform } from '../policy/transform.js'
 import type { ConfigPath, ConfigProblems } from './config-problem.js'
-import { type ConfigFile, canonicalHostPattern } from './config-schema.js'
+import type { ConfigFile } from './config-schema.js'
 
 type PolicyFile = ConfigFile['policies'][string]
 type RuleFile = ConfigFile['hosts'][string][number]
 type StepFile = RuleFile['transform'][number]
-type HeaderValueFile = StepFile['headers'][string]
 
 /** The policies of a config. */
 export interface Policies {
@@ -79,30 +80,32 @@ class PolicyResolver {
 
   #rule(path: ConfigPath, { match, transform }: RuleFile): Rule {
     const at = [...path, 'transform']
-    const filled = transform.flatMap((step, index) => this.#steps([...at, index], step))
+    const transforms = transform.flatMap((step, index) => this.#step([...at, index], step))
     this.#assertSetOnce(at, transform)
     const { path: prefix, method, scheme } = match
     return {
       match: { ...(prefix && { path: prefix }), ...(method && { method }), ...(scheme && { scheme }) },
-      transforms: {
-        steps: filled.map(({ step }) => step),
-        sources: [...new Set(filled.flatMap(({ sources }) => sources))],
-      },
+      transforms,
     }
   }
 
-  #steps(path: ConfigPath, file: StepFile): { step: Transform; sources: FilledTemplate['sources'] }[] {
-    const placeholders = Object.entries(file.placeholders).map(([placeholder, template]) => {
-      const { value, sources } = this.#headerValue([...path, 'placeholders', placeholder], template)
-      return { step: { kind: 'placeholder', text: placeholder, value } as const, sources }
-    })
-    const removed = file.remove.map((name) => ({ step: { kind: 'remove', name } as const, sources: [] }))
-    const named = (key: 'headers' | 'replace') =>
-      Object.entries(file[key]).map(([name, template]) => {
-        const { value, sources } = this.#headerValue([...path, key, name], template)
-        return { step: { kind: key === 'headers' ? 'set' : 'replace', name, value } as const, sources }
+  #step(path: ConfigPath, file: StepFile): Transform[] {
+    const filled = Object.entries(file.placeholders).flatMap(([text, template]) => {
+      return this.#transform([...path, 'placeholders', text], (fill) => {
+        return placeholder.create(template, { placeholder: text }, fill)
       })
-    return [...placeholders, ...removed, ...named('replace'), ...named('headers')]
+    })
+    const put = (key: 'replace' | 'headers', kind: FieldPlace['kind']) =>
+      Object.entries(file[key]).flatMap(([name, create]) => {
+        return this.#transform([...path, key, name], (fill) => create({ kind, name }, fill))
+      })
+    return [...filled, ...file.remove.map(removeField), ...put('replace', 'replace'), ...put('headers', 'set')]
+  }
+
+  /** None where a secret cannot be had, which is a problem at `path`. */
+  #transform(path: ConfigPath, create: (fill: FillTemplate) => Transform): Transform[] {
+    const transform = this.#problems.attempt(path, () => create((template) => this.#secrets.fill(template)))
+    return transform === undefined ? [] : [transform]
   }
 
   #assertSetOnce(path: ConfigPath, transform: readonly StepFile[]): void {
@@ -116,38 +119,6 @@ class PolicyResolver {
       }
     }
   }
-
-  #headerValue(path: ConfigPath, file: HeaderValueFile): FilledTemplate {
-    const filled = this.#problems.attempt(path, () => this.#fill(file)) ?? { value: new Secret('x'), sources: [] }
-    // A command's value is not there yet; it is checked when the command has run.
-    const isThere = filled.sources.every((source) => !isPending(source))
-    if (isThere && !isHeaderText(filled.value.reveal())) {
-      const rule = 'visible ASCII in one line, no blanks around it'
-      this.#problems.report(path, `gives a value that no header may have: ${rule}`)
-    }
-    return filled
-  }
-
-  #fill(file: HeaderValueFile): FilledTemplate {
-    if (typeof file === 'string') return this.#secrets.fill(file)
-    if ('raw' in file) return this.#secrets.fill(file.raw)
-    if ('bearer' in file) return this.#secrets.fill(`Bearer ${file.bearer}`)
-    const user = this.#secrets.fill(file.basic.user)
-    const password = this.#secrets.fill(file.basic.password)
-    return {
-      value: new Secret(() => basicCredential(user.value.reveal(), password.value.reveal())),
-      sources: [...user.sources, ...password.sources],
-    }
-  }
-}
-
-function isPending(source: FilledTemplate['sources'][number]): boolean {
-  return source instanceof CommandSecret && !source.isReady
-}
-
-/** RFC 7617, section 2. */
-export function basicCredential(user: string, password: string): string {
-  return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
 }
 
 function canonicalPatterns(patterns: readonly string[]): string[] {

@@ -1,10 +1,13 @@
 // The shape of the config file, and what is allowed in each place. Strict: a key that is not known is an error, for a
 // misspelt `allowPorts` must not be silently the default. Files and secrets are not read here.
 
-import { formatAuthority, parseAuthority } from 'ccr-upstream-proxy/protocol'
+import { type Authority, parseAuthority } from 'ccr-upstream-proxy/protocol'
 import { z } from 'zod'
-import { isReservedField } from '../intercept/inject.js'
+import { fieldCredential } from '../credentials/field-credential.js'
+import { placeholder as placeholderScheme } from '../credentials/schemes/placeholder.js'
+import { isReservedField } from '../fields.js'
 import { parsePrefix } from '../origin/address-policy.js'
+import { canonicalHostPattern } from '../policy/host-pattern.js'
 import { TOKEN_ALGORITHMS } from '../sessions/token-verifier.js'
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
@@ -105,17 +108,7 @@ const headerName = text
   .regex(TOKEN, 'must be a header name')
   .refine((name) => !isReservedField(name), "is the gateway's own and cannot be set by a rule")
 
-const headerValue = z.union(
-  [
-    text,
-    z.strictObject({ bearer: text }),
-    z.strictObject({ basic: z.strictObject({ user: text, password: text }) }),
-    z.strictObject({ raw: text }),
-  ],
-  { error: 'must be text, { bearer }, { basic: { user, password } } or { raw }' },
-)
-
-const headerValues = z.record(headerName, headerValue, { error: 'must be a map of header names' })
+const headerValues = z.record(headerName, fieldCredential, { error: 'must be a map of header names' })
 
 /** Long enough that no client sends it by chance. */
 const placeholder = text.regex(/^[!-~]{8,256}$/, 'must be 8 to 256 visible ASCII characters')
@@ -124,7 +117,7 @@ const transform = z.strictObject({
   headers: headerValues.default({}),
   replace: headerValues.default({}),
   remove: z.array(headerName, { error: 'must be a list of header names' }).default([]),
-  placeholders: z.record(placeholder, text, { error: 'must map placeholders to values' }).default({}),
+  placeholders: z.record(placeholder, placeholderScheme.form, { error: 'must map placeholders to values' }).default({}),
 })
 
 const rule = z.strictObject({
@@ -218,17 +211,6 @@ function parseListen(value: string): ListenAddress | undefined {
   return host === undefined || !(port <= 65_535) ? undefined : { host, port }
 }
 
-/** Lower case, no trailing dot; a `*` only as the whole first label; a port only when it was given. */
-export function canonicalHostPattern(value: string): string | undefined {
-  const isWildcard = value.startsWith('*.')
-  const bare = isWildcard ? value.slice(2) : value
-  const withPort = parseAuthority(bare)
-  const parsed = withPort ?? parseAuthority(`${bare}:443`) ?? parseAuthority(`[${bare}]:443`)
-  if (parsed === undefined || (isWildcard && parsed.kind !== 'name')) return undefined
-  const host = withPort === undefined ? parsed.host : formatAuthority(parsed)
-  return isWildcard ? `*.${host}` : host
-}
-
 /** Where an issuer's keys are: `https:` anywhere, `http:` on loopback only, or a file. */
 export function parseKeySetSource(value: string): { readonly url: URL } | { readonly file: string } | undefined {
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(value)) return { file: value }
@@ -238,7 +220,7 @@ export function parseKeySetSource(value: string): { readonly url: URL } | { read
 }
 
 /** The proxy that tunnels are handed to: nothing but its host and port. */
-export function parseForwardProxy(value: string): ListenAddress | undefined {
+export function parseForwardProxy(value: string): Authority | undefined {
   const [, authority] = /^http:\/\/([^/?#@]+)\/?$/.exec(value) ?? []
   return authority === undefined ? undefined : parseAuthority(authority)
 }

@@ -6,10 +6,11 @@ import { dirname, resolve } from 'node:path'
 import { type Authority, formatAuthority, parseAuthority } from 'ccr-upstream-proxy/protocol'
 import { LineCounter, parseDocument } from 'yaml'
 import type { z } from 'zod'
-import type { AuditTarget } from '../audit/audit.js'
+import type { AuditTarget } from '../audit/audit-sink.js'
 import { Secret } from '../credentials/secrets/secret.js'
 import { readSecretFile } from '../credentials/secrets/secret-source.js'
 import { fromEnvironment, type NamedSecret, SecretStore } from '../credentials/secrets/secret-store.js'
+import type { OriginConfig } from '../origin/dialer.js'
 import type { ForwardConfig } from '../origin/forward-proxy.js'
 import type { Policy } from '../policy/policy.js'
 import { hashToken, type SessionConfig } from '../sessions/sessions.js'
@@ -56,18 +57,6 @@ export interface GatewayConfig extends Policy {
   readonly secrets: SecretStore
   /** Where in the file a key stands, `gateway.yaml:12`. */
   readonly locate: (path: ConfigPath) => string
-}
-
-/** Where the gateway may dial, and whom it trusts there. */
-export interface OriginConfig {
-  /** PEM certificates that are trusted besides the runtime's own roots. */
-  readonly caPems: readonly string[]
-  /** Addresses and prefixes that may be dialled although they are not public. */
-  readonly allowAddresses: readonly string[]
-  /** Ports that may be dialled. */
-  readonly allowPorts: readonly number[]
-  /** `host:port` in canonical form → where to dial instead. */
-  readonly connectTo: ReadonlyMap<string, Authority>
 }
 
 /** Where a config text comes from. */
@@ -292,12 +281,12 @@ class Resolver {
 
   #forward({ proxy, sessionHeader, user, password }: NonNullable<ConfigFile['forward']>): ForwardConfig {
     const value = (name: 'user' | 'password', template: string) =>
-      this.#problems.attempt(['forward', name], () => this.#secrets.fill(template).value) ?? new Secret('')
+      this.#problems.attempt(['forward', name], () => this.#secrets.fill(template)) ?? new Secret('')
     const credential =
       user === undefined || password === undefined
         ? undefined
         : { user: value('user', user), password: value('password', password) }
-    return { proxy: parseForwardProxy(proxy) as ListenAddress, sessionHeader, credential }
+    return { proxy: parseForwardProxy(proxy) as ForwardConfig['proxy'], sessionHeader, credential }
   }
 
   #audit(audit: string): AuditTarget {

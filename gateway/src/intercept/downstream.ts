@@ -3,7 +3,23 @@
 import type { Duplex, Readable, Writable } from 'node:stream'
 import type { RawFields } from '../fields.js'
 import type { Refusal } from '../refusal.js'
-import type { RequestHead } from './inject.js'
+
+/** How long a request's body is. */
+export type BodyLength = number | 'none' | 'unknown'
+
+/** What an intercepted client asked for, out of either protocol. */
+export interface RequestHead {
+  readonly method: string
+  /** The request target as it came. */
+  readonly target: string
+  /** Every place in which the request names its host: Host, `:authority`. At least one. */
+  readonly hosts: readonly string[]
+  /** Without the pseudo fields of HTTP/2. */
+  readonly fields: RawFields
+  readonly bodyLength: BodyLength
+  /** The client asks to go on in another protocol. */
+  readonly upgrade?: 'websocket'
+}
 
 /** The head of an answer. */
 export interface ResponseHead {

@@ -9,21 +9,16 @@
 
 import type { Duplex } from 'node:stream'
 import type { Authority } from 'ccr-upstream-proxy/protocol'
-import type { AuditErrorCode, InterceptAuditRecord } from '../audit/audit.js'
+import type { AuditErrorCode, InterceptAuditRecord } from '../audit/audit-record.js'
 import { applyRule, applyRuleAfter401, type RuledFields } from '../credentials/apply-rule.js'
 import { Redactor } from '../credentials/redactor.js'
-import { originRefusal } from '../origin/dialer.js'
+import { originRefusal } from '../origin/origin-refusal.js'
+import type { RuledHost } from '../policy/rule.js'
 import type { Refusal } from '../refusal.js'
 import type { Downstream } from './downstream.js'
-import {
-  downstreamFields,
-  type MatchedRequest,
-  matchRequest,
-  type OriginRequest,
-  originRequest,
-  type RuledHost,
-} from './inject.js'
+import { type MatchedRequest, matchRequest } from './matched-request.js'
 import { hasBody, type OriginExchange, type OriginResponse } from './origin-exchange.js'
+import { downstreamFields, type OriginRequest, originRequest } from './origin-request.js'
 import type { TunnelOrigin } from './tunnel-origin.js'
 
 /** What a request needs to know of its tunnel. */
@@ -91,7 +86,7 @@ export class Exchange {
   }
 
   async #forward(matched: MatchedRequest): Promise<void> {
-    const ruled = applyRule(matched.fields, matched.rule)
+    const ruled = await applyRule(matched.outgoing, matched.rule)
     let response = await this.#ask(matched, ruled)
     if (response.status === 401) response = (await this.#askAfter401(matched, ruled)) ?? response
     if (response.upgraded === undefined) await this.#answer(response)
@@ -101,7 +96,7 @@ export class Exchange {
   /** A credential may have ended since it was read. A body was streamed away, and cannot be sent again. */
   async #askAfter401(matched: MatchedRequest, used: RuledFields): Promise<OriginResponse | undefined> {
     if (hasBody(matched.head)) return undefined
-    const renewed = await applyRuleAfter401(matched.fields, matched.rule, used)
+    const renewed = await applyRuleAfter401(matched.outgoing, matched.rule, used)
     if (renewed === undefined) return undefined
     this.#sent?.destroy()
     return this.#ask(matched, renewed)

@@ -1,20 +1,18 @@
 // Terminates the client's TLS inside a tunnel with a certificate of our own, and hands the decrypted stream to the
 // protocol that the client chose. Nothing is dialled before a request has passed its checks.
 
-import { constants } from 'node:crypto'
 import type { Socket } from 'node:net'
-import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
+import type { Duplex } from 'node:stream'
+import { type SecureContext, TLSSocket } from 'node:tls'
 import { type Authority, parseAuthority } from 'ccr-upstream-proxy/protocol'
-import type { AuditErrorCode } from '../audit/audit.js'
-import type { CertificateAndKey } from '../certificates/certificate-authority.js'
+import type { AuditErrorCode } from '../audit/audit-record.js'
+import type { HttpProtocol } from '../origin/dialer.js'
 import type { RefusalCode } from '../refusal.js'
-import { type ChunkStream, ChunkStreamError, CLOSE_INTERNAL_ERROR } from '../server/chunk-stream.js'
 import type { InterceptedTunnel } from './exchange.js'
 import { Exchanges } from './exchanges.js'
 import { serveHttp1 } from './http1/tunnel-server.js'
 import { MAX_CONCURRENT_STREAMS } from './http2/settings.js'
 import { serveHttp2 } from './http2/tunnel-server.js'
-import type { HttpProtocol } from './tunnel-origin.js'
 
 const PROTOCOLS: readonly HttpProtocol[] = ['h2', 'http/1.1']
 
@@ -32,35 +30,17 @@ export const DEFAULT_INTERCEPT_LIMITS: InterceptLimits = { handshakeTimeoutMs: 6
 /** What is to be said of a tunnel besides its requests: no handshake, or bytes that were none. */
 export type InterceptOutcome = Extract<AuditErrorCode, 'client-tls-failed' | 'sni-mismatch'> | RefusalCode | undefined
 
-/** The TLS settings for each leaf, made once: that costs more than the handshake itself. */
-export class LeafContexts {
-  readonly #contexts = new WeakMap<CertificateAndKey, SecureContext>()
-
-  of(leaf: CertificateAndKey): SecureContext {
-    const known = this.#contexts.get(leaf)
-    if (known !== undefined) return known
-    const context = createSecureContext({
-      cert: leaf.certificatePem,
-      key: leaf.privateKeyPem,
-      minVersion: 'TLSv1.2',
-      // A resumed session would not pass through the check of the server name.
-      secureOptions: constants.SSL_OP_NO_TICKET,
-    })
-    this.#contexts.set(leaf, context)
-    return context
-  }
-}
-
 /** Serves one tunnel until it is closed. Never rejects. */
 export function interceptTunnel(
-  stream: ChunkStream,
+  stream: Duplex,
   secureContext: SecureContext,
   tunnel: InterceptedTunnel,
   limits: InterceptLimits,
 ): Promise<InterceptOutcome> {
   return new Promise((resolve) => {
     let outcome: InterceptOutcome = 'client-tls-failed'
-    const abort = () => stream.destroy(new ChunkStreamError('the exchange was cut off', CLOSE_INTERNAL_ERROR))
+    // What ends a stream with an error is no clean end on the wire either.
+    const abort = () => stream.destroy(new Error('the exchange was cut off'))
     const exchanges = new Exchanges(tunnel, abort)
     const secured = terminateTls(stream, secureContext, (servername) => {
       if (isNamed(tunnel.authority, servername)) return true
@@ -96,7 +76,7 @@ function serve(secured: TLSSocket, tunnel: InterceptedTunnel, exchanges: Exchang
 }
 
 function terminateTls(
-  stream: ChunkStream,
+  stream: Duplex,
   secureContext: SecureContext,
   acceptsName: (servername: string) => boolean,
 ): TLSSocket {

@@ -3,8 +3,8 @@
 import type { Duplex, Readable, Writable } from 'node:stream'
 import type { RawFields } from '../fields.js'
 import { Refusal } from '../refusal.js'
-import type { Downstream } from './downstream.js'
-import { type BodyLength, type OriginRequest, originTrailers } from './inject.js'
+import type { BodyLength, Downstream } from './downstream.js'
+import { type OriginRequest, originTrailers } from './origin-request.js'
 
 /** 32 KiB, twice node's default and what common origins take at most, in either direction. */
 export const MAX_HTTP_HEAD_BYTES = 32_768

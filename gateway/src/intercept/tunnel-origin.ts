@@ -6,13 +6,11 @@ import { Agent, type RequestOptions } from 'node:https'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import type { Authority } from 'ccr-upstream-proxy/protocol'
+import type { HttpProtocol } from '../origin/dialer.js'
 import { sendHttp1 } from './http1/origin.js'
 import { openHttp2Session, sendHttp2 } from './http2/origin.js'
-import type { OriginRequest } from './inject.js'
 import type { OriginExchange, SendOptions } from './origin-exchange.js'
-
-/** What a client and an origin may agree on (RFC 7301). */
-export type HttpProtocol = 'h2' | 'http/1.1'
+import type { OriginRequest } from './origin-request.js'
 
 /** Dials the origin, offering these protocols. */
 export type DialTls = (protocols: readonly HttpProtocol[]) => Promise<TLSSocket>

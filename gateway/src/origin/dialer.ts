@@ -20,10 +20,24 @@ import {
   type TLSSocket,
 } from 'node:tls'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
-import type { OriginConfig } from '../config/config.js'
-import type { HttpProtocol } from '../intercept/tunnel-origin.js'
 import { Refusal } from '../refusal.js'
 import { AddressPolicy } from './address-policy.js'
+import { errorCode, originRefusal } from './origin-refusal.js'
+
+/** Where the gateway may dial, and whom it trusts there. */
+export interface OriginConfig {
+  /** PEM certificates that are trusted besides the runtime's own roots. */
+  readonly caPems: readonly string[]
+  /** Addresses and prefixes that may be dialled although they are not public. */
+  readonly allowAddresses: readonly string[]
+  /** Ports that may be dialled. */
+  readonly allowPorts: readonly number[]
+  /** `host:port` in canonical form → where to dial instead. */
+  readonly connectTo: ReadonlyMap<string, Authority>
+}
+
+/** What a client and an origin may agree on (RFC 7301). */
+export type HttpProtocol = 'h2' | 'http/1.1'
 
 /** Resolves a name to all of its addresses. */
 export type Lookup = (name: string) => Promise<readonly string[]>
@@ -231,45 +245,6 @@ function settle<S extends Socket>(
     signal.addEventListener('abort', onAbort, { once: true })
     if (signal.aborted) onAbort()
   })
-}
-
-const REFUSAL_BY_ERROR_CODE: Readonly<
-  Record<
-    string,
-    readonly ['connection-refused' | 'connection-failed' | 'connection-timeout' | 'connection-closed', string]
-  >
-> = {
-  ECONNREFUSED: ['connection-refused', 'the origin refused the connection'],
-  EHOSTUNREACH: ['connection-failed', 'the origin cannot be reached'],
-  ENETUNREACH: ['connection-failed', 'the origin cannot be reached'],
-  EADDRNOTAVAIL: ['connection-failed', 'the origin cannot be reached'],
-  ETIMEDOUT: ['connection-timeout', 'the origin did not answer in time'],
-  ERR_SOCKET_CONNECTION_TIMEOUT: ['connection-timeout', 'the origin did not answer in time'],
-  ECONNRESET: ['connection-closed', 'the origin closed the connection'],
-  EPIPE: ['connection-closed', 'the origin closed the connection'],
-  ERR_HTTP2_GOAWAY_SESSION: ['connection-closed', 'the origin closed the connection'],
-  ERR_HTTP2_INVALID_SESSION: ['connection-closed', 'the origin closed the connection'],
-  ERR_HTTP2_SESSION_ERROR: ['connection-closed', 'the origin closed the connection'],
-  ERR_HTTP2_STREAM_CANCEL: ['connection-closed', 'the origin closed the connection'],
-  ERR_HTTP2_STREAM_ERROR: ['connection-closed', 'the origin closed the stream'],
-}
-
-/** What a failed connection or request to the origin is for the client; by the error's code, never by its text. */
-export function originRefusal(error: unknown): Refusal {
-  if (error instanceof Refusal) return error
-  const code = errorCode(error)
-  const known = REFUSAL_BY_ERROR_CODE[code]
-  if (known !== undefined) return new Refusal(...known)
-  if (code.startsWith('HPE_')) return new Refusal('response-invalid', "the origin's answer is not valid HTTP/1.1")
-  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
-    return new Refusal('tls-failed', 'the TLS handshake with the origin failed')
-  }
-  return new Refusal('internal', 'the gateway failed to reach the origin')
-}
-
-function errorCode(error: unknown): string {
-  const { code } = error as { code?: unknown }
-  return typeof code === 'string' ? code : ''
 }
 
 function isSystemError(error: unknown): boolean {

@@ -4,14 +4,13 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
-import { basicCredential } from '../config/config-policy.js'
-import type { ListenAddress } from '../config/config-schema.js'
+import { basicCredential } from '../credentials/schemes/basic.js'
 import type { Secret } from '../credentials/secrets/secret.js'
 import { Refusal } from '../refusal.js'
 
 /** The proxy as the config has it. */
 export interface ForwardConfig {
-  readonly proxy: ListenAddress
+  readonly proxy: Pick<Authority, 'host' | 'port'>
   /** The header of the CONNECT that names the session. */
   readonly sessionHeader: string
   /** For Proxy-Authorization. */

@@ -6,7 +6,8 @@
 // - A host with a rule is intercepted, unless it is pinned: `pinned` says how a host is let through, not whether.
 
 import type { Authority } from 'ccr-upstream-proxy/protocol'
-import { findHostRules, type HostRules, patternsFor, type RuledHost } from '../intercept/inject.js'
+import { patternsFor } from './host-pattern.js'
+import { findHostRules, type HostRules, type RuledHost } from './rule.js'
 
 /** Lists of host patterns in canonical form, as the keys of `hosts` are. */
 export interface HostPolicy {

@@ -3,12 +3,13 @@
 
 import { createSecureContext } from 'node:tls'
 import { CertificateAuthority } from '../certificates/certificate-authority.js'
+import { LeafContexts } from '../certificates/leaf-contexts.js'
 import type { CertificateConfig, GatewayConfig } from '../config/config.js'
 import { SecretStartError } from '../credentials/secrets/secret-store.js'
-import { LeafContexts } from '../intercept/intercept.js'
 import { Dialer, type Lookup } from '../origin/dialer.js'
 import { dialThroughProxy } from '../origin/forward-proxy.js'
-import { type Session, Sessions, type SessionUsages } from '../sessions/sessions.js'
+import type { Session } from '../sessions/session.js'
+import { Sessions, type SessionUsages } from '../sessions/sessions.js'
 import { GatewayStartError, startStep } from './start-error.js'
 import type { TunnelContext } from './tunnel.js'
 

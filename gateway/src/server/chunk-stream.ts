@@ -12,11 +12,11 @@ import { ChunkDecodeError, decodeChunk, encodeChunk, splitPayload } from 'ccr-up
 import type { RawData, WebSocket } from 'ws'
 
 /** Close codes (RFC 6455, section 7.4.1). */
-export const CLOSE_NORMAL = 1000
-export const CLOSE_UNSUPPORTED_DATA = 1003
-export const CLOSE_INVALID_PAYLOAD = 1007
+const CLOSE_NORMAL = 1000
+const CLOSE_UNSUPPORTED_DATA = 1003
+const CLOSE_INVALID_PAYLOAD = 1007
 export const CLOSE_POLICY_VIOLATION = 1008
-export const CLOSE_INTERNAL_ERROR = 1011
+const CLOSE_INTERNAL_ERROR = 1011
 
 /** Codes after which what was received is whole: normal, going away, none given. */
 const CLEAN_CLOSE_CODES: ReadonlySet<number> = new Set([CLOSE_NORMAL, 1001, 1005])

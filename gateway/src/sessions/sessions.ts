@@ -3,10 +3,9 @@
 // comes again as Basic in the CONNECT head.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { setTimeout as createTimer } from 'node:timers'
 import type { Policy } from '../policy/policy.js'
 import { Refusal } from '../refusal.js'
-import { ChunkStreamError, CLOSE_POLICY_VIOLATION } from '../server/chunk-stream.js'
+import { hasExpired, type Session } from './session.js'
 import { SessionUsage } from './session-usage.js'
 import { TokenVerifier, type TokenVerifierConfig } from './token-verifier.js'
 
@@ -20,24 +19,6 @@ export interface SessionConfig {
   readonly expiresAtMs?: number
   /** Without it, the top level of the config. */
   readonly policy?: Policy
-}
-
-/** A session that proved its token. */
-export interface Session {
-  readonly id: string
-  readonly tokenHash: Buffer
-  readonly policy: Policy
-  readonly expiresAtMs: number | undefined
-  readonly usage: SessionUsage
-  /** The issuer of its token; undefined for one of the config. */
-  readonly issuer: string | undefined
-}
-
-/** Ends the tunnels of a session that has ended. */
-export class SessionEndedError extends ChunkStreamError {
-  constructor() {
-    super('the session has ended', CLOSE_POLICY_VIOLATION)
-  }
 }
 
 /** The hash under which a token is stored, in hex. */
@@ -119,26 +100,6 @@ export class Sessions {
       ({ id, tokenHash }) => id === session.id && timingSafeEqual(tokenHash, session.tokenHash),
     )
   }
-}
-
-/** Calls back when the session has ended; the function stops the wait. */
-export function onExpiry({ expiresAtMs }: Session, callback: () => void): () => void {
-  if (expiresAtMs === undefined) return () => {}
-  let timer: NodeJS.Timeout
-  const wait = () => {
-    const leftMs = expiresAtMs - Date.now()
-    if (leftMs <= 0) callback()
-    else timer = createTimer(wait, Math.min(leftMs, MAX_TIMER_MS)).unref()
-  }
-  timer = createTimer(wait, 0).unref()
-  return () => clearTimeout(timer)
-}
-
-/** The longest wait that a timer knows: 2^31 - 1 ms, some 25 days. */
-const MAX_TIMER_MS = 2_147_483_647
-
-function hasExpired({ expiresAtMs }: Session): boolean {
-  return expiresAtMs !== undefined && expiresAtMs <= Date.now()
 }
 
 /** Whether a `Proxy-Authorization: Basic` value (RFC 7617) is of this very session: its id and its token. */

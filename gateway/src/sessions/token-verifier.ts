@@ -13,7 +13,7 @@ import {
 } from 'jose'
 import type { Policy } from '../policy/policy.js'
 import { Refusal } from '../refusal.js'
-import type { Session } from './sessions.js'
+import type { Session } from './session.js'
 
 /** The signatures that a key set may be used with. */
 export const TOKEN_ALGORITHMS = ['EdDSA', 'ES256', 'ES384', 'PS256', 'RS256'] as const

@@ -17,6 +17,8 @@ export class SecretError extends Error {
 
 /** One source. */
 export interface SecretSource {
+  /** Whether it has a value; a command has none before it was run. */
+  readonly isReady: boolean
   current(): string
   /** Fetches the value anew if that may help. Never rejects. */
   refresh(): Promise<void>
@@ -56,6 +58,7 @@ function readBounded(path: string, maxBytes: number): string {
 
 /** A value that stays as it is. */
 export class FixedSecret implements SecretSource {
+  readonly isReady = true
   readonly #value: string
 
   constructor(value: string) {
@@ -74,6 +77,7 @@ export type SecretReporter = (message: string) => void
 
 /** A file that is looked at for every use, and read when it is another one than before. */
 export class FileSecret implements SecretSource {
+  readonly isReady = true
   readonly #path: string
   readonly #report: SecretReporter
   #value: string
@@ -145,7 +149,6 @@ export class CommandSecret implements SecretSource {
     this.#report = report
   }
 
-  /** Whether the command has printed a value. */
   get isReady(): boolean {
     return this.#value !== undefined
   }
@@ -224,7 +227,8 @@ function commandFailure(error: import('node:child_process').ExecFileException, t
 
 const NO_HEADER_TEXT = 'gives a value that no header may have: visible ASCII in one line, no blanks around it'
 
-function assertHeaderText(value: string, subject: string): string {
-  if (!isHeaderText(value)) throw new SecretError(`${subject} ${NO_HEADER_TEXT}`)
-  return value
+/** @throws {SecretError} naming `subject`, if any, and never the value */
+export function assertHeaderText(value: string, subject?: string): string {
+  if (isHeaderText(value)) return value
+  throw new SecretError(subject === undefined ? NO_HEADER_TEXT : `${subject} ${NO_HEADER_TEXT}`)
 }

@@ -1,7 +1,7 @@
 // The secrets of one config: every source once, however many rules use it, and the templates that are filled from them:
 // `${env:NAME}`, `${file:path}`, `${secret:name}` (a name under `secrets`), `$$` for a dollar sign.
 
-import { Secret } from './secret.js'
+import { FilledTemplate } from './filled-template.js'
 import {
   CommandSecret,
   type CommandSecretOptions,
@@ -25,12 +25,6 @@ export interface SecretStoreOptions {
   /** Makes a path of the config file absolute. */
   readonly resolvePath: (path: string) => string
   readonly named: Readonly<Record<string, NamedSecret>>
-}
-
-/** A filled template: the text that is valid now, and the sources that it depends on. */
-export interface FilledTemplate {
-  readonly value: Secret
-  readonly sources: readonly SecretSource[]
 }
 
 /** All secrets of a config. Commands run between `start()` and `stop()`. */
@@ -78,8 +72,8 @@ export class SecretStore {
   fill(template: string): FilledTemplate {
     const parts = splitTemplate(template).map((part) => (typeof part === 'string' ? part : this.#lookUp(part)))
     const sources = parts.filter((part) => typeof part !== 'string')
-    const value = () => parts.map((part) => (typeof part === 'string' ? part : part.current())).join('')
-    return { value: new Secret(value), sources }
+    const read = () => parts.map((part) => (typeof part === 'string' ? part : part.current())).join('')
+    return new FilledTemplate(read, sources)
   }
 
   #lookUp({ source, name }: TemplateReference): SecretSource {

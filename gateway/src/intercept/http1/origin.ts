@@ -7,7 +7,6 @@ import type { Duplex } from 'node:stream'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
 import { listOf, type RawFields, valuesOf } from '../../fields.js'
 import { Refusal } from '../../refusal.js'
-import type { OriginRequest } from '../inject.js'
 import {
   hasBody,
   InterimCounter,
@@ -17,6 +16,7 @@ import {
   type SendOptions,
   uploadBody,
 } from '../origin-exchange.js'
+import type { OriginRequest } from '../origin-request.js'
 
 /** Sends `request` over a connection of `agent`. */
 export function sendHttp1(

@@ -12,7 +12,6 @@ import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
 import type { RawFields } from '../../fields.js'
 import { Refusal } from '../../refusal.js'
 import { hostField } from '../http1/origin.js'
-import type { OriginRequest } from '../inject.js'
 import {
   hasBody,
   InterimCounter,
@@ -21,6 +20,7 @@ import {
   type SendOptions,
   uploadBody,
 } from '../origin-exchange.js'
+import type { OriginRequest } from '../origin-request.js'
 import { splitPseudo, toHeaders } from './fields.js'
 import { SESSION_OPTIONS, widenConnectionWindow } from './settings.js'
 
