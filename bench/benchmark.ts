@@ -20,19 +20,11 @@ export interface Goal {
   readonly atMost?: number
 }
 
-/** Bars for the plot: a group for each cell of the measurement, a bar for each contestant. */
-export interface Chart {
-  readonly title: string
-  readonly unit: string
-  readonly groups: readonly { readonly title: string; readonly bars: Readonly<Record<string, number>> }[]
-}
-
 export interface Results {
   readonly rows: readonly Row[]
   readonly goals: readonly Goal[]
   /** What was left out and why, and what casts doubt on a figure. */
   readonly notes?: readonly string[]
-  readonly chart?: Chart
 }
 
 export interface Benchmark {

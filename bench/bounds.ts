@@ -15,8 +15,18 @@ export interface Bounds {
 
 export type Verdict = 'reached' | 'missed' | 'FAILED'
 
+export interface JudgedGoal extends Goal {
+  readonly bound: number
+  readonly verdict: Verdict
+}
+
 export function readBounds(): Bounds {
   return JSON.parse(readFileSync(new URL('../bounds.json', import.meta.url), 'utf8')) as Bounds
+}
+
+export function judgeGoal(goal: Goal, bounds: Bounds, isShort: boolean): JudgedGoal {
+  const bound = boundOf(goal, bounds, isShort)
+  return { ...goal, bound, verdict: judge(goal, bound) }
 }
 
 /** The figure that `goal` must not be worse than. */

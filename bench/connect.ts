@@ -45,14 +45,6 @@ async function run({ isShort, withPeers }: Options): Promise<Results> {
     ]),
     goals: names.flatMap((name) => createGoals(name, inRoundTrips)),
     notes: stage.notes,
-    chart: {
-      title: 'CONNECT to 200 over 50 ms',
-      unit: 'round trips',
-      groups: ['one', 'burst'].map((key) => ({
-        title: key,
-        bars: Object.fromEntries(names.map((name) => [name, inRoundTrips(`${key} ${name}`)])),
-      })),
-    },
   }
 }
 

@@ -50,12 +50,10 @@ async function run({ isShort }: Options): Promise<Results> {
     for (const relay of stage.relays) await measureBlocked(stage, relay, isShort ? 750 : 1_000, samples)
   }
   const names = stage.relays.map(({ name }) => name)
-  const bars = Object.fromEntries(names.map((name) => [name, median(samples.of(name)) * 1_000]))
   return {
     rows: createRows(names, samples),
     goals: createGoals(names, samples),
     notes: stage.notes,
-    chart: { title: '64 bytes there and back, median', unit: 'µs', groups: [{ title: 'echo', bars }] },
   }
 }
 

@@ -8,7 +8,6 @@ import { loadAddon } from '#src/addon.js'
 import { chunkHeaderLength, MAX_MESSAGE_BYTES, splitPayload, writeChunkHeader } from '#src/protocol/chunk.js'
 import { type EncodeFrames, encodeFramesInTypeScript, FrameEncoder, selectEncodeFrames } from '#src/protocol/frame.js'
 import type { Benchmark, Goal, Options, Results, Row } from './benchmark.js'
-import { chartOf } from './chart.js'
 import { rounded } from './figures.js'
 import { type Contestants, interleave } from './interleave.js'
 
@@ -30,8 +29,7 @@ function run(options: Options): Results {
     medians.set(size as Size, interleave(createContestants(length), options))
   }
   const rows = Array.from(medians, ([size, figures]) => createRows(size, figures)).flat()
-  const plan = { title: 'One read as frames', unit: 'ns', bar: 'encoder', values: ['ns/call'], group: 'payload' }
-  return { rows, goals: createGoals(medians), chart: chartOf(rows, plan) }
+  return { rows, goals: createGoals(medians) }
 }
 
 function createContestants(length: number): Contestants {

@@ -16,7 +16,7 @@ import { connect as connectTls } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { startRelay } from '#src/index.js'
 import type { Benchmark, Goal, Options, Results, Row } from './benchmark.js'
-import { chartOf } from './chart.js'
+import { median, percentile, rounded } from './figures.js'
 import { cpuMicroseconds } from './processes/usage.js'
 
 const MAIN = fileURLToPath(new URL('../../gateway/dist/cli/main.js', import.meta.url))
@@ -275,27 +275,16 @@ function summarize(found: ReadonlyMap<string, readonly Round[]>): Results {
     goals.push({ title: "CPU of a request at the gateway as a part of mitmproxy's", ratio, atMost: 1 })
   }
   const rows = Array.from(figures, ([name, each]) => createRow(name, each))
-  const values = ['CPU ms/request', 'median ms', 'p99 ms']
-  return {
-    rows,
-    goals,
-    chart: chartOf(rows, { title: 'A request through interception', unit: 'ms', bar: 'proxy', values }),
-  }
+  return { rows, goals }
 }
 
 function figuresOf(rounds: readonly Round[]) {
   const latencies = rounds.flatMap(({ latenciesMs }) => latenciesMs)
   return {
-    perSecond: quantile(
-      rounds.map(({ perSecond }) => perSecond),
-      0.5,
-    ),
-    cpuMsPerRequest: quantile(
-      rounds.map(({ cpuMs, latenciesMs }) => cpuMs / latenciesMs.length),
-      0.5,
-    ),
-    medianMs: quantile(latencies, 0.5),
-    p99Ms: quantile(latencies, 0.99),
+    perSecond: median(rounds.map(({ perSecond }) => perSecond)),
+    cpuMsPerRequest: median(rounds.map(({ cpuMs, latenciesMs }) => cpuMs / latenciesMs.length)),
+    medianMs: median(latencies),
+    p99Ms: percentile(latencies, 0.99),
     failures: rounds.reduce((sum, { failures }) => sum + failures, 0),
   }
 }
@@ -309,13 +298,4 @@ function createRow(name: string, figures: ReturnType<typeof figuresOf>): Row {
     'p99 ms': rounded(figures.p99Ms),
     failed: figures.failures,
   }
-}
-
-function quantile(values: readonly number[], part: number): number {
-  const sorted = values.toSorted((one, other) => one - other)
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN
-}
-
-function rounded(figure: number): number {
-  return Number(figure.toPrecision(3))
 }

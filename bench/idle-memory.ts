@@ -38,12 +38,10 @@ async function run({ isShort }: Options): Promise<Results> {
     const tunnels = `${UPLOADED_TUNNELS.toLocaleString('en')} after an upload`
     rows.push({ relay, tunnels, 'KiB/tunnel': rounded(kibibytes) })
   }
-  const groups = [{ title: `${steps.at(-1)} tunnels`, bars: Object.fromEntries(last) }]
   return {
     rows,
     goals: [...createGoals(last), ...compareUploaded(uploaded)],
     notes: stage.notes,
-    chart: { title: 'Resident memory of an idle tunnel', unit: 'KiB', groups },
   }
 }
 

@@ -3,7 +3,6 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Benchmark, Options, Results, Row } from './benchmark.js'
-import { chartOf } from './chart.js'
 import { HAPROXY, OURS_BUN, OURS_NODE, PIPE_NODE, type RunningRelay, TEXTBOOK_NODE } from './contestants.js'
 import { rounded } from './figures.js'
 import { residentBytes } from './processes/usage.js'
@@ -41,13 +40,6 @@ async function run({ isShort }: Options): Promise<Results> {
       atMost: KIBIBYTES_LIMIT,
     })),
     notes: stage.notes,
-    chart: chartOf(rows, {
-      title: 'Resident memory of a stalled tunnel',
-      unit: 'KiB',
-      bar: 'relay',
-      values: ['KiB/tunnel'],
-      group: 'stall',
-    }),
   }
 }
 

@@ -6,7 +6,6 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Benchmark, Goal, Options, Results, Row } from './benchmark.js'
-import { chartOf } from './chart.js'
 import { findBun, OURS_NODE } from './contestants.js'
 import { median, rounded } from './figures.js'
 import { ServedProcess } from './processes/served-process.js'
@@ -48,11 +47,9 @@ async function run({ isShort }: Options): Promise<Results> {
   }
   const of = (what: string): number => rounded(median(samples.of(what)))
   const rows = [...Object.keys(runtimes), GUARD_OFF, CONTROL].map((name) => createRow(name, of))
-  const values = ['import own ms', 'init own ms', 'import CPU ms', 'init CPU ms']
   return {
     rows,
     goals: createGoals(of),
-    chart: chartOf(rows, { title: 'CPU time of the start', unit: 'ms', bar: 'program', values }),
     notes: ['own: CPU time of the thread that the program runs in; CPU: of all threads of its process'],
   }
 }

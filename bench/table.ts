@@ -1,11 +1,15 @@
-// A benchmark's results as text.
+// What a benchmark came to, as text.
 
-import type { Goal, Results, Row } from './benchmark.js'
-import { type Bounds, boundOf, judge } from './bounds.js'
+import type { Row } from './benchmark.js'
+import type { JudgedGoal } from './bounds.js'
+import type { Circumstances, Figures } from './results.js'
 
-export function formatResults({ rows, goals, notes = [] }: Results, bounds: Bounds, isShort: boolean): string {
-  const verdicts = goals.map((goal) => formatGoal(goal, boundOf(goal, bounds, isShort)))
-  const parts = [formatTable(rows), verdicts.join('\n'), notes.map((note) => `Note: ${note}`).join('\n')]
+export function formatHeading(name: string, { runtime, machine, loadAverage, date, commit }: Circumstances): string {
+  return `${name}: ${runtime}, ${machine}, load average ${loadAverage}, ${date}, commit ${commit}`
+}
+
+export function formatFigures({ rows, goals, notes }: Figures): string {
+  const parts = [formatTable(rows), goals.map(formatGoal).join('\n'), notes.map((note) => `Note: ${note}`).join('\n')]
   return parts.filter((part) => part !== '').join('\n\n')
 }
 
@@ -23,8 +27,8 @@ function formatCell(value: string | number | undefined): string {
   return typeof value === 'number' ? value.toLocaleString('en') : (value ?? '')
 }
 
-function formatGoal(goal: Goal, bound: number): string {
-  const limit = goal.atMost === undefined ? `at least ${goal.atLeast}` : `at most ${goal.atMost}`
-  const isOwnBound = bound === (goal.atMost ?? goal.atLeast)
-  return `${judge(goal, bound).padEnd(7)}  ${goal.title}: ${goal.ratio} (${limit}${isOwnBound ? '' : `, bound ${bound}`})`
+function formatGoal({ title, ratio, atLeast, atMost, bound, verdict }: JudgedGoal): string {
+  const limit = atMost === undefined ? `at least ${atLeast}` : `at most ${atMost}`
+  const isOwnBound = bound === (atMost ?? atLeast)
+  return `${verdict.padEnd(7)}  ${title}: ${ratio} (${limit}${isOwnBound ? '' : `, bound ${bound}`})`
 }

@@ -2,7 +2,7 @@
 // by the size of the gateway's messages. The wall time stands beside it; on a busy machine it means little.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Benchmark, Chart, Goal, Options, Results, Row } from './benchmark.js'
+import type { Benchmark, Goal, Options, Results, Row } from './benchmark.js'
 import {
   HAPROXY,
   OURS_BUN,
@@ -69,7 +69,6 @@ async function run({ isShort, withPeers }: Options): Promise<Results> {
     rows: cells.flatMap((cell) => names.map((name) => figures.row(cell, name))),
     goals: createGoals(figures, names, cells),
     notes: stage.notes,
-    chart: createChart(figures, names, cells),
   }
 }
 
@@ -124,14 +123,6 @@ class Figures {
       'waits for': busy.join() || '-',
     }
   }
-}
-
-function createChart(figures: Figures, names: readonly string[], cells: readonly Cell[]): Chart {
-  const groups = cells.map(({ title }) => ({
-    title,
-    bars: Object.fromEntries(names.map((name) => [name, figures.cpuOf(title, name)])),
-  }))
-  return { title: 'CPU time of the relay', unit: 's/GiB', groups }
 }
 
 function createGoals(figures: Figures, names: readonly string[], cells: readonly Cell[]): Goal[] {

@@ -60,11 +60,6 @@ async function run({ isShort }: Options): Promise<Results> {
     })),
     goals: createGoals(of, names),
     notes: stage.notes,
-    chart: {
-      title: 'CPU time of a tunnel',
-      unit: 'ms',
-      groups: [{ title: 'tunnel', bars: Object.fromEntries(names.map((name) => [name, of('cpu', name)])) }],
-    },
   }
 }
 
