@@ -138,8 +138,4 @@ export class Samples {
   of(key: string): readonly number[] {
     return this.#values.get(key) ?? []
   }
-
-  keys(): string[] {
-    return [...this.#values.keys()]
-  }
 }
