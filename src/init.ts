@@ -13,19 +13,14 @@ import { createNoProxyList } from './system/children/no-proxy-list.js'
 import { containerEnvironment, describeContainer } from './system/container-environment.js'
 import { assertInspectorClosed } from './system/doors.js'
 import { type ContainerProxy, egressTo, readContainerProxy } from './system/egress.js'
+import type { Environment } from './system/environment.js'
 import { findHardeningAddon, type Hardening, hardenProcess } from './system/harden.js'
 import { PrivateDirectory } from './system/private-directory.js'
 import { writeRelayRecord } from './system/relay-record.js'
-import {
-  type Environment,
-  isEnabled,
-  resolveLogLevel,
-  resolveSettings,
-  type Settings,
-  type SettingsOptions,
-} from './system/settings.js'
+import { isEnabled, resolveLogLevel, resolveSettings, type Settings, type SettingsOptions } from './system/settings.js'
 import { placeStatusSocket } from './system/status-place.js'
-import { openRelayHome, type RelayHome, type RelayThreadChoice } from './thread/relay-home.js'
+import { openRelayHome, type RelayThreadChoice } from './thread/open-relay-home.js'
+import type { RelayHome } from './thread/relay-home.js'
 
 /** What initUpstreamProxy() takes; every option wins over the environment. */
 export interface UpstreamProxyOptions extends SettingsOptions {

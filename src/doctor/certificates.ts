@@ -4,7 +4,6 @@ import type { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { systemCode, UpstreamProxyError } from '../errors.js'
 import type { Logger } from '../log.js'
-import type { GatewayAddress } from '../runtime/probe.js'
 import type { Route } from '../runtime/runtime.js'
 import { runtime } from '../runtime/select.js'
 import { lintCaCertificate } from '../system/certificates/ca-lint.js'
@@ -17,23 +16,17 @@ import { findCertificateSources } from '../system/certificates/certificate-sourc
 import { type Download, fetchGatewayCa } from '../system/certificates/gateway-ca.js'
 import { parseCertificates } from '../system/certificates/pem.js'
 import { readTrustedCertificates, type TrustedCertificates } from '../system/certificates/trusted-certificates.js'
+import type { Environment } from '../system/environment.js'
 import { PrivateDirectory } from '../system/private-directory.js'
-import type { Environment, Settings } from '../system/settings.js'
+import type { Settings } from '../system/settings.js'
 import { type Examination, type Finding, needed, Problem } from './check.js'
 import type { Ground } from './ground.js'
+import { routeTo } from './route.js'
 
 const DAY_MS = 86_400_000
 
 /** Less than the ten seconds of the start: the whole examination has fifteen. */
 const DOWNLOAD_TIMEOUT_MS = 3_500
-
-/** Less than in service: the whole examination has fifteen seconds. */
-const EGRESS_TIMEOUT_MS = 3_000
-
-/** How the adapters of the runtime get to the gateway. */
-export function routeTo({ certificates, egress }: GatewayAddress): Route {
-  return { trust: runtime.createTrust(certificates), egress, egressTimeoutMs: EGRESS_TIMEOUT_MS }
-}
 
 export async function examineCertificates(examination: Examination, ground: Ground): Promise<Partial<Ground>> {
   const { settings, trusted, address, gatewayAnswer, holder } = ground

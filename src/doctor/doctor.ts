@@ -2,8 +2,8 @@
 // is changed: the token file stays, and what is written lies in a private folder that goes with the examination.
 
 import { containerEnvironment, relayOf } from '../system/container-environment.js'
+import type { Environment } from '../system/environment.js'
 import { readRelayRecords } from '../system/relay-record.js'
-import type { Environment } from '../system/settings.js'
 import { examineCertificates } from './certificates.js'
 import { type Audience, type Check, Examination } from './check.js'
 import { examineClients } from './clients.js'

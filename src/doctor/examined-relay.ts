@@ -1,12 +1,7 @@
-// The relay that requests go through: one of the doctor's own, or the one that runs already and has the token.
+// The relay that requests go through: one of the doctor's own (own-relay.ts), or the one that runs already and
+// has the token.
 
 import type { RelayStatistics } from '../relay/monitor.js'
-import { startRelayOn } from '../relay/relay.js'
-import { runtime } from '../runtime/select.js'
-import { readContainerProxy } from '../system/egress.js'
-import { routeTo } from './certificates.js'
-import { needed } from './check.js'
-import type { Ground } from './ground.js'
 import { askStatus, type RunningRelay } from './running-relay.js'
 
 /** A relay with its counters. */
@@ -17,29 +12,6 @@ export interface ExaminedRelay {
   stats(): Promise<RelayStatistics>
   /** Ends what the doctor has started; another's relay goes on. */
   close(): Promise<void>
-}
-
-/** A relay as the start makes it; nothing is opened before it is needed, so that each failure is of this moment. */
-export async function startOwnRelay(ground: Ground): Promise<ExaminedRelay> {
-  const { tunnelUrl, sessionId } = needed(ground.settings, 'settings')
-  const token = needed(ground.token, 'token')
-  const route = routeTo(needed(ground.address, 'gateway'))
-  const noProxy = needed(ground.noProxy, 'no-proxy')
-  const { egress, noProxy: egressNoProxy } = readContainerProxy(ground.container)
-  const relay = await startRelayOn(runtime, route.trust, {
-    tunnelUrl,
-    token,
-    sessionId,
-    bypass: { noProxy, egressNoProxy, ...(egress === undefined ? {} : { egress }) },
-    ...(route.egress === undefined ? {} : { egress: route.egress }),
-    limits: { maxWarmTunnels: 0 },
-  })
-  return {
-    port: relay.port,
-    proxyUrl: relay.proxyUrl,
-    stats: async () => relay.stats(),
-    close: () => relay.close(0),
-  }
 }
 
 /**

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { accessSync, constants, statSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import { systemCode } from '../errors.js'
-import type { Environment } from '../system/settings.js'
+import type { Environment } from '../system/environment.js'
 
 /** How a program ended. */
 export interface ProgramOutcome {

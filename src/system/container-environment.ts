@@ -4,8 +4,8 @@
 
 import { exceptOwnAddress, isOnLoopback, parseEgressProxy } from '../protocol/egress-proxy.js'
 import { CHILD_VARIABLES, type VariableTarget } from './children/variables.js'
+import type { Environment } from './environment.js'
 import { type ContainerFacts, type RelayRecord, readRelayRecords } from './relay-record.js'
-import type { Environment } from './settings.js'
 
 /** What a relay replaces for its children; everything else it extends. */
 const REPLACED: readonly VariableTarget[] = ['proxy', 'no-proxy', 'full-bundle', 'extra-certificates']

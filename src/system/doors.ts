@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { close as closeInspector, url as inspectorUrl } from 'node:inspector'
 import { join } from 'node:path'
 import { UpstreamProxyError } from '../errors.js'
-import type { Environment } from './settings.js'
+import type { Environment } from './environment.js'
 
 /** How this process was started. */
 export interface Start {

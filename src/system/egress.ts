@@ -4,7 +4,7 @@
 import { UpstreamProxyError } from '../errors.js'
 import { type EgressProxy, parseEgressProxy } from '../protocol/egress-proxy.js'
 import { isReachedDirectly } from '../protocol/no-proxy.js'
-import type { Environment } from './settings.js'
+import type { Environment } from './environment.js'
 
 /** The proxy, and what the container reaches without it. */
 export interface ContainerProxy {

@@ -5,9 +5,7 @@ import { LOG_LEVELS, type LogLevel } from '../log.js'
 import { canonicalName } from '../protocol/authority.js'
 import { isGatewayUrl } from '../protocol/gateway-url.js'
 import { CHILD_ENV_LEVELS, type ChildEnvChoice, type ChildEnvLevel } from './children/child-env.js'
-
-/** An environment, as process.env has it. */
-export type Environment = Readonly<Record<string, string | undefined>>
+import type { Environment } from './environment.js'
 
 /** What initUpstreamProxy() can be told instead of by the environment. */
 export interface SettingsOptions {

@@ -2,7 +2,7 @@
 
 import { createLogger } from '../log.js'
 import type { Relay, RelayOptions } from '../relay/relay.js'
-import { DEFAULT_THREAD, openRelayHome, type RelayThreadChoice } from './relay-home.js'
+import { DEFAULT_THREAD, openRelayHome, type RelayThreadChoice } from './open-relay-home.js'
 
 /** What startRelay() takes. */
 export interface StartRelayOptions extends RelayOptions {

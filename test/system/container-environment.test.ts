@@ -5,8 +5,8 @@ import { describe, test } from 'node:test'
 import { createChildEnvironment } from '#src/system/children/child-env.js'
 import { createNoProxyList } from '#src/system/children/no-proxy-list.js'
 import { containerEnvironment, describeContainer } from '#src/system/container-environment.js'
+import type { Environment } from '#src/system/environment.js'
 import type { RelayRecord } from '#src/system/relay-record.js'
-import type { Environment } from '#src/system/settings.js'
 
 const CONTAINER: Environment = {
   PATH: '/bin',

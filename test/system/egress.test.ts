@@ -5,7 +5,7 @@ import { describe, test } from 'node:test'
 import { UpstreamProxyError } from '#src/errors.js'
 import { exceptOwnAddress } from '#src/protocol/egress-proxy.js'
 import { egressTo, readContainerProxy } from '#src/system/egress.js'
-import type { Environment } from '#src/system/settings.js'
+import type { Environment } from '#src/system/environment.js'
 
 const GATEWAY = new URL('wss://gateway.test/upstreamproxy/ws')
 

@@ -2,7 +2,8 @@
 // relay's thread's work.
 
 import { inheritedCertificateFiles } from '../children/child-env.js'
-import type { Environment, Settings } from '../settings.js'
+import type { Environment } from '../environment.js'
+import type { Settings } from '../settings.js'
 
 /** Plain data, for the structured clone algorithm. */
 export interface CertificateSources {

@@ -6,7 +6,7 @@
 // - A variable of the table that is set already is overwritten, or it would shadow the bundle; the certificates that it
 //   named when the proxy started stay trusted. Options of other people are extended. Applied to its own result, nothing changes.
 
-import type { Environment } from '../settings.js'
+import type { Environment } from '../environment.js'
 import type { ChildFiles } from './child-files.js'
 import { extendJavaToolOptions, javaToolOptions } from './files/java-options.js'
 import { nodeOptions } from './files/node-options.js'

@@ -3,8 +3,8 @@
 
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
+import type { Environment } from '../environment.js'
 import type { Folder } from '../private-directory.js'
-import type { Environment } from '../settings.js'
 import { createAptConf } from './files/apt-conf.js'
 import { isReadableByAll, nodePreloadFile } from './files/node-options.js'
 import { createPhpIni } from './files/php-ini.js'

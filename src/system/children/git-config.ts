@@ -1,7 +1,7 @@
 // GIT_CONFIG_COUNT and its keys and values (git-config(1), ENVIRONMENT): settings for git that need no file. What the
 // container has there already stays.
 
-import type { Environment } from '../settings.js'
+import type { Environment } from '../environment.js'
 
 /**
  * What git is told: HTTP/1.1, and `url.<base>.insteadOf` for every form in which `httpsHosts` are named over SSH.

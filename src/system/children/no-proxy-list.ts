@@ -2,7 +2,7 @@
 // what the container had. Each entry must do no harm in any client.
 
 import { addressGroups, canonicalName } from '../../protocol/authority.js'
-import type { Environment } from '../settings.js'
+import type { Environment } from '../environment.js'
 
 /** This machine, private and link-local networks, the Anthropic API. */
 const DEFAULT_ENTRIES = [

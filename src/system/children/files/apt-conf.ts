@@ -3,7 +3,7 @@
 // wins.
 
 import { resolve } from 'node:path'
-import type { Environment } from '../../settings.js'
+import type { Environment } from '../../environment.js'
 import { readUserFile } from './user-file.js'
 
 const MARKER = '// Written by ccr-upstream-proxy; it goes with the relay.'

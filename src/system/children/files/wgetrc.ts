@@ -2,7 +2,7 @@
 // nothing else, unless a wgetrc says so. WGETRC stands for ~/.wgetrc, so that the user's own lines are taken along.
 
 import { join } from 'node:path'
-import type { Environment } from '../../settings.js'
+import type { Environment } from '../../environment.js'
 import { readUserFile } from './user-file.js'
 
 /** A file to write. */

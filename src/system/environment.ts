@@ -1,0 +1,4 @@
+// An environment, of this process or of another one.
+
+/** An environment, as process.env has it. */
+export type Environment = Readonly<Record<string, string | undefined>>
