@@ -11,11 +11,8 @@ import { documentText, tableRows } from './markdown.js'
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const ARCHITECTURE = documentText('doc/architecture.md')
 
-/** A row of a layer table: who stands in it, and whether these use each other. */
-interface Layer {
-  readonly members: readonly string[]
-  readonly isCircle: boolean
-}
+/** What stands in one row of a layer table. */
+type Layer = readonly string[]
 
 interface SourceFile {
   /** Relative to the folder of sources. */
@@ -28,10 +25,7 @@ interface SourceFile {
 const namesIn = (cell: string): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name as string)
 
 function readLayers(heading: string): Layer[] {
-  return tableRows(ARCHITECTURE, heading).map(([cell = '']) => ({
-    members: namesIn(cell),
-    isCircle: cell.includes('↔'),
-  }))
+  return tableRows(ARCHITECTURE, heading).map(([cell = '']) => namesIn(cell))
 }
 
 function readSources(folder: string): SourceFile[] {
@@ -60,7 +54,7 @@ function readImports(path: string, code: string): string[] {
 
 /** The member of the table that a file belongs to; the file itself where the table has none. */
 function memberOf(path: string, layers: readonly Layer[]): string | undefined {
-  return layers.flatMap(({ members }) => members).find((member) => isWithin(path, member))
+  return layers.flat().find((member) => isWithin(path, member))
 }
 
 function isWithin(path: string, member: string): boolean {
@@ -69,9 +63,29 @@ function isWithin(path: string, member: string): boolean {
 
 function mayImport(layers: readonly Layer[], from: string, to: string): boolean {
   if (from === to) return true
-  const [upper, lower] = [from, to].map((member) => layers.findIndex(({ members }) => members.includes(member)))
-  if (upper === lower) return layers[upper as number]?.isCircle ?? false
+  const [upper, lower] = [from, to].map((member) => layers.findIndex((members) => members.includes(member)))
   return (upper as number) < (lower as number)
+}
+
+/** The first file found that leads back to itself, and the files on the way; undefined where none does. */
+function findCircle(sources: readonly SourceFile[]): string[] | undefined {
+  const importsOf = new Map(sources.map(({ path, imports }) => [path, imports]))
+  const isDone = new Set<string>()
+  const visit = (path: string, way: readonly string[]): string[] | undefined => {
+    if (way.includes(path)) return [...way.slice(way.indexOf(path)), path]
+    if (isDone.has(path)) return undefined
+    for (const imported of importsOf.get(path) ?? []) {
+      const circle = visit(imported, [...way, path])
+      if (circle !== undefined) return circle
+    }
+    isDone.add(path)
+    return undefined
+  }
+  for (const { path } of sources) {
+    const circle = visit(path, [])
+    if (circle !== undefined) return circle
+  }
+  return undefined
 }
 
 for (const [folder, heading] of [
@@ -102,6 +116,10 @@ for (const [folder, heading] of [
       assert.deepEqual(wrong, [])
       assert.ok(count > 100, `only ${count} imports were found`)
     })
+
+    test('no file leads back to itself', () => {
+      assert.equal(findCircle(sources)?.join(' → '), undefined)
+    })
   })
 }
 
@@ -114,6 +132,13 @@ test('the gateway takes nothing of the proxy but its protocol', () => {
     taken.filter(({ name }) => name !== 'ccr-upstream-proxy/protocol'),
     [],
   )
+})
+
+test('policy/ decides by the authority and its own files alone', () => {
+  const policy = readSources('gateway/src').filter(({ path }) => path.startsWith('policy/'))
+  assert.ok(policy.length > 3)
+  const foreign = policy.flatMap(({ imports }) => imports.filter((name) => !/^policy\//.test(name)))
+  assert.deepEqual([...new Set(foreign)], ['ccr-upstream-proxy/protocol'])
 })
 
 test('protocol/ does no I/O and has no timer', () => {

@@ -3,6 +3,7 @@
 // Hop-by-hop fields go (RFC 9110, section 7.6.1), also the ones that Connection names; then the rule does its part
 // (credentials/).
 
+import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
 import type { RuledFields } from '../credentials/apply-rule.js'
 import { endToEndFields, listOf, looseName, type RawFields, trailerFields } from '../fields.js'
 import type { BodyLength } from './downstream.js'
@@ -35,6 +36,12 @@ export function originRequest({ head }: MatchedRequest, { fields, injected }: Ru
     wantsTrailers: listOf(head.fields, 'te').includes('trailers'),
     ...(upgrade !== undefined && { upgrade }),
   }
+}
+
+/** The Host field for the origin: https's own port is left out, as every client does. */
+export function hostField(authority: Authority): string {
+  const text = formatAuthority(authority)
+  return authority.port === 443 ? text.slice(0, -':443'.length) : text
 }
 
 /** The trailers of a request's body for the origin: nothing there that could stand in for what was injected. */

@@ -7,7 +7,6 @@ import { endToEndFields, fieldPairs, listOf, type RawFields, trailerFields, valu
 import { Refusal, refusalBody, refusalHeaders } from '../../refusal.js'
 import type { BodyLength, Downstream, RequestHead, ResponseHead } from '../downstream.js'
 import type { Http1Connection } from './connection.js'
-import { pairsOf } from './origin.js'
 
 /** What a request that asks for another protocol has left the parser with. */
 export interface UpgradeSocket {
@@ -139,7 +138,7 @@ export class Http1Downstream implements Downstream {
 
   end(trailers: RawFields): void {
     const kept = trailerFields(trailers, isAny)
-    if (kept.length > 0 && this.#response.chunkedEncoding) this.#response.addTrailers(pairsOf(kept))
+    if (kept.length > 0 && this.#response.chunkedEncoding) this.#response.addTrailers([...fieldPairs(kept)])
     this.#response.end()
     // What is left of the request is not waited for (RFC 9110, section 10.1.1).
     if (!this.#request.complete) this.#request.socket.destroySoon()

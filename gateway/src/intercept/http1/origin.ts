@@ -4,8 +4,8 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { type Agent, request as httpsRequest } from 'node:https'
 import type { Duplex } from 'node:stream'
-import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
-import { listOf, type RawFields, valuesOf } from '../../fields.js'
+import type { Authority } from 'ccr-upstream-proxy/protocol'
+import { fieldPairs, listOf, type RawFields, valuesOf } from '../../fields.js'
 import { Refusal } from '../../refusal.js'
 import {
   hasBody,
@@ -16,7 +16,7 @@ import {
   type SendOptions,
   uploadBody,
 } from '../origin-exchange.js'
-import type { OriginRequest } from '../origin-request.js'
+import { hostField, type OriginRequest } from '../origin-request.js'
 
 /** Sends `request` over a connection of `agent`. */
 export function sendHttp1(
@@ -50,7 +50,7 @@ function sendBody(outgoing: ClientRequest, request: OriginRequest, options: Send
   // The head goes ahead: the first bytes of a body may wait for what the origin answers to it.
   outgoing.flushHeaders()
   const end = (trailers: string[]) => {
-    if (trailers.length > 0 && request.bodyLength === 'unknown') outgoing.addTrailers(pairsOf(trailers))
+    if (trailers.length > 0 && request.bodyLength === 'unknown') outgoing.addTrailers([...fieldPairs(trailers)])
     outgoing.end()
   }
   uploadBody(request, outgoing, options, { end, abort: () => outgoing.destroy() })
@@ -65,25 +65,12 @@ function encodeFields(request: OriginRequest, authority: Authority): string[] {
   ]
 }
 
-/** The Host field for the origin: https's own port is left out, as every client does. */
-export function hostField(authority: Authority): string {
-  const text = formatAuthority(authority)
-  return authority.port === 443 ? text.slice(0, -':443'.length) : text
-}
-
 /** The body's framing, regenerated from what the client's parser accepted (RFC 9112, section 6). */
 function framingFields({ method, bodyLength }: OriginRequest): string[] {
   if (bodyLength === 'unknown') return ['Transfer-Encoding', 'chunked']
   if (bodyLength !== 'none') return ['Content-Length', String(bodyLength)]
   // RFC 9110, section 8.6: a method that usually has content says so when there is none.
   return method === 'POST' || method === 'PUT' || method === 'PATCH' ? ['Content-Length', '0'] : []
-}
-
-/** Node's form for trailers that may repeat. */
-export function pairsOf(fields: RawFields): [string, string][] {
-  const pairs: [string, string][] = []
-  for (let at = 0; at < fields.length; at += 2) pairs.push([fields[at] as string, fields[at + 1] as string])
-  return pairs
 }
 
 function awaitResponse(

@@ -11,7 +11,6 @@ import type { TLSSocket } from 'node:tls'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
 import type { RawFields } from '../../fields.js'
 import { Refusal } from '../../refusal.js'
-import { hostField } from '../http1/origin.js'
 import {
   hasBody,
   InterimCounter,
@@ -20,7 +19,7 @@ import {
   type SendOptions,
   uploadBody,
 } from '../origin-exchange.js'
-import type { OriginRequest } from '../origin-request.js'
+import { hostField, type OriginRequest } from '../origin-request.js'
 import { splitPseudo, toHeaders } from './fields.js'
 import { SESSION_OPTIONS, widenConnectionWindow } from './settings.js'
 
