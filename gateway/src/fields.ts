@@ -1,6 +1,8 @@
 // Header fields as the flat list that came over the wire, and what an intermediary does to them. Pure.
 //
-// A list, never an object: a field named `__proto__`, in odd case or sent twice stays visible.
+// Rules:
+// - A list, never an object: a field named `__proto__`, in odd case or sent twice stays visible.
+// - A field that some origin reads as another is treated as that one: see `looseName`.
 
 /** Header fields as a flat list: name, value, name, value. */
 export type RawFields = readonly string[]
@@ -8,6 +10,7 @@ export type RawFields = readonly string[]
 /** Fields of one connection only (RFC 9110, section 7.6.1), `Trailer` apart, which answers keep. */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'connection',
+  'http2-settings',
   'keep-alive',
   'proxy-authenticate',
   'proxy-authentication-info',
@@ -36,7 +39,7 @@ const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
 
 /** Fields that a rule may not set: they are the gateway's own. */
 export function isReservedField(name: string): boolean {
-  const field = name.toLowerCase()
+  const field = looseName(name)
   return HOP_BY_HOP.has(field) || ['host', 'content-length', 'expect', 'trailer'].includes(field)
 }
 
@@ -57,20 +60,20 @@ export function endToEndFields(fields: RawFields, keep: (lowerCaseName: string) 
   const named = connectionOptions(fields)
   const kept: string[] = []
   for (const [name, value] of fieldPairs(fields)) {
-    const field = name.toLowerCase()
-    if (!HOP_BY_HOP.has(field) && !named.has(field) && keep(field)) kept.push(name, value)
+    const field = looseName(name)
+    if (!HOP_BY_HOP.has(field) && !named.has(field) && keep(name.toLowerCase())) kept.push(name, value)
   }
   return kept
 }
 
 /** The trailer fields that may go on. */
 export function trailerFields(fields: RawFields, keep: (lowerCaseName: string) => boolean): string[] {
-  return endToEndFields(fields, (field) => !NOT_IN_TRAILERS.has(field) && keep(field))
+  return endToEndFields(fields, (field) => !NOT_IN_TRAILERS.has(looseName(field)) && keep(field))
 }
 
 /** The fields that Connection declares hop-by-hop. Content-Length is none: framing is not the sender's to drop. */
 function connectionOptions(fields: RawFields): ReadonlySet<string> {
-  const named = new Set(listOf(fields, 'connection'))
+  const named = new Set(listOf(fields, 'connection').map(looseName))
   named.delete('content-length')
   return named
 }
@@ -81,7 +84,10 @@ export function listOf(fields: RawFields, lowerCaseName: string): string[] {
   return members.map((member) => member.trim().toLowerCase()).filter((member) => member !== '')
 }
 
-/** `_` read as `-`, as CGI-like origins do. */
+/**
+ * The name as CGI-like origins read it: `_` is `-` to Python's and Ruby's, and every mark is to lighttpd, so that
+ * `Content_Length` and `Content.Length` are a second Content-Length there.
+ */
 export function looseName(name: string): string {
-  return name.toLowerCase().replaceAll('_', '-')
+  return name.toLowerCase().replace(/[^a-z0-9]/g, '-')
 }

@@ -36,6 +36,11 @@ const REFUSED: readonly (readonly [title: string, raw: string, status?: number])
   ['chunked before another coding', post('Transfer-Encoding: chunked, identity', `0\r\n\r\n${HIDDEN}`)],
   ['another coding before chunked', post('Transfer-Encoding: gzip, chunked', `0\r\n\r\n${HIDDEN}`)],
   ['identity', post('Transfer-Encoding: identity', HIDDEN)],
+  ['the coding with an underscore', post('Transfer_Encoding: chunked\r\nContent-Length: 5', `hello${HIDDEN}`)],
+  ['the coding with a dot', post('transfer.encoding: chunked\r\nContent-Length: 5', `hello${HIDDEN}`)],
+  ['the coding with an underscore and no body', get('TRANSFER_ENCODING: chunked\r\n')],
+  ['a second length with an underscore', post('Content-Length: 5\r\nContent_Length: 0', `hello${HIDDEN}`)],
+  ['a length with an underscore only', post('Content_Length: 5', `hello${HIDDEN}`)],
   ['an empty coding', post('Transfer-Encoding: ', HIDDEN)],
   ['chunked with a parameter', post('Transfer-Encoding: chunked;q=1', `0\r\n\r\n${HIDDEN}`)],
   ['chunked behind a vertical tab', post('Transfer-Encoding: \x0bchunked', `0\r\n\r\n${HIDDEN}`)],
@@ -110,11 +115,6 @@ const SINGLE: readonly (readonly [title: string, raw: string, bodyBytes: number]
     5,
   ],
   ['a length with leading zeros', post('Connection: close\r\nContent-Length: 0005', 'hello'), 5],
-  [
-    'the coding with an underscore',
-    post('Connection: close\r\nTransfer_Encoding: chunked\r\nContent-Length: 5', 'hello'),
-    5,
-  ],
   [
     'routing and a credential in the trailers',
     post(

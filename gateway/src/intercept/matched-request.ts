@@ -2,7 +2,7 @@
 
 import { type Authority, parseAuthority } from 'ccr-upstream-proxy/protocol'
 import { assertPlaceholders } from '../credentials/placeholders.js'
-import { endToEndFields, fieldPairs, type RawFields, valuesOf } from '../fields.js'
+import { endToEndFields, fieldPairs, looseName, type RawFields, valuesOf } from '../fields.js'
 import { findRule, type Rule, type RuledHost, type RuleVerdict } from '../policy/rule.js'
 import type { OutgoingHead } from '../policy/transform.js'
 import { Refusal } from '../refusal.js'
@@ -27,6 +27,7 @@ export function matchRequest(head: RequestHead, authority: Authority, host: Rule
   assertMethod(method)
   assertTarget(method, target)
   assertSameHost(head.hosts, authority)
+  assertFramingNames(head.fields)
   const verdict = findRule(host, { method, target, scheme: authenticationScheme(head.fields) })
   assertOneReading(verdict)
   const fields = [...fieldPairs(endToEndFields(head.fields, (field) => !OWN_FIELDS.has(field)))]
@@ -62,6 +63,16 @@ function assertSameHost(hosts: readonly string[], authority: Authority): void {
     const named = parseAuthority(value) ?? parseAuthority(`${value}:443`)
     const isSame = named !== undefined && named.host === authority.host && named.port === authority.port
     if (!isSame) throw new Refusal('misdirected', 'the request names another host than the CONNECT')
+  }
+}
+
+const FRAMING: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding'])
+
+/** A framing field in a spelling that is none to our parser is one to the parsers of some origins. */
+function assertFramingNames(fields: RawFields): void {
+  for (const [name] of fieldPairs(fields)) {
+    const isMisspelt = FRAMING.has(looseName(name)) && !FRAMING.has(name.toLowerCase())
+    if (isMisspelt) throw new Refusal('bad-request', 'a field that some origins read as framing is misspelt')
   }
 }
 
