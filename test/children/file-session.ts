@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { type RelaySession, startRelaySession } from '../e2e/relay-session.js'
 import { type Outcome, run } from '../support/cli-process.js'
-import { type HttpsOrigin, startHttpsOrigin } from '../support/https-origin.js'
+import { type Origin, startOrigin } from '../support/origin.js'
 import { type System, type SystemOptions, startSystem } from '../support/system.js'
 import type { Scope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'
@@ -13,7 +13,7 @@ import { createTestCa } from '../support/test-ca.js'
 export interface FileSession extends RelaySession {
   readonly system: System
   /** Serves `localhost` and 127.0.0.1 under the public root. */
-  readonly direct: HttpsOrigin
+  readonly direct: Origin
   /** A file with everything that children trust. */
   readonly bundleFile: string
   readonly bundlePem: string
@@ -24,8 +24,7 @@ export interface FileSession extends RelaySession {
 /** Starts gateway, relay and the direct origin. */
 export async function startFileSession(scope: Scope, options: SystemOptions = {}): Promise<FileSession> {
   const publicCa = options.publicCa ?? (await createTestCa('public root'))
-  const direct = await startHttpsOrigin(await publicCa.serverCertificate('localhost', '127.0.0.1'))
-  scope.after(() => direct.close())
+  const direct = await startOrigin(scope, { certificate: await publicCa.serverCertificate('localhost', '127.0.0.1') })
   const system = await startSystem(scope, { ...options, publicCa })
   const session = await startRelaySession(scope, system)
   const bundleFile = session.clientEnv.SSL_CERT_FILE ?? ''

@@ -12,7 +12,7 @@ import { findFreePort, startCaServer } from '../support/ca-server.js'
 import { CLI_FILE, run } from '../support/cli-process.js'
 import { ConnectRefused, requestThroughTunnel } from '../support/connect-client.js'
 import { startScriptedProxy } from '../support/egress-proxy.js'
-import { startHttpsOrigin } from '../support/https-origin.js'
+import { startOrigin } from '../support/origin.js'
 import { describeOnEachRuntime, IS_LARGE, type TestRuntime } from '../support/runtimes.js'
 import {
   createSession,
@@ -210,8 +210,7 @@ after(() => setup.end())
 
 async function startWorld(): Promise<System> {
   const strangers = await createTestCa('a root that the gateway does not know')
-  const untrusted = await startHttpsOrigin(await strangers.serverCertificate(UNTRUSTED_HOST))
-  setup.after(() => untrusted.close())
+  const untrusted = await startOrigin(setup, { certificate: await strangers.serverCertificate(UNTRUSTED_HOST) })
   return startSystem(setup, {
     origins: { [UNTRUSTED_HOST]: untrusted.address, [SILENT_HOST]: await startSilentOrigin() },
     hosts: { [UNTRUSTED_HOST]: INJECTION, [SILENT_HOST]: INJECTION },

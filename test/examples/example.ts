@@ -3,7 +3,7 @@
 import { cpSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type HttpsOrigin, startHttpsOrigin } from '../support/https-origin.js'
+import { type Origin, startOrigin } from '../support/origin.js'
 import { INJECTION, type System, type SystemOptions, startSystem } from '../support/system.js'
 import { createTempDirectory, type Scope } from '../support/temp-dir.js'
 import { createTestCa, type TestCa } from '../support/test-ca.js'
@@ -43,10 +43,8 @@ export function exampleFile(path: string): string {
 }
 
 /** An origin that is HOST, shows what it got, and has a certificate of the root given. */
-export async function startExampleOrigin(scope: Scope, publicCa: TestCa): Promise<HttpsOrigin> {
-  const origin = await startHttpsOrigin(await publicCa.serverCertificate(HOST))
-  scope.after(() => origin.close())
-  return origin
+export async function startExampleOrigin(scope: Scope, publicCa: TestCa): Promise<Origin> {
+  return startOrigin(scope, { certificate: await publicCa.serverCertificate(HOST) })
 }
 
 /** A gateway that injects a credential for HOST. */

@@ -5,10 +5,11 @@ import { mkdir, readFile, rename, symlink, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Ajv2020 } from 'ajv/dist/2020.js'
-import { AUDIT_END_CODES, LineWriter, REFUSALS, startGateway } from 'ccr-upstream-gateway'
+import { AUDIT_END_CODES, LineWriter, REFUSALS } from 'ccr-upstream-gateway'
+import { originCa } from '../support/origin.js'
 import { createTempDirectory } from '../support/temp-dir.js'
-import { CREDENTIALS, openIntercepted, requestOver, responseOf, startFixture, textOf } from './fixture.js'
-import { connect, connectHead, sendHead, startTls } from './wire-client.js'
+import { CREDENTIALS, requestOver, responseOf, startGateway, textOf } from './fixture.js'
+import { connectHead, sendHead, startTls } from './wire-client.js'
 
 const schema = JSON.parse(await readFile(new URL('../../../gateway/audit.schema.json', import.meta.url), 'utf8'))
 const ajv = new Ajv2020({
@@ -25,24 +26,22 @@ function assertValid(record: unknown): void {
 }
 
 test('a record of every mode that real traffic makes is valid by the published schema', async (context) => {
-  const fixture = await startFixture(context, {
-    connectTo: { 'api.example.com:443': 'ORIGIN', 'plain.example.com:443': 'ORIGIN' },
-  })
-  const { socket } = await openIntercepted(fixture)
+  const gateway = await startGateway(context)
+  const { socket } = await gateway.connect()
   const request = requestOver(socket, { path: '/v1?key=query-secret' })
   request.end()
   await textOf(await responseOf(request))
-  const intercepted = await fixture.nextAudit()
+  const intercepted = await gateway.nextRecord()
   socket.destroy()
-  const { stream } = await connect(fixture.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
-  const plain = await startTls(stream, fixture.originCa.rootPem, 'plain.example.com')
+  const { stream } = await gateway.openTunnel('plain.example.com')
+  const plain = await startTls(stream, originCa.rootPem, 'plain.example.com')
   plain.destroy()
-  const spliced = await fixture.nextAudit()
-  await connect(fixture.tunnelUrl, CREDENTIALS, '127.0.0.1:443')
-  const refused = await fixture.nextAudit()
+  const spliced = await gateway.nextRecord()
+  await gateway.openTunnel('127.0.0.1')
+  const refused = await gateway.nextRecord()
   assert.deepEqual([intercepted.mode, spliced.mode, refused.mode], ['intercept', 'tunnel', 'refused'])
-  for (const record of fixture.audit) assertValid(record)
-  assert.ok(!JSON.stringify(fixture.audit).includes('query-secret'))
+  for (const record of gateway.audit) assertValid(record)
+  assert.ok(!JSON.stringify(gateway.audit).includes('query-secret'))
 })
 
 test('the schema has every code and every mode, and takes nothing else', () => {
@@ -60,16 +59,16 @@ test('the schema has every code and every mode, and takes nothing else', () => {
 })
 
 test("X-Request-Id of the CONNECT head joins the relay's tunnel with the record", async (context) => {
-  const { tunnelUrl, nextAudit } = await startFixture(context, { default: 'deny' })
+  const gateway = await startGateway(context, { config: { default: 'deny' } })
   const withId = (id: string) =>
     connectHead('nobody.example.com:443', CREDENTIALS).replace('\r\n\r\n', `\r\nX-Request-Id: ${id}\r\n\r\n`)
-  await sendHead(tunnelUrl, CREDENTIALS.token, withId('relay-1:42'))
-  const record = await nextAudit()
+  await sendHead(gateway.tunnelUrl, CREDENTIALS.token, withId('relay-1:42'))
+  const record = await gateway.nextRecord()
   assert.equal(record.requestId, 'relay-1:42')
   assertValid(record)
   for (const id of ['', 'two words', '"quoted"', 'x'.repeat(129)]) {
-    await sendHead(tunnelUrl, CREDENTIALS.token, withId(id))
-    assert.equal('requestId' in (await nextAudit()), false, id)
+    await sendHead(gateway.tunnelUrl, CREDENTIALS.token, withId(id))
+    assert.equal('requestId' in (await gateway.nextRecord()), false, id)
   }
 })
 
@@ -149,17 +148,11 @@ test('what waits is bounded: lines that find no room are counted', async (contex
 test('a gateway whose disk is full goes on serving, and counts', {
   skip: process.platform !== 'linux' && 'there is no /dev/full',
 }, async (context) => {
-  const { config } = await startFixture(context, { default: 'deny' })
-  const warnings: string[] = []
-  const gateway = await startGateway(
-    { ...config, audit: { file: '/dev/full' } },
-    { warn: (message) => warnings.push(message) },
-  )
-  const tunnelUrl = `${gateway.url.replace('http', 'ws')}/upstreamproxy/ws`
+  const gateway = await startGateway(context, { config: { default: 'deny', audit: '/dev/full' } })
   for (let count = 0; count < 3; count++) {
-    const { status } = await connect(tunnelUrl, CREDENTIALS, 'nobody.example.com:443')
+    const { status } = await gateway.openTunnel('nobody.example.com')
     assert.equal(status, 403)
   }
-  await gateway.close()
-  assert.deepEqual(warnings, ['audit lines are being lost (ENOSPC)'])
+  await gateway.running.close()
+  assert.deepEqual(gateway.warnings, ['audit lines are being lost (ENOSPC)'])
 })

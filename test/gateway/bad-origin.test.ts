@@ -1,47 +1,28 @@
 // Origins that break HTTP or TLS, or give back what they were sent: none of it reaches the client.
 
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { createServer, type TlsOptions } from 'node:tls'
-import { createTestCa, type TestCa } from '../support/test-ca.js'
-import { CREDENTIALS, openIntercepted, SECRET, startFixture } from './fixture.js'
-import { ask, openHttp2 } from './http2-client.js'
+import type { TlsOptions } from 'node:tls'
+import { type RawConnection, startOrigin } from '../support/origin.js'
+import { CREDENTIALS, SECRET, startGateway } from './fixture.js'
+import { ask } from './http2-client.js'
 import { readAll } from './wire-client.js'
 
 const REQUEST = 'GET / HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n\r\n'
 
-/** An origin that answers each request head with these bytes, and what it was sent. */
-async function startRawOrigin(context: TestContext, ca: TestCa, answer: () => string, options: TlsOptions = {}) {
-  const seen: string[] = []
-  const pair = await ca.serverCertificate('api.example.com')
-  const server = createServer({ ...pair, ...options }, (socket) => {
-    socket.on('error', () => {})
-    socket.on('data', (bytes) => {
-      seen.push(bytes.toString('latin1'))
-      socket.write(answer(), 'latin1')
-    })
-  })
-  server.on('tlsClientError', () => {})
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  context.after(() => server.close())
-  return { seen, address: `127.0.0.1:${(server.address() as AddressInfo).port}` }
-}
-
-async function startStage(context: TestContext, options: TlsOptions = {}, ca?: TestCa) {
-  const originCa = await createTestCa('origin root')
+/** An origin that answers whatever comes with bytes that a test chooses. */
+async function startStage(context: TestContext, tls: TlsOptions = {}) {
   let answer = ''
-  const raw = await startRawOrigin(context, ca ?? originCa, () => answer, options)
-  const fixture = await startFixture(context, { originCa, connectTo: { 'api.example.com:443': raw.address } })
+  const handler = (connection: RawConnection) => connection.socket.on('data', () => connection.write(answer))
+  const origin = await startOrigin(context, { protocol: 'raw', handler, tls })
+  const gateway = await startGateway(context, { origin })
   const askWith = async (bytes: string, request = REQUEST): Promise<string> => {
     answer = bytes
-    const { socket } = await openIntercepted(fixture)
+    const { socket } = await gateway.connect()
     socket.write(request)
     return (await readAll(socket)).toString('latin1')
   }
-  return { fixture, raw, askWith }
+  return { gateway, origin, askWith }
 }
 
 const OK = 'HTTP/1.1 200 OK\r\n'
@@ -69,7 +50,7 @@ const MALFORMED: readonly (readonly [title: string, answer: string])[] = [
 ]
 
 test('a malformed answer is a 502 that says so, and nothing of it is passed on', async (context) => {
-  const { raw, askWith } = await startStage(context)
+  const { origin, askWith } = await startStage(context)
   for (const [title, bytes] of MALFORMED) {
     const answer = await askWith(bytes)
     const final = answer.slice(answer.lastIndexOf('HTTP/1.1 '))
@@ -78,7 +59,7 @@ test('a malformed answer is a 502 that says so, and nothing of it is passed on',
     assert.match(final, /\r\nProxy-Status: ccr-upstream-gateway; error=http_protocol_error/, title)
     assert.ok(!answer.includes(SECRET), title)
   }
-  assert.equal(raw.seen.length, MALFORMED.length)
+  assert.equal(origin.opened.length, MALFORMED.length)
 })
 
 test('bytes behind an answer are not the answer to the next request', async (context) => {
@@ -94,14 +75,14 @@ test('bytes behind an answer are not the answer to the next request', async (con
 })
 
 test('200 with Upgrade, and answers to HTTP/2 clients, are without the fields of one connection', async (context) => {
-  const { fixture, askWith } = await startStage(context)
+  const { gateway, askWith } = await startStage(context)
   const bytes =
     `${OK}Connection: close, X-Gone\r\nX-Gone: 1\r\nUpgrade: h2c\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\n` +
     'X-Kept: 1\r\nContent-Length: 2\r\n\r\nok'
   const answer = await askWith(bytes)
   assert.match(answer, /X-Kept: 1/)
   assert.ok(!/X-Gone|Upgrade|Keep-Alive|Proxy-Connection/i.test(answer.replace('Connection: close', '')))
-  const { session } = await openHttp2(fixture)
+  const { session } = await gateway.openHttp2()
   const { status, headers, text } = await ask(session, {})
   assert.equal(status, 200)
   assert.equal(text, 'ok')
@@ -111,10 +92,10 @@ test('200 with Upgrade, and answers to HTTP/2 clients, are without the fields of
 })
 
 test('a field that may stand there once and came twice does not break the answer to an HTTP/2 client', async (context) => {
-  const { fixture, askWith } = await startStage(context)
+  const { gateway, askWith } = await startStage(context)
   const twice = 'X-Content-Type-Options: nosniff\r\nX-Content-Type-Options: nosniff\r\nETag: "a"\r\nETag: "b"\r\n'
   await askWith(`${OK}${twice}Vary: a\r\nVary: b\r\nContent-Length: 2\r\n\r\nok`)
-  const { session } = await openHttp2(fixture)
+  const { session } = await gateway.openHttp2()
   const { status, headers } = await ask(session, {})
   assert.equal(status, 200)
   assert.equal(headers['x-content-type-options'], 'nosniff')
@@ -138,7 +119,7 @@ function spellingsOf(secret: string): string[] {
 }
 
 test('an echoed credential is redacted in every head and in trailers, in each of its spellings', async (context) => {
-  const { fixture, askWith } = await startStage(context)
+  const { gateway, askWith } = await startStage(context)
   const core = SECRET.slice(0, 8)
   for (const spelling of spellingsOf(SECRET)) {
     const bytes =
@@ -152,7 +133,7 @@ test('an echoed credential is redacted in every head and in trailers, in each of
     assert.ok(!answer.includes(core), answer)
     assert.equal(answer.match(/\[redacted\]/g)?.length, 6, answer)
     assert.match(answer, /Path=\//)
-    const { session } = await openHttp2(fixture)
+    const { session } = await gateway.openHttp2()
     const { headers, interim, trailers } = await ask(session, {})
     const everything = JSON.stringify([headers, interim, trailers])
     assert.ok(!everything.includes(spelling) && !everything.includes(core), everything)
@@ -162,22 +143,22 @@ test('an echoed credential is redacted in every head and in trailers, in each of
 })
 
 test("what is not the credential stays as it is, and the gateway's own errors never hold it", async (context) => {
-  const { fixture, askWith } = await startStage(context)
+  const { gateway, askWith } = await startStage(context)
   const answer = await askWith(
     `${OK}X-A: Bearer\r\nX-B: s3cret\r\nX-C: ${'%2f'.repeat(20)}\r\nContent-Length: 0\r\n\r\n`,
   )
   assert.ok(!answer.includes('[redacted]'))
   await askWith('garbage')
-  assert.ok(!JSON.stringify(fixture.audit).includes(SECRET))
-  assert.ok(!JSON.stringify(fixture.audit).includes(CREDENTIALS.token))
+  assert.ok(!JSON.stringify(gateway.audit).includes(SECRET))
+  assert.ok(!JSON.stringify(gateway.audit).includes(CREDENTIALS.token))
 })
 
 test('TLS below 1.2 is a 502, and no request is sent', async (context) => {
   for (const version of ['TLSv1', 'TLSv1.1'] as const) {
     const options = { minVersion: 'TLSv1', maxVersion: version, ciphers: 'DEFAULT@SECLEVEL=0' } as const
-    const { raw, askWith } = await startStage(context, options)
+    const { origin, askWith } = await startStage(context, options)
     const answer = await askWith('')
     assert.match(answer, /^HTTP\/1\.1 502 [\s\S]*error=tls_protocol_error/)
-    assert.deepEqual(raw.seen, [])
+    assert.deepEqual(origin.opened, [])
   }
 })

@@ -9,8 +9,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { hashToken } from 'ccr-upstream-gateway'
-import { startHttpsOrigin } from '../support/https-origin.js'
-import { createTestCa } from '../support/test-ca.js'
+import { originCa, startOrigin } from '../support/origin.js'
 import { requestOver, responseOf, textOf } from './fixture.js'
 import { connect, startTls } from './wire-client.js'
 
@@ -157,9 +156,7 @@ test('check says what is wrong and exits 1, or that all is well and exits 0', as
 
 test('serve with TLS of its own carries an injected request, audits on stdout and ends on SIGTERM with 0', async (context) => {
   const folder = await temporaryFolder(context)
-  const originCa = await createTestCa('origin root')
-  const origin = await startHttpsOrigin(await originCa.serverCertificate('api.example.com'))
-  context.after(() => origin.close())
+  const origin = await startOrigin(context)
   await run(['ca', 'init', '--out', folder])
   await run(['ca', 'server', '--ca', folder, '--name', 'localhost', '--name', '127.0.0.1', '--out', folder])
   await writeFile(join(folder, 'origin-root.pem'), originCa.rootPem)
@@ -208,8 +205,7 @@ hosts:
 
 test('serve says why it cannot start and exits 1', async (context) => {
   const folder = await temporaryFolder(context)
-  const origin = await startHttpsOrigin(await (await createTestCa()).serverCertificate('localhost'))
-  context.after(() => origin.close())
+  const origin = await startOrigin(context)
   await run(['ca', 'init', '--out', folder])
   const config = join(folder, 'gateway.yaml')
   await writeFile(

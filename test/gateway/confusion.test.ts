@@ -2,38 +2,30 @@
 // a credential reaches its own origin, and only when all of them agree.
 
 import assert from 'node:assert/strict'
-import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
 import { type TestContext, test } from 'node:test'
 import type { TLSSocket } from 'node:tls'
-import { type HttpsOrigin, startHttpsOrigin } from '../support/https-origin.js'
-import { createTestCa } from '../support/test-ca.js'
-import { CREDENTIALS, type Fixture, startFixture } from './fixture.js'
-import { ask } from './http2-client.js'
-import { connect, readAll, startTls } from './wire-client.js'
+import { type Origin, originCa, startOrigin } from '../support/origin.js'
+import { startGateway, type TestGateway } from './fixture.js'
+import { ask, startHttp2 } from './http2-client.js'
+import { readAll, startTls } from './wire-client.js'
 
 const [API, OTHER, PLAIN] = ['api.example.com', 'other.example.com', 'plain.example.com'] as const
 const SECRETS = { [API]: 'secret-of-api', [OTHER]: 'secret-of-other' }
 
-interface Stage extends Fixture {
-  readonly otherOrigin: HttpsOrigin
+interface Stage {
+  readonly gateway: TestGateway
+  readonly otherOrigin: Origin
 }
 
 /** `api` and `other` have origins and credentials of their own; `plain` has no rule, and leads to the origin of `other`. */
 async function startStage(context: TestContext): Promise<Stage> {
-  const originCa = await createTestCa('origin root')
-  const otherOrigin = await startHttpsOrigin(await originCa.serverCertificate(API, OTHER, PLAIN))
-  context.after(() => otherOrigin.close())
+  const otherOrigin = await startOrigin(context)
   const rule = (value: string) => [{ transform: [{ headers: { 'x-key': value } }] }]
-  const fixture = await startFixture(context, {
-    originCa,
-    hosts: { [API]: rule(SECRETS[API]), [OTHER]: rule(SECRETS[OTHER]) },
-    connectTo: {
-      [`${API}:443`]: 'ORIGIN',
-      [`${OTHER}:443`]: otherOrigin.address,
-      [`${PLAIN}:443`]: otherOrigin.address,
-    },
+  const gateway = await startGateway(context, {
+    rules: { [API]: rule(SECRETS[API]), [OTHER]: rule(SECRETS[OTHER]) },
+    connectTo: { [`${OTHER}:443`]: otherOrigin.address, [`${PLAIN}:443`]: otherOrigin.address },
   })
-  return { ...fixture, otherOrigin }
+  return { gateway, otherOrigin }
 }
 
 interface Attempt {
@@ -48,9 +40,9 @@ async function attempt(
   protocol: 'h2' | 'http/1.1',
   { connect: to, sni, host }: Attempt,
 ): Promise<number> {
-  const { stream, status } = await connect(stage.tunnelUrl, CREDENTIALS, `${to}:443`)
+  const { stream, status } = await stage.gateway.openTunnel(to)
   if (status !== 200) return status
-  const root = to === PLAIN ? stage.originCa.rootPem : stage.gateway.caCertificatePem
+  const root = to === PLAIN ? originCa.rootPem : stage.gateway.caCertificatePem
   let socket: TLSSocket
   try {
     // The origin behind the splice speaks HTTP/1.1 only.
@@ -74,15 +66,14 @@ async function askHttp1(socket: TLSSocket, host: string): Promise<number> {
 }
 
 async function askHttp2(socket: TLSSocket, host: string): Promise<number> {
-  const session: ClientHttp2Session = connectHttp2('https://unused', { createConnection: () => socket })
-  session.on('error', () => {})
+  const session = startHttp2(socket, API)
   const { status } = await ask(session, { ':authority': host, 'x-key': 'mine' })
   session.destroy()
   return status
 }
 
 /** The credentials that an origin was sent. */
-function keysSeen({ requests }: HttpsOrigin): (string | undefined)[] {
+function keysSeen({ requests }: Origin): (string | undefined)[] {
   return requests.map(
     ({ rawHeaders }) => rawHeaders[rawHeaders.findIndex((name) => name.toLowerCase() === 'x-key') + 1],
   )
@@ -112,8 +103,8 @@ for (const protocol of ['http/1.1', 'h2'] as const) {
         assert.equal(status, 200, `${sni} ${host}`)
       }
     }
-    assert.deepEqual(new Set(keysSeen(stage.origin)), new Set([SECRETS[API]]))
-    assert.equal(stage.origin.requests.length, 2 * SAME_AS_API.length)
+    assert.deepEqual(new Set(keysSeen(stage.gateway.origin)), new Set([SECRETS[API]]))
+    assert.equal(stage.gateway.origin.requests.length, 2 * SAME_AS_API.length)
     assert.equal(stage.otherOrigin.connections, 0)
   })
 
@@ -126,7 +117,7 @@ for (const protocol of ['http/1.1', 'h2'] as const) {
         assert.ok([421, 400, 0].includes(status), `${sni} ${host}: ${status}`)
       }
     }
-    assert.equal(stage.origin.connections, 0)
+    assert.equal(stage.gateway.origin.connections, 0)
     assert.equal(stage.otherOrigin.connections, 0)
   })
 
@@ -137,7 +128,7 @@ for (const protocol of ['http/1.1', 'h2'] as const) {
       assert.equal(await attempt(stage, protocol, { connect: OTHER, sni: API, host }), 0)
       assert.equal(await attempt(stage, protocol, { connect: API, sni: `x.${API}`, host }), 0)
     }
-    assert.equal(stage.origin.connections, 0)
+    assert.equal(stage.gateway.origin.connections, 0)
     assert.equal(stage.otherOrigin.connections, 0)
   })
 
@@ -149,17 +140,14 @@ for (const protocol of ['http/1.1', 'h2'] as const) {
       }
     }
     assert.deepEqual(new Set(keysSeen(stage.otherOrigin)), new Set(['mine']))
-    assert.equal(stage.origin.connections, 0)
+    assert.equal(stage.gateway.origin.connections, 0)
   })
 }
 
 test('h2: a Host field beside :authority must be the same, and only one of them goes on', async (context) => {
   const stage = await startStage(context)
   const statusFor = async (headers: Record<string, string>) => {
-    const { stream } = await connect(stage.tunnelUrl, CREDENTIALS, `${API}:443`)
-    const socket = await startTls(stream, stage.gateway.caCertificatePem, API, ['h2'])
-    const session = connectHttp2('https://unused', { createConnection: () => socket })
-    session.on('error', () => {})
+    const { session } = await stage.gateway.openHttp2()
     const { status } = await ask(session, headers)
     session.destroy()
     return status
@@ -167,16 +155,14 @@ test('h2: a Host field beside :authority must be the same, and only one of them 
   assert.equal(await statusFor({ ':authority': API, host: API }), 200)
   assert.equal(await statusFor({ ':authority': API, host: OTHER }), 421)
   assert.equal(await statusFor({ ':authority': OTHER, host: API }), 421)
-  assert.equal(stage.origin.requests.length, 1)
-  const [seen] = stage.origin.requests
+  assert.equal(stage.gateway.origin.requests.length, 1)
+  const [seen] = stage.gateway.origin.requests
   assert.equal(seen?.rawHeaders.filter((name) => name.toLowerCase() === 'host').length, 1)
 })
 
 test('h2: each stream is checked, and a refused one leaves the others alone', async (context) => {
   const stage = await startStage(context)
-  const { stream } = await connect(stage.tunnelUrl, CREDENTIALS, `${API}:443`)
-  const socket = await startTls(stream, stage.gateway.caCertificatePem, API, ['h2'])
-  const session = connectHttp2('https://unused', { createConnection: () => socket })
+  const { session } = await stage.gateway.openHttp2()
   const hosts = [API, OTHER, API, PLAIN, API]
   const answers = await Promise.all(hosts.map((host) => ask(session, { ':authority': host })))
   assert.deepEqual(
@@ -198,9 +184,7 @@ test('h2: each stream is checked, and a refused one leaves the others alone', as
 
 test('a redirect to another host is passed on, and the credential stays where it belongs', async (context) => {
   const stage = await startStage(context)
-  const { stream } = await connect(stage.tunnelUrl, CREDENTIALS, `${API}:443`)
-  const socket = await startTls(stream, stage.gateway.caCertificatePem, API, ['h2'])
-  const session = connectHttp2('https://unused', { createConnection: () => socket })
+  const { session } = await stage.gateway.openHttp2()
   const { status, headers } = await ask(session, { ':authority': API, ':path': '/redirect' })
   assert.equal(status, 302)
   assert.equal(headers.location, `https://${PLAIN}/next`)

@@ -2,15 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { startGateway } from 'ccr-upstream-gateway'
 import { WebSocket } from 'ws'
-import { CREDENTIALS, startFixture } from './fixture.js'
+import { createTempDirectory } from '../support/temp-dir.js'
+import { CREDENTIALS, startGateway } from './fixture.js'
 import {
-  connect,
   connectHead,
   encode,
   openWire,
@@ -31,7 +29,7 @@ async function refusedUpgrade(url: string, headers: Record<string, string>): Pro
 }
 
 test('an upgrade without the right bearer is answered 401', async (context) => {
-  const { tunnelUrl } = await startFixture(context)
+  const gateway = await startGateway(context)
   const wrong = [
     {},
     { authorization: 'Bearer wrong' },
@@ -40,7 +38,7 @@ test('an upgrade without the right bearer is answered 401', async (context) => {
     { authorization: CREDENTIALS.token },
   ]
   for (const headers of wrong) {
-    const { status, headers: answered, body } = await refusedUpgrade(tunnelUrl, { ...PROTO, ...headers })
+    const { status, headers: answered, body } = await refusedUpgrade(gateway.tunnelUrl, { ...PROTO, ...headers })
     assert.equal(status, 401)
     assert.equal(answered['www-authenticate'], 'Bearer')
     assert.equal(JSON.parse(body).code, 'unauthorized')
@@ -49,31 +47,31 @@ test('an upgrade without the right bearer is answered 401', async (context) => {
 })
 
 test('an upgrade without the media type is answered 415', async (context) => {
-  const { tunnelUrl } = await startFixture(context)
+  const gateway = await startGateway(context)
   for (const headers of [{}, { 'content-type': 'application/json' }]) {
-    const { status, body } = await refusedUpgrade(tunnelUrl, { ...BEARER, ...headers })
+    const { status, body } = await refusedUpgrade(gateway.tunnelUrl, { ...BEARER, ...headers })
     assert.equal(status, 415)
     assert.equal(JSON.parse(body).code, 'unsupported-media-type')
   }
 })
 
 test('an upgrade on another path is answered 404', async (context) => {
-  const { gateway } = await startFixture(context)
+  const gateway = await startGateway(context)
   const { status } = await refusedUpgrade(`${gateway.url.replace('http', 'ws')}/other`, { ...BEARER, ...PROTO })
   assert.equal(status, 404)
 })
 
 test('one tunnel more than allowed is answered 503', async (context) => {
-  const { tunnelUrl } = await startFixture(context, { gateway: { maxTunnels: 1 } })
-  const first = await openWire(tunnelUrl, CREDENTIALS.token)
-  const { status, body } = await refusedUpgrade(tunnelUrl, { ...BEARER, ...PROTO })
+  const gateway = await startGateway(context, { options: { maxTunnels: 1 } })
+  const first = await openWire(gateway.tunnelUrl, CREDENTIALS.token)
+  const { status, body } = await refusedUpgrade(gateway.tunnelUrl, { ...BEARER, ...PROTO })
   assert.equal(status, 503)
   assert.equal(JSON.parse(body).retryable, true)
   first.destroy()
 })
 
 test('the CA certificate and health are there without a token', async (context) => {
-  const { gateway } = await startFixture(context)
+  const gateway = await startGateway(context)
   const ca = await fetch(`${gateway.url}/upstreamproxy/ca-cert`)
   assert.equal(ca.headers.get('content-type'), 'application/x-pem-file')
   assert.equal(await ca.text(), gateway.caCertificatePem)
@@ -85,7 +83,7 @@ test('the CA certificate and health are there without a token', async (context) 
 })
 
 test('a CONNECT without the credential of the same session is answered 407', async (context) => {
-  const { tunnelUrl, origin } = await startFixture(context)
+  const gateway = await startGateway(context)
   const heads = [
     'CONNECT api.example.com:443 HTTP/1.1\r\nHost: api.example.com:443\r\n\r\n',
     connectHead('api.example.com:443', { ...CREDENTIALS, token: 'other' }),
@@ -94,16 +92,16 @@ test('a CONNECT without the credential of the same session is answered 407', asy
     connectHead('api.example.com:443', CREDENTIALS).replace('Basic ', 'Basic *'),
   ]
   for (const head of heads) {
-    const { status, text, stream } = await sendHead(tunnelUrl, CREDENTIALS.token, head)
+    const { status, text, stream } = await sendHead(gateway.tunnelUrl, CREDENTIALS.token, head)
     assert.equal(status, 407)
     assert.match(text, /\r\nProxy-Authenticate: Basic /)
     assert.equal(await stream.closeCode, 1000)
   }
-  assert.equal(origin.connections, 0)
+  assert.equal(gateway.origin.connections, 0)
 })
 
 test('a malformed CONNECT head is answered with its status and closed normally', async (context) => {
-  const { tunnelUrl } = await startFixture(context)
+  const gateway = await startGateway(context)
   const good = connectHead('api.example.com:443', CREDENTIALS)
   const cases: [string, number, string][] = [
     [good.replaceAll('api.example.com:443', 'api.example.com'), 400, 'bad-authority'],
@@ -116,7 +114,7 @@ test('a malformed CONNECT head is answered with its status and closed normally',
     ['\x16\x03\x01\x02\x00\x01', 400, 'bad-request'],
   ]
   for (const [head, expected, code] of cases) {
-    const { status, text, stream } = await sendHead(tunnelUrl, CREDENTIALS.token, head)
+    const { status, text, stream } = await sendHead(gateway.tunnelUrl, CREDENTIALS.token, head)
     const [fields = '', body = ''] = text.split('\r\n\r\n')
     assert.equal(status, expected, head)
     assert.equal(JSON.parse(body).code, code)
@@ -128,25 +126,25 @@ test('a malformed CONNECT head is answered with its status and closed normally',
 })
 
 test('a CONNECT head that does not come is answered 408', async (context) => {
-  const { tunnelUrl, nextAudit } = await startFixture(context, { gateway: { connectHeadTimeoutMs: 20 } })
-  const { status } = await sendHead(tunnelUrl, CREDENTIALS.token, 'CONNECT api.example.com:443 HTTP/1.1\r\n')
+  const gateway = await startGateway(context, { options: { connectHeadTimeoutMs: 20 } })
+  const { status } = await sendHead(gateway.tunnelUrl, CREDENTIALS.token, 'CONNECT api.example.com:443 HTTP/1.1\r\n')
   assert.equal(status, 408)
-  const record = await nextAudit()
+  const record = await gateway.nextRecord()
   assert.equal(record.mode, 'refused')
   assert.equal('code' in record && record.code, 'head-timeout')
 })
 
 test('a WebSocket that waits for longer than the gateway does is closed without a word', async (context) => {
-  const { tunnelUrl, audit } = await startFixture(context, { gateway: { connectWaitMs: 20 } })
-  const stream = await openWire(tunnelUrl, CREDENTIALS.token)
+  const gateway = await startGateway(context, { options: { connectWaitMs: 20 } })
+  const stream = await openWire(gateway.tunnelUrl, CREDENTIALS.token)
   assert.equal((await readAll(stream)).length, 0)
   assert.equal(await stream.closeCode, 1000)
-  assert.deepEqual(audit, [])
+  assert.deepEqual(gateway.audit, [])
 })
 
 test('a CONNECT head that comes byte by byte, between empty chunks, opens a tunnel', async (context) => {
-  const { tunnelUrl } = await startFixture(context)
-  const stream = await openWire(tunnelUrl, CREDENTIALS.token)
+  const gateway = await startGateway(context)
+  const stream = await openWire(gateway.tunnelUrl, CREDENTIALS.token)
   for (const byte of Buffer.from(connectHead('api.example.com:443', CREDENTIALS))) {
     stream.socket.send(encode(Buffer.alloc(0)))
     stream.socket.send(encode(Buffer.of(byte)))
@@ -158,7 +156,7 @@ test('a CONNECT head that comes byte by byte, between empty chunks, opens a tunn
 })
 
 test('a message that is no chunk closes with 1007, a text message with 1003, a huge one with 1009', async (context) => {
-  const { tunnelUrl } = await startFixture(context)
+  const gateway = await startGateway(context)
   const cases: [Buffer | string, number][] = [
     [Buffer.from('0a05aa', 'hex'), 1007],
     [Buffer.from('0f', 'hex'), 1007],
@@ -166,16 +164,16 @@ test('a message that is no chunk closes with 1007, a text message with 1003, a h
     [Buffer.alloc(4 * 1_048_576 + 1), 1009],
   ]
   for (const [message, code] of cases) {
-    const { socket, closeCode } = await openWire(tunnelUrl, CREDENTIALS.token)
+    const { socket, closeCode } = await openWire(gateway.tunnelUrl, CREDENTIALS.token)
     socket.send(message)
     assert.equal(await closeCode, code)
   }
 })
 
 test('a refused CONNECT is one audit line with its code and status', async (context) => {
-  const { tunnelUrl, nextAudit } = await startFixture(context, { default: 'deny' })
-  await connect(tunnelUrl, CREDENTIALS, 'nobody.example.com:443')
-  const record = await nextAudit()
+  const gateway = await startGateway(context, { config: { default: 'deny' } })
+  await gateway.openTunnel('nobody.example.com')
+  const record = await gateway.nextRecord()
   assert.deepEqual(
     { ...record, time: '', tunnel: '', ms: 0 },
     {
@@ -193,8 +191,8 @@ test('a refused CONNECT is one audit line with its code and status', async (cont
 })
 
 test('close cuts open tunnels and frees the port', async (context) => {
-  const { tunnelUrl, gateway } = await startFixture(context)
-  const { stream, status } = await connect(tunnelUrl, CREDENTIALS, 'api.example.com:443')
+  const gateway = await startGateway(context)
+  const { stream, status } = await gateway.openTunnel('api.example.com')
   assert.equal(status, 200)
   const ended = readAll(stream)
   await gateway.close()
@@ -203,8 +201,8 @@ test('close cuts open tunnels and frees the port', async (context) => {
 })
 
 test('close with a grace lets a tunnel end by itself', async (context) => {
-  const { tunnelUrl, gateway } = await startFixture(context)
-  const { stream } = await connect(tunnelUrl, CREDENTIALS, 'api.example.com:443')
+  const gateway = await startGateway(context)
+  const { stream } = await gateway.openTunnel('api.example.com')
   let isClosed = false
   const closed = gateway.close({ graceMs: 60_000 }).then(() => {
     isClosed = true
@@ -218,8 +216,8 @@ test('close with a grace lets a tunnel end by itself', async (context) => {
 })
 
 test('a second close without a grace cuts what the first one waits for', async (context) => {
-  const { tunnelUrl, gateway } = await startFixture(context)
-  const { stream } = await connect(tunnelUrl, CREDENTIALS, 'api.example.com:443')
+  const gateway = await startGateway(context)
+  const { stream } = await gateway.openTunnel('api.example.com')
   const ended = readAll(stream)
   const closed = gateway.close({ graceMs: 60_000 })
   await gateway.close()
@@ -228,13 +226,11 @@ test('a second close without a grace cuts what the first one waits for', async (
 })
 
 test('the audit is appended to a file that only its owner reads', async (context) => {
-  const { config } = await startFixture(context, { default: 'deny' })
-  const folder = await mkdtemp(join(tmpdir(), 'gateway-audit-'))
-  context.after(() => rm(folder, { recursive: true }))
-  const file = join(folder, 'audit.jsonl')
+  const file = join(createTempDirectory(context, 'audit'), 'audit.jsonl')
   for (const host of ['one.example.com', 'two.example.com']) {
-    await using gateway = await startGateway({ ...config, audit: { file } })
-    await connect(`${gateway.url.replace('http', 'ws')}/upstreamproxy/ws`, CREDENTIALS, `${host}:443`)
+    const gateway = await startGateway(context, { config: { default: 'deny', audit: file } })
+    await gateway.openTunnel(host)
+    await gateway.close()
   }
   const lines = (await readFile(file, 'utf8')).trimEnd().split('\n')
   assert.deepEqual(

@@ -10,8 +10,7 @@ import { hashToken } from 'ccr-upstream-gateway'
 import { isInstalled } from '../support/cli-process.js'
 import { freePort, type Program, startProgram, untilListening } from '../support/program.js'
 import { SharedScope } from '../support/temp-dir.js'
-import { CREDENTIALS, requestOver, responseOf, textOf } from './fixture.js'
-import { HOST, type Ops, startOps } from './ops-fixture.js'
+import { CREDENTIALS, HOST, requestOver, responseOf, startGateway, type TestGateway, textOf } from './fixture.js'
 import { connect, startTls } from './wire-client.js'
 
 const MAIN = fileURLToPath(new URL('../../../gateway/dist/cli/main.js', import.meta.url))
@@ -29,20 +28,20 @@ interface Member {
 }
 
 /** Both have the same files, and nothing else in common. */
-async function startMember(context: TestContext, ops: Ops, name: string): Promise<Member> {
+async function startMember(context: TestContext, gateway: TestGateway, name: string): Promise<Member> {
   const adminPort = await freePort()
   const config = {
     listen: '127.0.0.1:0',
     admin: { listen: `127.0.0.1:${adminPort}` },
     ca: { certificate: 'ca.pem', key: 'ca.key' },
     sessions: [{ id: CREDENTIALS.session, tokenSha256: hashToken(CREDENTIALS.token) }],
-    upstream: { caFiles: ['root.pem'], connectTo: { [`${HOST}:443`]: ops.originAddress } },
+    upstream: { caFiles: ['root.pem'], connectTo: { [`${HOST}:443`]: gateway.origin.address } },
     hosts: { [HOST]: [{ transform: [{ headers: { 'x-key': 'injected' } }] }] },
     audit: `${name}.jsonl`,
   }
-  writeFileSync(join(ops.folder, `${name}.json`), JSON.stringify(config))
+  writeFileSync(join(gateway.folder, `${name}.json`), JSON.stringify(config))
   const program = await startProgram(context, [process.execPath, MAIN, 'serve', '--config', `${name}.json`], {
-    cwd: ops.folder,
+    cwd: gateway.folder,
     ready: /listening on http:\/\/(\S+)\n/,
   })
   return { program, address: program.match[1] as string, adminPort }
@@ -77,7 +76,7 @@ class Load {
       request.end()
       const answered = responseOf(request).then(textOf)
       answered.catch(() => {})
-      assert.equal(JSON.parse(await Promise.race([answered, broken]))['x-key'], 'injected')
+      assert.equal(JSON.parse(await Promise.race([answered, broken])).headers['x-key'], 'injected')
       this.requests++
     }
     socket.destroy()
@@ -99,12 +98,12 @@ test('a gateway killed under load breaks its own tunnels only, and new ones go t
   skip: !hasHaproxy && 'haproxy is not installed (Debian: haproxy)',
   timeout: 60_000,
 }, async (context) => {
-  const ops = await startOps(context)
-  const ca = readFileSync(join(ops.folder, 'ca.pem'), 'utf8')
-  const [first, second] = [await startMember(context, ops, 'one'), await startMember(context, ops, 'two')]
+  const gateway = await startGateway(context)
+  const ca = readFileSync(join(gateway.folder, 'ca.pem'), 'utf8')
+  const [first, second] = [await startMember(context, gateway, 'one'), await startMember(context, gateway, 'two')]
   const port = await freePort()
   const balancer = await startProgram(context, ['haproxy', '-db', '-V', '-f', HAPROXY_CONFIG], {
-    cwd: ops.folder,
+    cwd: gateway.folder,
     ready: /Using \w+\(\) as the polling mechanism/,
     env: {
       LISTEN: `127.0.0.1:${port}`,

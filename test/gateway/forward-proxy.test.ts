@@ -7,11 +7,11 @@ import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { isInstalled } from '../support/cli-process.js'
+import { originCa } from '../support/origin.js'
 import { freePort, startProgram } from '../support/program.js'
 import { SharedScope } from '../support/temp-dir.js'
-import { CREDENTIALS, requestOver, responseOf, textOf } from './fixture.js'
-import { call, fieldsOf, HOST, startOps } from './ops-fixture.js'
-import { connect, startTls } from './wire-client.js'
+import { CREDENTIALS, HOST, requestOver, responseOf, startGateway, textOf } from './fixture.js'
+import { startTls } from './wire-client.js'
 
 const scope = new SharedScope()
 const hasMitmproxy = await isInstalled(scope, 'mitmdump')
@@ -19,7 +19,7 @@ const hasSquid = await isInstalled(scope, '/usr/sbin/squid', '-v')
 await scope.end()
 
 /** The forwarding is configured by a reload, because the proxy needs the folder of the gateway to start. */
-const FORWARD = { hosts: {}, upstream: { allowPorts: [443] } }
+const FORWARD = { upstream: { allowPorts: [443] } }
 
 /** Injects at the first moment at which the head of a request is there, by the session of the CONNECT. */
 const ADDON = `
@@ -49,7 +49,7 @@ test('mitmproxy gets the tunnel and the session, injects, and its CA is what /ca
   skip: !hasMitmproxy && 'mitmdump is not installed (Debian: mitmproxy)',
   timeout: 60_000,
 }, async (context) => {
-  const ops = await startOps(context, { files: { 'inject.py': ADDON } })
+  const gateway = await startGateway(context, { rules: {}, files: { 'inject.py': ADDON } })
   const { match } = await startProgram(
     context,
     [
@@ -63,20 +63,20 @@ test('mitmproxy gets the tunnel and the session, injects, and its CA is what /ca
         '--set',
         'connection_strategy=lazy',
       ],
-      ...['--set', `origin_port=${ops.originAddress.split(':')[1]}`],
+      ...['--set', `origin_port=${gateway.origin.port}`],
     ],
-    { cwd: ops.folder, ready: /listening at (?:http:\/\/)?\S+:(\d+)/, stopSignal: 'SIGKILL' },
+    { cwd: gateway.folder, ready: /listening at (?:http:\/\/)?\S+:(\d+)/, stopSignal: 'SIGKILL' },
   )
   const forward = `http://127.0.0.1:${match[1]}`
-  await ops.gateway.reload(ops.configWith({ ...FORWARD, forward, ca: { certificate: 'mitm/mitmproxy-ca-cert.pem' } }))
-  const served = await fetch(`${ops.gateway.url}/upstreamproxy/ca-cert`)
+  await gateway.reload({ ...FORWARD, forward, ca: { certificate: 'mitm/mitmproxy-ca-cert.pem' } })
+  const served = await fetch(`${gateway.url}/upstreamproxy/ca-cert`)
   assert.equal(
     (await served.text()).trim(),
-    readFileSync(join(ops.folder, 'mitm/mitmproxy-ca-cert.pem'), 'utf8').trim(),
+    readFileSync(join(gateway.folder, 'mitm/mitmproxy-ca-cert.pem'), 'utf8').trim(),
   )
-  const fields = await fieldsOf(call(ops, { headers: { authorization: 'Bearer mine' } }))
+  const fields = await gateway.fieldsSeen({ headers: { authorization: 'Bearer mine' } })
   assert.equal(fields.authorization, `Bearer injected-for-${CREDENTIALS.session}`)
-  const [record] = await ops.records(1)
+  const [record] = await gateway.untilRecords(1)
   assert.deepEqual([record?.mode, record?.mode === 'tunnel' && record.host], ['tunnel', HOST])
 })
 
@@ -119,32 +119,32 @@ test('Squid gets the session and the credential; what it denies is 403, wrong cr
   skip: !hasSquid && 'squid is not installed (Debian: squid)',
   timeout: 60_000,
 }, async (context) => {
-  const ops = await startOps(context)
-  const proxyPort = await startSquid(context, ops.folder)
-  const originPort = Number(ops.originAddress.split(':')[1])
+  const gateway = await startGateway(context, { rules: {} })
+  const proxyPort = await startSquid(context, gateway.folder)
+  const originPort = gateway.origin.port
   const forwardTo = (password: string) =>
-    ops.configWith({
+    gateway.configWith({
       ca: { certificate: 'ca.pem' },
       upstream: { allowPorts: [originPort] },
       forward: { proxy: `http://127.0.0.1:${proxyPort}`, user: 'gateway', password },
     })
-  await ops.gateway.reload(forwardTo('p:ss word'))
-  const { stream, status, text } = await connect(ops.tunnelUrl, CREDENTIALS, `${HOST}:${originPort}`)
+  await gateway.running.reload(forwardTo('p:ss word'))
+  const { stream, status, text } = await gateway.openTunnel(`${HOST}:${originPort}`)
   assert.equal(status, 200, text)
-  const socket = await startTls(stream, ops.originRootPem, HOST)
+  const socket = await startTls(stream, originCa.rootPem, HOST)
   const request = requestOver(socket, { headers: { connection: 'close' } })
   request.end()
-  assert.equal(JSON.parse(await textOf(await responseOf(request))).host, HOST)
-  const denied = await connect(ops.tunnelUrl, CREDENTIALS, `other.example.com:${originPort}`)
+  assert.equal(JSON.parse(await textOf(await responseOf(request))).headers.host, HOST)
+  const denied = await gateway.openTunnel(`other.example.com:${originPort}`)
   assert.deepEqual([denied.status, denied.text.includes('"forward-denied"')], [403, true])
-  await ops.gateway.reload(forwardTo('wrong'))
-  const wrong = await connect(ops.tunnelUrl, CREDENTIALS, `${HOST}:${originPort}`)
+  await gateway.running.reload(forwardTo('wrong'))
+  const wrong = await gateway.openTunnel(`${HOST}:${originPort}`)
   assert.deepEqual([wrong.status, wrong.text.includes('"forward-failed"')], [502, true])
   assert.match(wrong.text, /answered 407/)
 })
 
 test('a proxy that is not there, or is none, is a 502; the rest of the gateway goes on', async (context) => {
-  const ops = await startOps(context)
+  const gateway = await startGateway(context, { rules: {} })
   const noProxy = createServer((socket) =>
     socket
       .on('error', () => {})
@@ -154,15 +154,15 @@ test('a proxy that is not there, or is none, is a 502; the rest of the gateway g
   await new Promise<void>((resolve) => noProxy.listen(0, '127.0.0.1', resolve))
   context.after(() => new Promise((resolve) => noProxy.close(resolve)))
   for (const port of [await freePort(), (noProxy.address() as AddressInfo).port]) {
-    await ops.gateway.reload(ops.configWith({ forward: `http://127.0.0.1:${port}`, ca: { certificate: 'ca.pem' } }))
-    const { status, text } = await connect(ops.tunnelUrl, CREDENTIALS, `${HOST}:443`)
+    await gateway.reload({ forward: `http://127.0.0.1:${port}`, ca: { certificate: 'ca.pem' } })
+    const { status, text } = await gateway.openTunnel(`${HOST}`)
     assert.deepEqual([status, text.includes('"forward-failed"')], [502, true])
   }
 })
 
 test('the policy still decides before the proxy is asked', async (context) => {
-  const ops = await startOps(context)
+  const gateway = await startGateway(context, { rules: {} })
   const forward = `http://127.0.0.1:${await freePort()}`
-  await ops.gateway.reload(ops.configWith({ forward, default: 'deny', ca: { certificate: 'ca.pem' } }))
-  assert.equal((await connect(ops.tunnelUrl, CREDENTIALS, `${HOST}:443`)).status, 403)
+  await gateway.reload({ forward, default: 'deny', ca: { certificate: 'ca.pem' } })
+  assert.equal((await gateway.openTunnel(`${HOST}`)).status, 403)
 })

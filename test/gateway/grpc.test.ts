@@ -6,9 +6,8 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import * as grpc from '@grpc/grpc-js'
-import { createTestCa, type TestCa } from '../support/test-ca.js'
-import { CREDENTIALS, type Fixture, SECRET, startFixture } from './fixture.js'
-import { connect } from './wire-client.js'
+import { originCa } from '../support/origin.js'
+import { SECRET, startGateway, type TestGateway } from './fixture.js'
 
 const METHOD = { requestStream: false, responseStream: false }
 const BYTES = {
@@ -29,7 +28,7 @@ interface Seen {
   cancelled: number
 }
 
-async function startGrpcOrigin(context: TestContext, ca: TestCa): Promise<{ address: string; seen: Seen }> {
+async function startGrpcOrigin(context: TestContext): Promise<{ address: string; seen: Seen }> {
   const seen: Seen = { authorization: [], cancelled: 0 }
   const server = new grpc.Server()
   server.addService(ECHO, {
@@ -54,7 +53,7 @@ async function startGrpcOrigin(context: TestContext, ca: TestCa): Promise<{ addr
       })
     },
   })
-  const { cert, key } = await ca.serverCertificate('api.example.com')
+  const { cert, key } = await originCa.serverCertificate('api.example.com')
   const pair = { cert_chain: Buffer.from(cert), private_key: Buffer.from(key) }
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createSsl(null, [pair]), (error, bound) => {
@@ -67,10 +66,10 @@ async function startGrpcOrigin(context: TestContext, ca: TestCa): Promise<{ addr
 }
 
 /** A local port whose connections are tunnels to api.example.com. */
-async function startPort(context: TestContext, fixture: Fixture): Promise<number> {
+async function startPort(context: TestContext, gateway: TestGateway): Promise<number> {
   const server = createServer((socket) => {
     socket.on('error', () => {})
-    void connect(fixture.tunnelUrl, CREDENTIALS, 'api.example.com:443').then(({ stream }) => {
+    void gateway.openTunnel('api.example.com:443').then(({ stream }) => {
       socket.pipe(stream)
       stream.pipe(socket)
       stream.on('close', () => socket.destroy())
@@ -84,11 +83,10 @@ async function startPort(context: TestContext, fixture: Fixture): Promise<number
 }
 
 async function startStage(context: TestContext) {
-  const originCa = await createTestCa('origin root')
-  const { address, seen } = await startGrpcOrigin(context, originCa)
-  const fixture = await startFixture(context, { originCa, connectTo: { 'api.example.com:443': address } })
-  const port = await startPort(context, fixture)
-  const credentials = grpc.credentials.createSsl(Buffer.from(fixture.gateway.caCertificatePem))
+  const { address, seen } = await startGrpcOrigin(context)
+  const gateway = await startGateway(context, { connectTo: { 'api.example.com:443': address } })
+  const port = await startPort(context, gateway)
+  const credentials = grpc.credentials.createSsl(Buffer.from(gateway.caCertificatePem))
   const Client = grpc.makeClientConstructor(ECHO, 'Echo')
   const client = new Client(`127.0.0.1:${port}`, credentials, {
     'grpc.ssl_target_name_override': 'api.example.com',
@@ -96,7 +94,7 @@ async function startStage(context: TestContext) {
   })
   context.after(() => client.close())
   return {
-    fixture,
+    gateway,
     seen,
     client: client as unknown as grpc.Client & Record<keyof typeof ECHO, (...args: unknown[]) => unknown>,
   }
@@ -123,7 +121,7 @@ test('a unary call has its answer, its trailers and the injected credential', as
 })
 
 test('messages of a bidirectional call go back and forth while it is open', async (context) => {
-  const { client, seen, fixture } = await startStage(context)
+  const { client, seen, gateway } = await startStage(context)
   const call = client.chat() as grpc.ClientDuplexStream<string, string>
   for (let index = 0; index < 50; index++) {
     call.write(`message ${index}`)
@@ -135,7 +133,7 @@ test('messages of a bidirectional call go back and forth while it is open', asyn
   const [{ code }] = (await ended) as [grpc.StatusObject]
   assert.equal(code, grpc.status.OK)
   assert.deepEqual(seen.authorization, [`Bearer ${SECRET}`])
-  const record = await fixture.nextAudit()
+  const record = await gateway.nextRecord()
   assert.ok(record.mode === 'intercept' && record.status === 200 && record.path === '/test.Echo/Chat')
 })
 

@@ -1,4 +1,4 @@
-// An HTTP/2 client through an intercepted tunnel, for tests.
+// HTTP/2 over a connection that is already there, for tests: a request, and everything that came back for it.
 
 import {
   type ClientHttp2Session,
@@ -7,27 +7,14 @@ import {
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
 } from 'node:http2'
-import { CREDENTIALS, type Fixture } from './fixture.js'
-import { connect, startTls, type WireStream } from './wire-client.js'
+import type { TLSSocket } from 'node:tls'
 
-export interface InterceptedSession {
-  readonly stream: WireStream
-  readonly session: ClientHttp2Session
-}
-
-/** CONNECT, TLS with ALPN h2, and the HTTP/2 preface. */
-export async function openHttp2(
-  fixture: Fixture,
-  host = 'api.example.com',
-  credentials = CREDENTIALS,
-): Promise<InterceptedSession> {
-  const { stream, status } = await connect(fixture.tunnelUrl, credentials, `${host}:443`)
-  if (status !== 200) throw new Error(`CONNECT was answered ${status}`)
-  const socket = await startTls(stream, fixture.gateway.caCertificatePem, host, ['h2'])
+/** Begins HTTP/2 on a connection that agreed to it. */
+export function startHttp2(socket: TLSSocket, authority: string): ClientHttp2Session {
   if (socket.alpnProtocol !== 'h2') throw new Error('h2 was not agreed on')
-  const session = connectHttp2(`https://${host}`, { createConnection: () => socket })
+  const session = connectHttp2(`https://${authority}`, { createConnection: () => socket })
   session.on('error', () => {})
-  return { stream, session }
+  return session
 }
 
 /** What came back for one request. */

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { constants } from 'node:http2'
 import { test } from 'node:test'
-import type { SeenHttp2Request } from '../support/http2-origin.js'
-import { openIntercepted, requestOver, responseOf, SECRET, startFixture, textOf } from './fixture.js'
-import { answerOf, ask, openHttp2 } from './http2-client.js'
+import type { SeenRequest } from '../support/origin.js'
+import { requestOver, responseOf, SECRET, startGateway, textOf } from './fixture.js'
+import { answerOf, ask } from './http2-client.js'
 
 const AUTHORIZATION = `Bearer ${SECRET}`
 
@@ -14,10 +14,13 @@ function valuesOf(rawHeaders: readonly string[], name: string): string[] {
   return rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === name)
 }
 
-for (const origin of ['h2', 'http/1.1'] as const) {
-  test(`sets the header of the rule for an HTTP/2 client, ${origin} to the origin`, async (context) => {
-    const fixture = await startFixture(context, { origin })
-    const { session } = await openHttp2(fixture)
+for (const [protocol, origin] of [
+  ['h2', 'http2'],
+  ['http/1.1', 'http1'],
+] as const) {
+  test(`sets the header of the rule for an HTTP/2 client, ${protocol} to the origin`, async (context) => {
+    const gateway = await startGateway(context, { origin: { protocol: origin } })
+    const { session } = await gateway.openHttp2()
     const { status, text, resetCode } = await ask(session, {
       ':path': '/v1?q=1',
       authorization: 'Bearer mine',
@@ -30,18 +33,18 @@ for (const origin of ['h2', 'http/1.1'] as const) {
     assert.deepEqual(valuesOf(rawHeaders, 'authorization'), [AUTHORIZATION])
     assert.deepEqual(valuesOf(rawHeaders, 'x-mine'), ['1', '2'])
     assert.deepEqual(valuesOf(rawHeaders, 'cookie'), ['a=1; b=2'])
-    const host = origin === 'h2' ? ':authority' : 'host'
+    const host = origin === 'http2' ? ':authority' : 'host'
     assert.deepEqual(valuesOf(rawHeaders, host), ['api.example.com'])
-    const record = await fixture.nextAudit()
+    const record = await gateway.nextRecord()
     assert.ok(record.mode === 'intercept' && record.status === 200 && record.error === undefined)
     assert.deepEqual(record.injected, ['authorization'])
     assert.equal(record.path, '/v1')
     session.close()
   })
 
-  test(`100 streams at once are answered, ${origin} to the origin`, async (context) => {
-    const fixture = await startFixture(context, { origin })
-    const { session } = await openHttp2(fixture)
+  test(`100 streams at once are answered, ${protocol} to the origin`, async (context) => {
+    const gateway = await startGateway(context, { origin: { protocol: origin } })
+    const { session } = await gateway.openHttp2()
     const answers = await Promise.all(
       Array.from({ length: 100 }, (_, index) =>
         ask(session, { ':path': `/n${index}`, ':method': 'POST' }, 'x'.repeat(index)),
@@ -51,44 +54,47 @@ for (const origin of ['h2', 'http/1.1'] as const) {
       assert.equal(status, 200)
       assert.equal(JSON.parse(text).bytes, index)
     }
-    if (origin === 'h2') assert.equal(fixture.origin.connections, 1)
+    if (origin === 'http2') assert.equal(gateway.origin.connections, 1)
     session.close()
   })
 
-  test(`a reset in the middle of an upload is no end of it, ${origin} to the origin`, async (context) => {
-    const fixture = await startFixture(context, { origin })
-    const { session } = await openHttp2(fixture)
+  test(`a reset in the middle of an upload is no end of it, ${protocol} to the origin`, async (context) => {
+    const gateway = await startGateway(context, { origin: { protocol: origin } })
+    const { session } = await gateway.openHttp2()
     const stream = session.request({ ':path': '/upload', ':method': 'POST' })
     stream.on('error', () => {})
     stream.write(Buffer.alloc(200_000))
-    while (fixture.origin.requests.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    while (gateway.origin.requests.length === 0) await new Promise((resolve) => setImmediate(resolve))
     stream.close(constants.NGHTTP2_CANCEL)
-    const record = await fixture.nextAudit()
+    const record = await gateway.nextRecord()
     assert.ok(record.mode === 'intercept' && record.error === 'client-closed')
-    if (origin === 'h2') {
-      const [seen] = fixture.origin.requests as [SeenHttp2Request]
+    if (origin === 'http2') {
+      const [seen] = gateway.origin.requests as [SeenRequest]
       while (!seen.isAborted) await new Promise((resolve) => setImmediate(resolve))
     }
     session.close()
   })
 
-  test(`an answer that ${origin} cuts off resets the stream, and only that`, async (context) => {
-    const fixture = await startFixture(context, { origin })
-    const { session } = await openHttp2(fixture)
-    for (const path of origin === 'h2' ? ['/abort/100000', '/cancel/100000'] : ['/abort/100000']) {
+  test(`an answer that ${protocol} cuts off resets the stream, and only that`, async (context) => {
+    const gateway = await startGateway(context, { origin: { protocol: origin } })
+    const { session } = await gateway.openHttp2()
+    for (const path of origin === 'http2' ? ['/abort/100000', '/cancel/100000'] : ['/abort/100000']) {
       const { status, resetCode } = await ask(session, { ':path': path })
       assert.equal(status, 200)
       assert.equal(resetCode, constants.NGHTTP2_INTERNAL_ERROR)
-      const record = await fixture.nextAudit()
+      const record = await gateway.nextRecord()
       assert.ok(record.mode === 'intercept' && record.error === 'upstream-aborted')
     }
     assert.equal((await ask(session, {})).status, 200)
     session.close()
   })
 
-  test(`HEAD, 103 and a silent origin, ${origin} to the origin`, async (context) => {
-    const fixture = await startFixture(context, { origin, gateway: { responseHeadTimeoutMs: 200 } })
-    const { session } = await openHttp2(fixture)
+  test(`HEAD, 103 and a silent origin, ${protocol} to the origin`, async (context) => {
+    const gateway = await startGateway(context, {
+      origin: { protocol: origin },
+      options: { responseHeadTimeoutMs: 200 },
+    })
+    const { session } = await gateway.openHttp2()
     const head = await ask(session, { ':method': 'HEAD' })
     assert.equal(head.status, 200)
     assert.equal(head.text, '')
@@ -107,8 +113,8 @@ for (const origin of ['h2', 'http/1.1'] as const) {
 }
 
 test('trailers go both ways, without what stands in for the credential', async (context) => {
-  const fixture = await startFixture(context, { origin: 'h2' })
-  const { session } = await openHttp2(fixture)
+  const gateway = await startGateway(context, { origin: { protocol: 'http2' } })
+  const { session } = await gateway.openHttp2()
   const stream = session.request({ ':path': '/pipe', ':method': 'POST', te: 'trailers' }, { waitForTrailers: true })
   stream.on('wantTrailers', () => stream.sendTrailers({ 'x-sum': '1', authorization: 'Bearer mine' }))
   stream.end('hello')
@@ -116,15 +122,15 @@ test('trailers go both ways, without what stands in for the credential', async (
   assert.equal(text, 'hello')
   assert.equal(trailers['x-end'], 'reached')
   assert.equal(resetCode, 0)
-  const [seen] = fixture.origin.requests as [SeenHttp2Request]
+  const [seen] = gateway.origin.requests as [SeenRequest]
   assert.deepEqual(seen.trailers, ['x-sum', '1'])
   assert.deepEqual(valuesOf(seen.rawHeaders, 'te'), ['trailers'])
   session.close()
 })
 
 test('an answer of trailers only stays one head that ends the stream', async (context) => {
-  const fixture = await startFixture(context, { origin: 'h2' })
-  const { session } = await openHttp2(fixture)
+  const gateway = await startGateway(context, { origin: { protocol: 'http2' } })
+  const { session } = await gateway.openHttp2()
   const stream = session.request({ ':path': '/only', ':method': 'POST' })
   const flagged = once(stream, 'response').then(([, flags]) => flags as number)
   stream.end('x')
@@ -136,8 +142,8 @@ test('an answer of trailers only stays one head that ends the stream', async (co
 })
 
 test('an answer that comes before the body is read is whole, trailers included', async (context) => {
-  const fixture = await startFixture(context, { origin: 'h2' })
-  const { session } = await openHttp2(fixture)
+  const gateway = await startGateway(context, { origin: { protocol: 'http2' } })
+  const { session } = await gateway.openHttp2()
   const stream = session.request({ ':path': '/refuse', ':method': 'POST' })
   stream.write(Buffer.alloc(2_000_000))
   const { status, text, trailers, resetCode } = await answerOf(stream)
@@ -149,18 +155,18 @@ test('an answer that comes before the body is read is whole, trailers included',
 })
 
 test('a request after the origin closed its connection gets a new one', async (context) => {
-  const fixture = await startFixture(context, { origin: 'h2' })
-  const { session } = await openHttp2(fixture)
+  const gateway = await startGateway(context, { origin: { protocol: 'http2' } })
+  const { session } = await gateway.openHttp2()
   assert.equal((await ask(session, { ':path': '/goaway' })).status, 200)
   assert.equal((await ask(session, {})).status, 200)
   assert.equal((await ask(session, {})).status, 200)
-  assert.equal(fixture.origin.connections, 2)
+  assert.equal(gateway.origin.connections, 2)
   session.close()
 })
 
 test('a client that does not offer HTTP/2 is served HTTP/1.1', async (context) => {
-  const fixture = await startFixture(context)
-  const { socket } = await openIntercepted(fixture)
+  const gateway = await startGateway(context)
+  const { socket } = await gateway.connect()
   assert.equal(socket.alpnProtocol, false)
   const request = requestOver(socket, {})
   request.end()
@@ -168,9 +174,9 @@ test('a client that does not offer HTTP/2 is served HTTP/1.1', async (context) =
 })
 
 test('a refusal of the dial is an answer on every stream, and a later request tries again', async (context) => {
-  const fixture = await startFixture(context, { origin: 'h2' })
-  await fixture.origin.close()
-  const { session } = await openHttp2(fixture)
+  const gateway = await startGateway(context, { origin: { protocol: 'http2' } })
+  await gateway.origin.close()
+  const { session } = await gateway.openHttp2()
   const answers = await Promise.all([ask(session, {}), ask(session, {}), ask(session, {})])
   for (const { status, text } of [...answers, await ask(session, {})]) {
     assert.equal(status, 502)

@@ -2,41 +2,41 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CREDENTIALS, openIntercepted, requestOver, responseOf, startFixture, textOf } from './fixture.js'
-import { ask, openHttp2 } from './http2-client.js'
-import { connect, readAll } from './wire-client.js'
+import { CREDENTIALS, requestOver, responseOf, startGateway, textOf } from './fixture.js'
+import { ask } from './http2-client.js'
+import { readAll } from './wire-client.js'
 
 const LIMITS = { handshakeTimeoutMs: 300, requestHeadTimeoutMs: 300 }
 const HOST = 'Host: api.example.com\r\n'
 
 test('a TLS handshake that does not end is cut off, also when bytes keep coming', async (context) => {
-  const fixture = await startFixture(context, { gateway: { interceptLimits: LIMITS } })
-  const { stream } = await connect(fixture.tunnelUrl, CREDENTIALS, 'api.example.com:443')
+  const gateway = await startGateway(context, { options: { interceptLimits: LIMITS } })
+  const { stream } = await gateway.openTunnel('api.example.com')
   // The head of a record that announces 16 KiB, then one byte of it after the other.
   stream.write(Buffer.from([0x16, 3, 1, 0x3f, 0xff]))
   const dribble = setInterval(() => stream.write(Buffer.from([1])), 50)
   await stream.closeCode
   clearInterval(dribble)
-  const record = await fixture.nextAudit()
+  const record = await gateway.nextRecord()
   assert.ok(record.mode === 'refused' && record.code === 'client-tls-failed')
 })
 
 test('a request head that does not end is answered 408, also when bytes keep coming', async (context) => {
-  const fixture = await startFixture(context, { gateway: { interceptLimits: LIMITS } })
-  const { socket } = await openIntercepted(fixture)
+  const gateway = await startGateway(context, { options: { interceptLimits: LIMITS } })
+  const { socket } = await gateway.connect()
   socket.write(`GET / HTTP/1.1\r\n${HOST}X: `)
   const dribble = setInterval(() => socket.write('x'), 50)
   const answer = await readAll(socket)
   clearInterval(dribble)
   assert.match(answer.toString(), /^HTTP\/1\.1 408 [\s\S]*"code":"head-timeout"/)
-  assert.equal(fixture.origin.connections, 0)
-  const record = await fixture.nextAudit()
+  assert.equal(gateway.origin.connections, 0)
+  const record = await gateway.nextRecord()
   assert.ok(record.mode === 'refused' && record.code === 'head-timeout' && record.status === 408)
 })
 
 test('the second head of a connection has the same limit, and a pause between two requests has none', async (context) => {
-  const fixture = await startFixture(context, { gateway: { interceptLimits: LIMITS } })
-  const { socket } = await openIntercepted(fixture)
+  const gateway = await startGateway(context, { options: { interceptLimits: LIMITS } })
+  const { socket } = await gateway.connect()
   const request = requestOver(socket, { headers: { connection: 'keep-alive' } })
   request.end()
   await textOf(await responseOf(request))
@@ -45,7 +45,7 @@ test('the second head of a connection has the same limit, and a pause between tw
   const second = requestOver(socket, { headers: { connection: 'keep-alive' } })
   second.end()
   assert.equal((await responseOf(second)).statusCode, 200)
-  const { socket: slow } = await openIntercepted(fixture)
+  const { socket: slow } = await gateway.connect()
   slow.write(`GET / HTTP/1.1\r\n${HOST}\r\nGET /second HTTP/1.1\r\n`)
   const dribble = setInterval(() => slow.write('X'), 50)
   const answer = (await readAll(slow)).toString()
@@ -55,8 +55,8 @@ test('the second head of a connection has the same limit, and a pause between tw
 })
 
 test('an upload that takes longer than the limit of a head is not cut', async (context) => {
-  const fixture = await startFixture(context, { gateway: { interceptLimits: LIMITS } })
-  const { socket } = await openIntercepted(fixture)
+  const gateway = await startGateway(context, { options: { interceptLimits: LIMITS } })
+  const { socket } = await gateway.connect()
   const request = requestOver(socket, { method: 'POST', path: '/upload' })
   for (let index = 0; index < 6; index++) {
     request.write('x')
@@ -68,20 +68,22 @@ test('an upload that takes longer than the limit of a head is not cut', async (c
 
 test('two sessions, and two tunnels of one, never share a connection to the origin', async (context) => {
   const other = { session: 'session-2', token: 'tok-an0ther-0123456789' }
-  for (const origin of ['http/1.1', 'h2'] as const) {
-    const fixture = await startFixture(context, { origin, sessions: [other] })
-    const openings = [CREDENTIALS, other, CREDENTIALS].map((who) => openHttp2(fixture, 'api.example.com', who))
+  for (const origin of ['http1', 'http2'] as const) {
+    const gateway = await startGateway(context, { origin: { protocol: origin }, sessions: [other] })
+    const openings = [CREDENTIALS, other, CREDENTIALS].map((who) =>
+      gateway.openHttp2('api.example.com', { credentials: who }),
+    )
     const tunnels = await Promise.all(openings)
     for (const { session } of tunnels) assert.equal((await ask(session, {})).status, 200)
     for (const { session } of tunnels) assert.equal((await ask(session, {})).status, 200)
-    assert.equal(fixture.origin.connections, 3)
+    assert.equal(gateway.origin.connections, 3)
     for (const { session } of tunnels) session.close()
   }
 })
 
 test('the first event of a stream arrives at once, over either protocol', async (context) => {
-  const fixture = await startFixture(context)
-  const { socket } = await openIntercepted(fixture)
+  const gateway = await startGateway(context)
+  const { socket } = await gateway.connect()
   const begun = performance.now()
   const request = requestOver(socket, { path: '/events' })
   request.end()
@@ -90,7 +92,7 @@ test('the first event of a stream arrives at once, over either protocol', async 
   assert.equal(event.toString(), 'data: first\n\n')
   assert.ok(performance.now() - begun < 250)
   request.destroy()
-  const { session } = await openHttp2(fixture)
+  const { session } = await gateway.openHttp2()
   const again = performance.now()
   const stream = session.request({ ':path': '/events' })
   stream.on('error', () => {})

@@ -3,25 +3,24 @@
 import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
 import { test } from 'node:test'
-import { CREDENTIALS } from './fixture.js'
-import { startOps } from './ops-fixture.js'
-import { connect, connectHead, sendHead, startTls } from './wire-client.js'
+import { CREDENTIALS, startGateway } from './fixture.js'
+import { connectHead, sendHead, startTls } from './wire-client.js'
 
 const WILDCARD = { hosts: { '*.example.com': [] } }
 
 test('a wildcard, a NUL, a name of 300 characters and a label of 64 are answered 400', async (context) => {
-  const ops = await startOps(context, { config: WILDCARD })
+  const gateway = await startGateway(context, { config: WILDCARD })
   const long = `${'a'.repeat(60)}.`.repeat(5)
   for (const host of ['*.example.com', 'a\0b.example.com', `${long}example.com`, `${'a'.repeat(64)}.example.com`]) {
-    const { status } = await sendHead(ops.tunnelUrl, CREDENTIALS.token, connectHead(`${host}:443`, CREDENTIALS))
+    const { status } = await sendHead(gateway.tunnelUrl, CREDENTIALS.token, connectHead(`${host}:443`, CREDENTIALS))
     assert.equal(status, 400, JSON.stringify(host))
   }
 })
 
 test('a certificate under a wildcard rule is for the one name that was asked for', async (context) => {
-  const ops = await startOps(context, { config: WILDCARD })
-  const { stream } = await connect(ops.tunnelUrl, CREDENTIALS, 'API.example.com.:443')
-  const socket = await startTls(stream, ops.gateway.caCertificatePem, 'api.example.com')
+  const gateway = await startGateway(context, { config: WILDCARD })
+  const { stream } = await gateway.openTunnel('API.example.com.')
+  const socket = await startTls(stream, gateway.caCertificatePem, 'api.example.com')
   const certificate = new X509Certificate(socket.getPeerCertificate().raw)
   assert.equal(certificate.subjectAltName, 'DNS:api.example.com')
   assert.equal(certificate.ca, false)

@@ -8,21 +8,19 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { type GatewayStartError, hashToken } from 'ccr-upstream-gateway'
-import { CREDENTIALS, SECRET } from './fixture.js'
-import { call, fieldsOf, HOST, type Ops, startOps } from './ops-fixture.js'
-import { connect } from './wire-client.js'
+import type { GatewayStartError } from 'ccr-upstream-gateway'
+import { CREDENTIALS, callThrough, HOST, SECRET, startGateway, type TestGateway } from './fixture.js'
 
 const MAIN = fileURLToPath(new URL('../../../gateway/dist/cli/main.js', import.meta.url))
 
 const bearer = (token: string) => ({ [HOST]: [{ transform: [{ headers: { authorization: { bearer: token } } }] }] })
 
 test('a reload takes new rules for new tunnels, and one that fails changes nothing', async (context) => {
-  const ops = await startOps(context, { config: { hosts: bearer('old-token') } })
-  const token = async () => (await fieldsOf(call(ops))).authorization
-  await ops.gateway.reload(ops.configWith({ hosts: bearer('new-token') }))
+  const gateway = await startGateway(context, { config: { hosts: bearer('old-token') } })
+  const token = async () => (await gateway.fieldsSeen()).authorization
+  await gateway.reload({ hosts: bearer('new-token') })
   assert.equal(await token(), 'Bearer new-token')
-  ops.put('broken.pem', 'no certificate')
+  gateway.put('broken.pem', 'no certificate')
   const broken = [
     { ca: { certificate: 'broken.pem', key: 'ca.key' } },
     { listen: '127.0.0.2:0' },
@@ -30,31 +28,33 @@ test('a reload takes new rules for new tunnels, and one that fails changes nothi
     { tls: { certificate: 'ca.pem', key: 'ca.key' } },
   ]
   for (const keys of broken) {
-    const config = ops.configWith({ hosts: bearer('bad-token'), ...keys })
-    await assert.rejects(ops.gateway.reload(config), (error: GatewayStartError) => {
-      return error.location.startsWith('ops.json:') && error.key.startsWith(Object.keys(keys)[0] as string)
+    const config = gateway.configWith({ hosts: bearer('bad-token'), ...keys })
+    await assert.rejects(gateway.running.reload(config), (error: GatewayStartError) => {
+      return error.location.startsWith('test.json:') && error.key.startsWith(Object.keys(keys)[0] as string)
     })
     assert.equal(await token(), 'Bearer new-token')
   }
 })
 
 test('a reload may replace the CA: new tunnels get certificates of the new one', async (context) => {
-  const ops = await startOps(context, { config: { hosts: bearer('token') } })
-  const before = ops.gateway.caCertificatePem
+  const gateway = await startGateway(context, { config: { hosts: bearer('token') } })
+  const before = gateway.caCertificatePem
   const { createCertificateAuthority } = await import('ccr-upstream-gateway')
   const authority = await createCertificateAuthority()
-  ops.put('new.pem', authority.certificatePem)
-  ops.put('new.key', authority.privateKeyPem())
-  await ops.gateway.reload(ops.configWith({ ca: { certificate: 'new.pem', key: 'new.key' }, hosts: bearer('token') }))
-  assert.notEqual(ops.gateway.caCertificatePem, before)
-  assert.equal((await call(ops)).status, 200)
+  gateway.put('new.pem', authority.certificatePem)
+  gateway.put('new.key', authority.privateKeyPem())
+  await gateway.reload({ ca: { certificate: 'new.pem', key: 'new.key' }, hosts: bearer('token') })
+  assert.notEqual(gateway.caCertificatePem, before)
+  assert.equal((await gateway.call()).status, 200)
 })
 
-/** `serve` as a program, over the folder of `ops`; lines of stderr one by one. */
-async function serve(context: TestContext, ops: Ops, config: Record<string, unknown>) {
-  const file = join(ops.folder, 'serve.json')
-  const write = (keys: Record<string, unknown>) => writeFile(file, JSON.stringify(keys, null, 1))
-  await write(config)
+/** `serve` as a program, over the folder and the config of `gateway` with other keys; lines of stderr one by one. */
+async function serve(context: TestContext, gateway: TestGateway, keys: Record<string, unknown>) {
+  const file = join(gateway.folder, 'serve.json')
+  const write = (keys: Record<string, unknown>) => {
+    return writeFile(file, gateway.configTextWith({ audit: 'audit.jsonl', ...keys }))
+  }
+  await write(keys)
   const child: ChildProcess = spawn(process.execPath, [MAIN, 'serve', '--config', file], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -68,43 +68,39 @@ async function serve(context: TestContext, ops: Ops, config: Record<string, unkn
   const nextLine = async () => String((await lines.next()).value)
   const url = (await nextLine()).split(' ').at(-1) as string
   const tunnelUrl = `${url.replace('http', 'ws')}/upstreamproxy/ws`
-  return { child, write, nextLine, file, served: { ...ops, tunnelUrl } }
+  return { child, write, nextLine, file, tunnelUrl }
 }
 
 test('SIGHUP reloads; a bad file is said with its line and the rules before stay; the audit is opened anew', async (context) => {
-  const ops = await startOps(context)
-  const base = {
-    listen: '127.0.0.1:0',
-    ca: { certificate: 'ca.pem', key: 'ca.key' },
-    sessions: [{ id: CREDENTIALS.session, tokenSha256: hashToken(CREDENTIALS.token) }],
-    upstream: { caFiles: ['root.pem'], connectTo: { [`${HOST}:443`]: ops.originAddress } },
-    audit: 'audit.jsonl',
+  const gateway = await startGateway(context)
+  const { child, write, nextLine, file, tunnelUrl } = await serve(context, gateway, { hosts: bearer('one') })
+  const token = async () => {
+    const { text } = await callThrough(tunnelUrl, gateway.caCertificatePem)
+    return JSON.parse(text).headers.authorization
   }
-  const { child, write, nextLine, file, served } = await serve(context, ops, { ...base, hosts: bearer('one') })
-  const token = async () => (await fieldsOf(call(served))).authorization
   assert.equal(await token(), 'Bearer one')
 
-  await write({ ...base, hosts: bearer('two'), defualt: 'deny' })
+  await write({ hosts: bearer('two'), defualt: 'deny' })
   child.kill('SIGHUP')
   assert.match(await nextLine(), new RegExp(`^${file}:\\d+: defualt: is not a known key$`))
   assert.match(await nextLine(), /not reloaded, the config before stays in use$/)
   assert.equal(await token(), 'Bearer one')
 
-  await rename(join(ops.folder, 'audit.jsonl'), join(ops.folder, 'audit.1'))
-  await write({ ...base, hosts: bearer('three') })
+  await rename(join(gateway.folder, 'audit.jsonl'), join(gateway.folder, 'audit.1'))
+  await write({ hosts: bearer('three') })
   child.kill('SIGHUP')
   assert.equal(await nextLine(), 'ccr-upstream-gateway: reloaded')
   assert.equal(await token(), 'Bearer three')
 
   child.kill('SIGTERM')
   assert.deepEqual(await once(child, 'close'), [0, null])
-  const count = async (name: string) => (await readFile(join(ops.folder, name), 'utf8')).trim().split('\n').length
+  const count = async (name: string) => (await readFile(join(gateway.folder, name), 'utf8')).trim().split('\n').length
   assert.deepEqual([await count('audit.1'), await count('audit.jsonl')], [2, 1])
 })
 
 test('check says file, line and key of what only using it shows', async (context) => {
-  const ops = await startOps(context)
-  const file = join(ops.folder, 'check.json')
+  const gateway = await startGateway(context)
+  const file = join(gateway.folder, 'check.json')
   const keys = { ca: { certificate: 'root.pem', key: 'ca.key' }, sessions: [{ id: 's', tokenSha256: 'ab'.repeat(32) }] }
   await writeFile(file, JSON.stringify({ default: 'deny', ...keys }, null, 1))
   const child = spawn(process.execPath, [MAIN, 'check', '--config', file], { stdio: ['ignore', 'ignore', 'pipe'] })
@@ -118,8 +114,8 @@ test('check says file, line and key of what only using it shows', async (context
 
 const ADMIN = { admin: { listen: '127.0.0.1:0' } }
 
-async function scrape(ops: Ops): Promise<string> {
-  const response = await fetch(`http://127.0.0.1:${ops.gateway.adminPort}/metrics`)
+async function scrape(gateway: TestGateway): Promise<string> {
+  const response = await fetch(`http://127.0.0.1:${gateway.running.adminPort}/metrics`)
   assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/)
   return response.text()
 }
@@ -128,14 +124,14 @@ const sample = (text: string, name: string) =>
   Number(new RegExp(`^${name.replace(/[{}]/g, '\\$&')} (.+)$`, 'm').exec(text)?.[1])
 
 test('metrics count requests, tunnels, refusals, bytes and reloads, without a host or a session', async (context) => {
-  const ops = await startOps(context, { config: { ...ADMIN, hosts: bearer('token') } })
-  await call(ops)
-  await call(ops, { path: '/' })
-  await call(ops, { host: '127.0.0.1' })
-  await ops.records(3)
-  const open = await connect(ops.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
-  await ops.gateway.reload(ops.configWith({ ...ADMIN, hosts: bearer('token') }))
-  const text = await scrape(ops)
+  const gateway = await startGateway(context, { config: { ...ADMIN, hosts: bearer('token') } })
+  await gateway.call()
+  await gateway.call({ path: '/' })
+  await gateway.call({ host: '127.0.0.1' })
+  await gateway.untilRecords(3)
+  const open = await gateway.openTunnel('plain.example.com')
+  await gateway.reload({ ...ADMIN, hosts: bearer('token') })
+  const text = await scrape(gateway)
   assert.equal(sample(text, 'ccr_gateway_requests_total{status="2xx"}'), 2)
   assert.equal(sample(text, 'ccr_gateway_refusals_total{code="address-denied"}'), 1)
   assert.equal(sample(text, 'ccr_gateway_request_duration_seconds_count'), 2)
@@ -148,12 +144,12 @@ test('metrics count requests, tunnels, refusals, bytes and reloads, without a ho
 })
 
 test('probes: alive and ready while it serves, alive but not ready while it closes', async (context) => {
-  const ops = await startOps(context, { config: ADMIN })
-  const { adminPort } = ops.gateway
+  const gateway = await startGateway(context, { config: ADMIN })
+  const { adminPort } = gateway.running
   const status = async (path: string) => (await fetch(`http://127.0.0.1:${adminPort}${path}`)).status
   assert.deepEqual(await Promise.all(['/healthz', '/readyz', '/other'].map(status)), [200, 200, 404])
-  const { stream } = await connect(ops.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
-  const closed = ops.gateway.close({ graceMs: 60_000 })
+  const { stream } = await gateway.openTunnel('plain.example.com')
+  const closed = gateway.running.close({ graceMs: 60_000 })
   assert.deepEqual(await Promise.all(['/healthz', '/readyz'].map(status)), [200, 503])
   stream.end()
   await closed
@@ -161,9 +157,9 @@ test('probes: alive and ready while it serves, alive but not ready while it clos
 })
 
 test('without admin there is no second port; the main port has no metrics', async (context) => {
-  const ops = await startOps(context)
-  assert.equal(ops.gateway.adminPort, undefined)
-  assert.equal((await fetch(`${ops.gateway.url}/metrics`)).status, 404)
+  const gateway = await startGateway(context)
+  assert.equal(gateway.running.adminPort, undefined)
+  assert.equal((await fetch(`${gateway.url}/metrics`)).status, 404)
 })
 
 /** How a text may be written down: as it is, in Base64 at each alignment, percent-encoded. */
@@ -177,7 +173,7 @@ function spellings(secret: string): string[] {
 
 test('no secret and no token is in audit, metrics or warnings: raw, in Base64 or percent-encoded', async (context) => {
   const password = 'pa55/word+sentinel=='
-  const ops = await startOps(context, {
+  const gateway = await startGateway(context, {
     env: { API_KEY: SECRET, PASSWORD: password },
     files: { key: 'file-sentinel/0123456789' },
     config: {
@@ -193,12 +189,12 @@ test('no secret and no token is in audit, metrics or warnings: raw, in Base64 or
       },
     },
   })
-  await call(ops, { path: `/p?key=${encodeURIComponent(SECRET)}`, headers: { authorization: 'Basic eDp5' } })
-  await call(ops, { headers: { cookie: SECRET } })
-  await call(ops, { credentials: { ...CREDENTIALS, session: 'other' } })
-  ops.put('key', 'two\nlines-sentinel')
-  await call(ops)
-  const seen = JSON.stringify(await ops.records(4)) + (await scrape(ops)) + ops.warnings.join('\n')
+  await gateway.call({ path: `/p?key=${encodeURIComponent(SECRET)}`, headers: { authorization: 'Basic eDp5' } })
+  await gateway.call({ headers: { cookie: SECRET } })
+  await gateway.call({ credentials: { ...CREDENTIALS, session: 'other' } })
+  gateway.put('key', 'two\nlines-sentinel')
+  await gateway.call()
+  const seen = JSON.stringify(await gateway.untilRecords(4)) + (await scrape(gateway)) + gateway.warnings.join('\n')
   for (const secret of [SECRET, password, 'file-sentinel/0123456789', 'lines-sentinel', CREDENTIALS.token]) {
     for (const spelling of spellings(secret)) assert.ok(!seen.includes(spelling), spelling)
   }

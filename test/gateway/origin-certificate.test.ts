@@ -2,17 +2,15 @@
 
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
-import { createServer } from 'node:tls'
+import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { originCa, type RawConnection, startOrigin } from '../support/origin.js'
 import { createTestCa } from '../support/test-ca.js'
-import { startFixture } from './fixture.js'
-import { ask, openHttp2 } from './http2-client.js'
+import { startGateway } from './fixture.js'
+import { ask } from './http2-client.js'
 
 const run = promisify(execFile)
 const HOST = 'api.example.com'
@@ -71,26 +69,9 @@ async function issue(folder: string, name: keyof typeof CERTIFICATES & string) {
   return { cert: await readFile(file('pem'), 'utf8'), key: await readFile(file('key'), 'utf8') }
 }
 
-async function startTlsOrigin(context: TestContext, pair: { cert: string; key: string }) {
-  let received = 0
-  const server = createServer({ ...pair, ALPNProtocols: ['http/1.1'] }, (socket) => {
-    socket.on('error', () => {})
-    socket.on('data', (bytes) => {
-      received += bytes.length
-      socket.end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
-    })
-  })
-  server.on('tlsClientError', () => {})
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  context.after(() => server.close())
-  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, received: () => received }
-}
-
 test('an origin whose certificate is not good is a 502, and gets nothing', { skip: isMissing }, async (context) => {
   const folder = await mkdtemp(join(tmpdir(), 'origin-certificate-'))
   context.after(() => rm(folder, { recursive: true }))
-  const originCa = await createTestCa('origin root')
   await writeFile(join(folder, 'root.pem'), originCa.rootPem)
   await writeFile(join(folder, 'root.key'), originCa.rootKeyPem)
   const unknown = await createTestCa('unknown root')
@@ -101,9 +82,13 @@ test('an origin whose certificate is not good is a 502, and gets nothing', { ski
   ]
   for (const name of Object.keys(CERTIFICATES)) pairs.push([name, await issue(folder, name)])
   for (const [name, pair] of pairs) {
-    const origin = await startTlsOrigin(context, pair)
-    const fixture = await startFixture(context, { originCa, connectTo: { [`${HOST}:443`]: origin.address } })
-    const { session } = await openHttp2(fixture)
+    const handler = ({ socket }: RawConnection) => {
+      socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'))
+    }
+    const tls = { ALPNProtocols: ['http/1.1'] }
+    const origin = await startOrigin(context, { protocol: 'raw', certificate: pair, handler, tls })
+    const gateway = await startGateway(context, { origin })
+    const { session } = await gateway.openHttp2()
     const { status, headers, text } = await ask(session, {})
     session.destroy()
     if (name === 'good') {
@@ -113,6 +98,9 @@ test('an origin whose certificate is not good is a 502, and gets nothing', { ski
     assert.equal(status, 502, name)
     assert.equal(JSON.parse(text).code, 'certificate-rejected', name)
     assert.match(String(headers['proxy-status']), /error=tls_certificate_error/, name)
-    assert.equal(origin.received(), 0, name)
+    assert.ok(
+      origin.opened.every(({ received }) => received.length === 0),
+      name,
+    )
   }
 })

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TLSSocket } from 'node:tls'
 import { encodeFields, encodeFrame, FLAG, FRAME, type Frame, PREFACE, readFrames } from '../support/raw-http2.js'
-import { CREDENTIALS, type Fixture, startFixture } from './fixture.js'
-import { connect, startTls } from './wire-client.js'
+import { startGateway, type TestGateway } from './fixture.js'
+import { startTls } from './wire-client.js'
 
 type Field = readonly [name: string, value: string]
 
@@ -22,9 +22,9 @@ const withPseudo = (name: string, value: string | undefined) => {
   })
 }
 
-async function open(fixture: Fixture): Promise<TLSSocket> {
-  const { stream } = await connect(fixture.tunnelUrl, CREDENTIALS, 'api.example.com:443')
-  const socket = await startTls(stream, fixture.gateway.caCertificatePem, 'api.example.com', ['h2'])
+async function open(gateway: TestGateway): Promise<TLSSocket> {
+  const { stream } = await gateway.openTunnel('api.example.com')
+  const socket = await startTls(stream, gateway.caCertificatePem, 'api.example.com', ['h2'])
   socket.write(PREFACE)
   return socket
 }
@@ -35,8 +35,8 @@ const isFinal = ({ type, streamId, flags }: Frame) => {
 }
 
 /** How a request of these fields and this body ends: `reset`, `goaway`, the code of a refusal, or `answered`. */
-async function outcomeOf(fixture: Fixture, fields: readonly Field[], body: string | undefined): Promise<string> {
-  const socket = await open(fixture)
+async function outcomeOf(gateway: TestGateway, fields: readonly Field[], body: string | undefined): Promise<string> {
+  const socket = await open(gateway)
   const isLast = body === undefined ? FLAG.endStream : 0
   socket.write(encodeFrame(FRAME.headers, FLAG.endHeaders | isLast, 1, encodeFields(fields)))
   if (body !== undefined) socket.write(encodeFrame(FRAME.data, FLAG.endStream, 1, Buffer.from(body)))
@@ -103,11 +103,11 @@ const DROPPED: typeof CASES = [
 ]
 
 test('a field that breaks the rules of its bytes goes no further', async (context) => {
-  const fixture = await startFixture(context)
+  const gateway = await startGateway(context)
   for (const [title, fields] of DROPPED) {
-    const before = fixture.origin.requests.length
-    assert.equal(await outcomeOf(fixture, fields, undefined), 'answered', title)
-    const [seen, ...more] = fixture.origin.requests.slice(before)
+    const before = gateway.origin.requests.length
+    assert.equal(await outcomeOf(gateway, fields, undefined), 'answered', title)
+    const [seen, ...more] = gateway.origin.requests.slice(before)
     assert.deepEqual(more, [], title)
     const own = ['Host', 'authorization', 'Content-Length', 'Connection']
     assert.deepEqual(
@@ -118,35 +118,38 @@ test('a field that breaks the rules of its bytes goes no further', async (contex
   }
 })
 
-for (const origin of ['http/1.1', 'h2'] as const) {
-  test(`${CASES.length} requests that HTTP/2 should not carry are refused, ${origin} to the origin`, async (context) => {
-    const fixture = await startFixture(context, { origin })
+for (const [protocol, origin] of [
+  ['http/1.1', 'http1'],
+  ['h2', 'http2'],
+] as const) {
+  test(`${CASES.length} requests that HTTP/2 should not carry are refused, ${protocol} to the origin`, async (context) => {
+    const gateway = await startGateway(context, { origin: { protocol: origin } })
     const failures: string[] = []
     for (const [title, fields, body] of CASES) {
-      const outcome = await outcomeOf(fixture, fields, body)
+      const outcome = await outcomeOf(gateway, fields, body)
       if (!['reset', 'goaway', 'bad-request', 'misdirected', 'method-not-allowed'].includes(outcome)) {
         failures.push(`${title}: ${outcome}`)
       }
     }
     assert.ok(failures.length === 0, failures.join('\n'))
-    assert.equal(fixture.origin.connections, 0)
+    assert.equal(gateway.origin.connections, 0)
   })
 }
 
 test('a body that is shorter or longer than its length is never a whole request at the origin', async (context) => {
-  const fixture = await startFixture(context)
+  const gateway = await startGateway(context)
   for (const body of ['four', 'six by']) {
-    const outcome = await outcomeOf(fixture, [...withPseudo(':path', '/upload'), ['content-length', '5']], body)
+    const outcome = await outcomeOf(gateway, [...withPseudo(':path', '/upload'), ['content-length', '5']], body)
     assert.ok(['reset', 'goaway'].includes(outcome), `${body}: ${outcome}`)
   }
-  const fine = await outcomeOf(fixture, [...withPseudo(':path', '/upload'), ['content-length', '5']], 'hello')
+  const fine = await outcomeOf(gateway, [...withPseudo(':path', '/upload'), ['content-length', '5']], 'hello')
   assert.equal(fine, 'answered')
-  assert.ok(fixture.origin.requests.every(({ path }) => path === '/upload'))
+  assert.ok(gateway.origin.requests.every(({ path }) => path === '/upload'))
 })
 
 /** The error code of the GOAWAY that `flood` is answered with; undefined when the connection just ended. */
-async function goawayAfter(fixture: Fixture, flood: (socket: TLSSocket) => void): Promise<number | undefined> {
-  const socket = await open(fixture)
+async function goawayAfter(gateway: TestGateway, flood: (socket: TLSSocket) => void): Promise<number | undefined> {
+  const socket = await open(gateway)
   flood(socket)
   const frames = await readFrames(socket, ({ type }) => type === FRAME.goaway)
   socket.destroy()
@@ -158,9 +161,9 @@ const idOf = (index: number) => index * 2 + 1
 const reset = (id: number) => encodeFrame(FRAME.reset, 0, id, Buffer.from([0, 0, 0, 8]))
 
 test('streams that are opened and reset at once, pings and settings without end close the connection', async (context) => {
-  const fixture = await startFixture(context)
+  const gateway = await startGateway(context)
   const block = encodeFields(withPseudo(':path', '/silent'))
-  const rapidReset = await goawayAfter(fixture, (socket) => {
+  const rapidReset = await goawayAfter(gateway, (socket) => {
     for (let index = 0; index < 3_000; index++) {
       const id = idOf(index)
       socket.write(Buffer.concat([encodeFrame(FRAME.headers, FLAG.endHeaders | FLAG.endStream, id, block), reset(id)]))
@@ -171,25 +174,25 @@ test('streams that are opened and reset at once, pings and settings without end 
     for (let index = 0; index < 5_000; index++) socket.write(frame)
   }
   for (const frame of [encodeFrame(FRAME.ping, 0, 0, Buffer.alloc(8)), encodeFrame(FRAME.settings, 0, 0)]) {
-    const code = await goawayAfter(fixture, flood(frame))
+    const code = await goawayAfter(gateway, flood(frame))
     assert.ok(code === ENHANCE_YOUR_CALM || code === undefined, `GOAWAY ${code}`)
   }
 })
 
 test('a head that goes on and on in CONTINUATION frames closes the connection', async (context) => {
-  const fixture = await startFixture(context)
-  await goawayAfter(fixture, (socket) => {
+  const gateway = await startGateway(context)
+  await goawayAfter(gateway, (socket) => {
     socket.write(encodeFrame(FRAME.headers, FLAG.endStream, 1, encodeFields(HEAD)))
     const more = encodeFields([['a', 'x'.repeat(1_000)]])
     for (let index = 0; index < 1_000; index++) socket.write(encodeFrame(FRAME.continuation, 0, 1, more))
   })
-  assert.equal(fixture.origin.connections, 0)
+  assert.equal(gateway.origin.connections, 0)
 })
 
 test('a head of more than 32 KiB is refused', async (context) => {
-  const fixture = await startFixture(context)
+  const gateway = await startGateway(context)
   const fields: Field[] = Array.from({ length: 40 }, (_, index) => [`a${index}`, 'x'.repeat(1_000)])
-  const socket = await open(fixture)
+  const socket = await open(gateway)
   const block = encodeFields([...HEAD, ...fields])
   const pieces: Buffer[] = []
   for (let at = 0; at < block.length; at += 16_000) pieces.push(block.subarray(at, at + 16_000))
@@ -207,12 +210,12 @@ test('a head of more than 32 KiB is refused', async (context) => {
   const frames = await readFrames(socket, isFinal)
   assert.ok(frames.some(({ payload }) => payload.includes('"code":"head-too-large"')))
   socket.destroy()
-  assert.equal(fixture.origin.connections, 0)
+  assert.equal(gateway.origin.connections, 0)
 })
 
 test('the 101st stream at once is refused, and may be sent again', async (context) => {
-  const fixture = await startFixture(context, { origin: 'h2' })
-  const socket = await open(fixture)
+  const gateway = await startGateway(context, { origin: { protocol: 'http2' } })
+  const socket = await open(gateway)
   const block = encodeFields(withPseudo(':path', '/silent'))
   for (let index = 0; index < 101; index++) {
     socket.write(encodeFrame(FRAME.headers, FLAG.endHeaders | FLAG.endStream, idOf(index), block))

@@ -6,38 +6,38 @@ import type { RequestListener } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { checkGatewayConfig, type GatewayStartError } from 'ccr-upstream-gateway'
-import { call, fieldsOf, HOST, startOps } from './ops-fixture.js'
+import { HOST, startGateway } from './fixture.js'
 
 const bearer = (template: string) => ({
   [HOST]: [{ transform: [{ headers: { authorization: { bearer: template } } }] }],
 })
 
 test('a file is read again when it changes, also through a link that is moved', async (context) => {
-  const ops = await startOps(context, {
+  const gateway = await startGateway(context, {
     files: { 'one/key': 'first\n', 'two/key': 'second\n' },
     config: { hosts: bearer(`\${file:one/key}`) },
   })
-  const token = async () => (await fieldsOf(call(ops))).authorization
+  const token = async () => (await gateway.fieldsSeen()).authorization
   assert.equal(await token(), 'Bearer first')
-  ops.put('one/key', 'first, again\n')
+  gateway.put('one/key', 'first, again\n')
   assert.equal(await token(), 'Bearer first, again')
-  renameSync(join(ops.folder, 'one'), join(ops.folder, 'old'))
-  symlinkSync('two', join(ops.folder, 'one'))
+  renameSync(join(gateway.folder, 'one'), join(gateway.folder, 'old'))
+  symlinkSync('two', join(gateway.folder, 'one'))
   assert.equal(await token(), 'Bearer second')
 })
 
 test('a file that is gone, empty or no header value leaves the last good value, and that is said once', async (context) => {
-  const ops = await startOps(context, { files: { key: 'good' }, config: { hosts: bearer(`\${file:key}`) } })
-  const token = async () => (await fieldsOf(call(ops))).authorization
+  const gateway = await startGateway(context, { files: { key: 'good' }, config: { hosts: bearer(`\${file:key}`) } })
+  const token = async () => (await gateway.fieldsSeen()).authorization
   for (const bad of ['', 'two\nlines', 'X'.repeat(70_000)]) {
-    ops.put('key', bad)
+    gateway.put('key', bad)
     assert.equal(await token(), 'Bearer good')
   }
-  assert.equal(ops.warnings.length, 1)
-  assert.match(ops.warnings[0] ?? '', /the file .*key is empty; its last value stays in use$/)
-  ops.put('key', 'better')
+  assert.equal(gateway.warnings.length, 1)
+  assert.match(gateway.warnings[0] ?? '', /the file .*key is empty; its last value stays in use$/)
+  gateway.put('key', 'better')
   assert.equal(await token(), 'Bearer better')
-  assert.match(ops.warnings[1] ?? '', /is good again$/)
+  assert.match(gateway.warnings[1] ?? '', /is good again$/)
 })
 
 /** Prints `token-N`, with N one higher each time; every run is a line of the file `runs`. */
@@ -64,57 +64,57 @@ const counterSecret = (ttlSeconds: number) => ({
 
 test('50 concurrent 401s run the command once, and all 50 are asked again with the new value', async (context) => {
   const [accepted, seen] = [{ token: 'token-2' }, [] as string[]]
-  const ops = await startOps(context, {
+  const gateway = await startGateway(context, {
     files: { 'counter.cjs': COUNTER },
     config: counterSecret(3_600),
-    origin: strictOrigin(accepted, seen),
+    origin: { handler: strictOrigin(accepted, seen) },
   })
-  assert.equal(runsOf(ops.folder), 1)
-  const answers = await Promise.all(Array.from({ length: 50 }, () => call(ops)))
+  assert.equal(runsOf(gateway.folder), 1)
+  const answers = await Promise.all(Array.from({ length: 50 }, () => gateway.call()))
   assert.deepEqual(new Set(answers.map(({ status, text }) => `${status} ${text}`)), new Set(['200 token-2']))
-  assert.equal(runsOf(ops.folder), 2)
+  assert.equal(runsOf(gateway.folder), 2)
   assert.ok(seen.includes('token-1'))
 })
 
 test('an origin that goes on answering 401 gets its answer through, and the command is not run in a loop', async (context) => {
   const seen: string[] = []
-  const ops = await startOps(context, {
+  const gateway = await startGateway(context, {
     files: { 'counter.cjs': COUNTER },
     config: counterSecret(3_600),
-    origin: strictOrigin({ token: 'never' }, seen),
+    origin: { handler: strictOrigin({ token: 'never' }, seen) },
   })
   for (let count = 0; count < 5; count++) {
-    const { status, text } = await call(ops)
+    const { status, text } = await gateway.call()
     assert.deepEqual([status, text], [401, 'old token'])
   }
-  assert.equal(runsOf(ops.folder), 2)
+  assert.equal(runsOf(gateway.folder), 2)
   assert.deepEqual(seen, ['token-1', 'token-2', 'token-2', 'token-2', 'token-2', 'token-2'])
 })
 
 test('a request with a body is not sent again; the next one has the new value', async (context) => {
   const [accepted, seen] = [{ token: 'token-2' }, [] as string[]]
-  const ops = await startOps(context, {
+  const gateway = await startGateway(context, {
     files: { 'counter.cjs': COUNTER },
     config: counterSecret(3_600),
-    origin: strictOrigin(accepted, seen),
+    origin: { handler: strictOrigin(accepted, seen) },
   })
-  const posted = await call(ops, { method: 'POST', headers: { 'transfer-encoding': 'chunked' } })
+  const posted = await gateway.call({ method: 'POST', headers: { 'transfer-encoding': 'chunked' } })
   assert.equal(posted.status, 401)
   assert.deepEqual(seen, ['token-1'])
-  assert.equal((await call(ops)).status, 200)
+  assert.equal((await gateway.call()).status, 200)
 })
 
 test('a command runs again before its time is over, and a failing one leaves its last value', async (context) => {
-  const ops = await startOps(context, {
+  const gateway = await startGateway(context, {
     files: { 'counter.cjs': `if (require('node:fs').existsSync('fail')) process.exit(7)\n${COUNTER}` },
     config: counterSecret(1),
   })
-  const token = async () => (await fieldsOf(call(ops))).authorization
+  const token = async () => (await gateway.fieldsSeen()).authorization
   assert.equal(await token(), 'Bearer token-1')
   while ((await token()) === 'Bearer token-1');
-  appendFileSync(join(ops.folder, 'fail'), '')
-  while (ops.warnings.length === 0) await token()
-  assert.equal(ops.warnings[0], 'the command of key exited with 7; its last value stays in use')
+  appendFileSync(join(gateway.folder, 'fail'), '')
+  while (gateway.warnings.length === 0) await token()
+  assert.equal(gateway.warnings[0], 'the command of key exited with 7; its last value stays in use')
   assert.match((await token()) ?? '', /^Bearer token-\d+$/)
 })
 
@@ -126,14 +126,14 @@ const WRONG_COMMANDS: [args: string[], problem: string, timeoutSeconds?: number]
 ]
 
 test('check runs every command, and says line and key of one that fails, never what it printed', async (context) => {
-  const ops = await startOps(context)
+  const gateway = await startGateway(context)
   for (const [args, expected, timeoutSeconds = 30] of WRONG_COMMANDS) {
-    const config = ops.configWith({
+    const config = gateway.configWith({
       secrets: { key: { command: [process.execPath, ...args], ttlSeconds: 60, timeoutSeconds } },
       hosts: bearer(`\${secret:key}`),
     })
     await assert.rejects(checkGatewayConfig(config), (error: GatewayStartError) => {
-      assert.match(error.location, /^ops\.json:\d+$/)
+      assert.match(error.location, /^test\.json:\d+$/)
       assert.equal(error.key, 'secrets.key')
       assert.ok(error.message.startsWith(expected), error.message)
       return !error.message.includes('sentinel')

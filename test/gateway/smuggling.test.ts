@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Fixture, openIntercepted, startFixture } from './fixture.js'
+import { startGateway, type TestGateway } from './fixture.js'
 import { readAll } from './wire-client.js'
 
 const HOST = 'Host: api.example.com\r\n'
@@ -129,8 +129,8 @@ const SINGLE: readonly (readonly [title: string, raw: string, bodyBytes: number]
   ['Expect and a body at once', post('Connection: close\r\nExpect: 100-continue\r\nContent-Length: 5', 'hello'), 5],
 ]
 
-async function exchange(fixture: Fixture, raw: string): Promise<string> {
-  const { socket, stream } = await openIntercepted(fixture)
+async function exchange(gateway: TestGateway, raw: string): Promise<string> {
+  const { socket, stream } = await gateway.connect()
   socket.write(raw, 'latin1')
   const answer = (await readAll(socket)).toString('latin1')
   await stream.closeCode
@@ -138,26 +138,26 @@ async function exchange(fixture: Fixture, raw: string): Promise<string> {
 }
 
 test(`${REFUSED.length} ambiguous or malformed requests are each answered once and the connection closed`, async (context) => {
-  const fixture = await startFixture(context)
+  const gateway = await startGateway(context)
   const failures: string[] = []
   for (const [title, raw, status = 400] of REFUSED) {
-    const answer = await exchange(fixture, raw)
+    const answer = await exchange(gateway, raw)
     const answers = answer.match(/HTTP\/1\.1 \d{3} /g) ?? []
     if (answers.join() !== `HTTP/1.1 ${status} `) failures.push(`${title}: ${JSON.stringify(answers)}`)
     if (!answer.includes('Proxy-Status: ccr-upstream-gateway; error=')) failures.push(`${title}: not by the gateway`)
   }
   assert.ok(failures.length === 0, failures.join('\n'))
-  assert.deepEqual(fixture.origin.requests, [])
+  assert.deepEqual(gateway.origin.requests, [])
 })
 
 test('what has one reading is one request at the origin, with its whole body', async (context) => {
-  const fixture = await startFixture(context)
+  const gateway = await startGateway(context)
   for (const [title, raw, bodyBytes] of SINGLE) {
-    const before = fixture.origin.requests.length
-    const answer = await exchange(fixture, raw)
+    const before = gateway.origin.requests.length
+    const answer = await exchange(gateway, raw)
     assert.match(answer, /^HTTP\/1\.1 (?:200|417) /, title)
     if (!answer.includes('417')) assert.match(answer, new RegExp(`"bytes":${bodyBytes}[,}]`), title)
-    const seen = fixture.origin.requests.slice(before)
+    const seen = gateway.origin.requests.slice(before)
     assert.deepEqual(
       seen.map(({ path }) => path),
       ['/'],
@@ -167,11 +167,11 @@ test('what has one reading is one request at the origin, with its whole body', a
 })
 
 test('a refusal in the middle of a pipeline comes after the answers before it, and ends it', async (context) => {
-  const fixture = await startFixture(context)
+  const gateway = await startGateway(context)
   const first = `GET /first HTTP/1.1\r\n${HOST}\r\n`
-  const { socket } = await openIntercepted(fixture)
+  const { socket } = await gateway.connect()
   socket.write(first + post('Content-Length: 5\r\nTransfer-Encoding: chunked', `0\r\n\r\n${HIDDEN}`), 'latin1')
   const answer = (await readAll(socket)).toString('latin1')
   assert.ok(!answer.includes('/hidden'))
-  assert.ok(fixture.origin.requests.every(({ path }) => path === '/first'))
+  assert.ok(gateway.origin.requests.every(({ path }) => path === '/first'))
 })

@@ -5,7 +5,8 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import type { GatewayOptions } from 'ccr-upstream-gateway'
-import { CREDENTIALS, openIntercepted, requestOver, responseOf, startFixture, textOf } from './fixture.js'
+import { originCa } from '../support/origin.js'
+import { CREDENTIALS, requestOver, responseOf, startGateway, textOf } from './fixture.js'
 import { connect, readAll, startTls } from './wire-client.js'
 
 /** A TCP server that hands out its connections. */
@@ -21,11 +22,11 @@ async function startTcpServer(context: TestContext, onSocket: (socket: Socket) =
 }
 
 test("a host without a rule shows the origin's own certificate, a ruled one the gateway's", async (context) => {
-  const fixture = await startFixture(context)
-  const { stream } = await connect(fixture.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
-  const spliced = await startTls(stream, fixture.originCa.rootPem, 'plain.example.com')
+  const gateway = await startGateway(context)
+  const { stream } = await gateway.openTunnel('plain.example.com')
+  const spliced = await startTls(stream, originCa.rootPem, 'plain.example.com')
   assert.equal(spliced.getPeerCertificate().issuer.CN, 'origin root')
-  const { socket } = await openIntercepted(fixture)
+  const { socket } = await gateway.connect()
   assert.equal(socket.getPeerCertificate().issuer.CN, 'interception root')
   assert.equal(socket.getPeerCertificate().subjectaltname, 'DNS:api.example.com')
 })
@@ -34,12 +35,12 @@ test('a spliced tunnel is one audit line at its end, with bytes and without an i
   const address = await startTcpServer(context, (socket) => {
     socket.once('data', () => socket.end('pong!'))
   })
-  const fixture = await startFixture(context, { connectTo: { 'plain.example.com:443': address } })
-  const { stream } = await connect(fixture.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
+  const gateway = await startGateway(context, { connectTo: { 'plain.example.com:443': address } })
+  const { stream } = await gateway.openTunnel('plain.example.com')
   stream.write('ping')
   assert.equal((await readAll(stream)).toString(), 'pong!')
   assert.equal(await stream.closeCode, 1000)
-  const record = await fixture.nextAudit()
+  const record = await gateway.nextRecord()
   assert.deepEqual(
     { ...record, time: '', tunnel: '', ms: 0 },
     {
@@ -61,11 +62,11 @@ test('what the client sent before it closed still reaches the origin', async (co
   const address = await startTcpServer(context, (socket) => {
     received = readAll(socket)
   })
-  const fixture = await startFixture(context, { connectTo: { 'plain.example.com:443': address } })
-  const { stream } = await connect(fixture.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
+  const gateway = await startGateway(context, { connectTo: { 'plain.example.com:443': address } })
+  const { stream } = await gateway.openTunnel('plain.example.com')
   const sent = Buffer.alloc(300_000, 'x')
   stream.end(sent)
-  assert.equal((await fixture.nextAudit()).mode, 'tunnel')
+  assert.equal((await gateway.nextRecord()).mode, 'tunnel')
   assert.equal((await received)?.length, sent.length)
 })
 
@@ -73,43 +74,43 @@ test('an origin that resets the connection closes the WebSocket with 1011', asyn
   const address = await startTcpServer(context, (socket) => {
     socket.once('data', () => socket.resetAndDestroy())
   })
-  const fixture = await startFixture(context, { connectTo: { 'plain.example.com:443': address } })
-  const { stream } = await connect(fixture.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
+  const gateway = await startGateway(context, { connectTo: { 'plain.example.com:443': address } })
+  const { stream } = await gateway.openTunnel('plain.example.com')
   stream.write('ping')
   assert.equal(await stream.closeCode, 1011)
-  const record = await fixture.nextAudit()
+  const record = await gateway.nextRecord()
   assert.equal('error' in record && record.error, 'upstream-aborted')
 })
 
 test('no message to the relay is larger than 32,768 bytes', async (context) => {
   const address = await startTcpServer(context, (socket) => socket.end(Buffer.alloc(1_000_000)))
-  const fixture = await startFixture(context, { connectTo: { 'plain.example.com:443': address } })
-  const { stream } = await connect(fixture.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
+  const gateway = await startGateway(context, { connectTo: { 'plain.example.com:443': address } })
+  const { stream } = await gateway.openTunnel('plain.example.com')
   assert.equal((await readAll(stream)).length, 1_000_000)
   assert.equal(Math.max(...stream.messageSizes), 32_768)
 })
 
 test('an origin that is down is a 502 answer to the CONNECT', async (context) => {
-  const fixture = await startFixture(context)
-  await fixture.origin.close()
-  const { status, text } = await connect(fixture.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
+  const gateway = await startGateway(context)
+  await gateway.origin.close()
+  const { status, text } = await gateway.openTunnel('plain.example.com')
   assert.equal(status, 502)
   assert.match(text, /error=connection_refused/)
 })
 
 test('with default deny a host without a rule is answered 403', async (context) => {
-  const fixture = await startFixture(context, { default: 'deny' })
-  const { status, text, stream } = await connect(fixture.tunnelUrl, CREDENTIALS, 'plain.example.com:443')
+  const gateway = await startGateway(context, { config: { default: 'deny' } })
+  const { status, text, stream } = await gateway.openTunnel('plain.example.com')
   assert.equal(status, 403)
   assert.match(text, /"code":"policy-denied"/)
   assert.equal(await stream.closeCode, 1000)
-  assert.equal(fixture.origin.connections, 0)
+  assert.equal(gateway.origin.connections, 0)
 })
 
 test('a port that is not listed is answered 403', async (context) => {
-  const fixture = await startFixture(context, { upstream: { allowPorts: [443, 8443] } })
+  const gateway = await startGateway(context, { upstream: { allowPorts: [443, 8443] } })
   for (const port of [22, 80, 6379]) {
-    const { status, text } = await connect(fixture.tunnelUrl, CREDENTIALS, `api.example.com:${port}`)
+    const { status, text } = await gateway.openTunnel(`api.example.com:${port}`)
     assert.equal(status, 403)
     assert.match(text, /"code":"port-denied"/)
   }
@@ -155,9 +156,9 @@ const PRIVATE_ADDRESSES = [
 ]
 
 test('an address that is not public is answered 403', async (context) => {
-  const fixture = await startFixture(context)
+  const gateway = await startGateway(context)
   for (const address of PRIVATE_ADDRESSES) {
-    const { status, text } = await connect(fixture.tunnelUrl, CREDENTIALS, `${address}:443`)
+    const { status, text } = await gateway.openTunnel(`${address}`)
     assert.equal(status, 403, address)
     assert.match(text, /error=destination_ip_prohibited/)
   }
@@ -165,9 +166,9 @@ test('an address that is not public is answered 403', async (context) => {
 
 /** How a name that has `answers` is refused; the dial is never made, it would go out to the internet. */
 async function refusalFor(context: TestContext, answers: readonly string[], upstream = {}): Promise<string> {
-  const gateway: GatewayOptions = { lookup: async () => answers, dialTimeoutMs: 2_000 }
-  const fixture = await startFixture(context, { gateway, upstream })
-  const { text } = await connect(fixture.tunnelUrl, CREDENTIALS, 'rebound.example.com:443')
+  const options: GatewayOptions = { lookup: async () => answers, dialTimeoutMs: 2_000 }
+  const gateway = await startGateway(context, { options, upstream })
+  const { text } = await gateway.openTunnel('rebound.example.com')
   for (const answer of answers) assert.ok(!text.includes(answer), 'the answer tells an address')
   return /"code":"([a-z-]+)"/.exec(text)?.[1] ?? text
 }
@@ -183,16 +184,16 @@ test('a name with an address that is not public is refused, also when another on
 test('a name without addresses, and one that does not resolve, are a 502', async (context) => {
   assert.equal(await refusalFor(context, []), 'dns-failed')
   const lookup = () => Promise.reject(Object.assign(new Error('not found'), { code: 'ENOTFOUND' }))
-  const { tunnelUrl } = await startFixture(context, { gateway: { lookup } })
+  const { tunnelUrl } = await startGateway(context, { options: { lookup } })
   const { status, text } = await connect(tunnelUrl, CREDENTIALS, 'nowhere.example.com:443')
   assert.equal(status, 502)
   assert.match(text, /error=dns_error/)
 })
 
 test('a resolver that does not answer in time is a 504', async (context) => {
-  const gateway: GatewayOptions = { lookup: () => new Promise(() => {}), dialTimeoutMs: 20 }
-  const fixture = await startFixture(context, { gateway })
-  const { status, text } = await connect(fixture.tunnelUrl, CREDENTIALS, 'slow.example.com:443')
+  const options: GatewayOptions = { lookup: () => new Promise(() => {}), dialTimeoutMs: 20 }
+  const gateway = await startGateway(context, { options })
+  const { status, text } = await gateway.openTunnel('slow.example.com')
   assert.equal(status, 504)
   assert.match(text, /"code":"connection-timeout"/)
 })
@@ -206,20 +207,20 @@ test('the checked address is the one dialled, and a listed address may be', asyn
     return lookups === 1 ? ['127.0.0.1'] : ['10.0.0.1']
   }
   const upstream = { allowAddresses: ['127.0.0.1/32'], allowPorts: [port] }
-  const fixture = await startFixture(context, { gateway: { lookup }, upstream })
-  const { stream } = await connect(fixture.tunnelUrl, CREDENTIALS, `named.example.com:${port}`)
+  const gateway = await startGateway(context, { options: { lookup }, upstream })
+  const { stream } = await gateway.openTunnel(`named.example.com:${port}`)
   assert.equal((await readAll(stream)).toString(), 'here')
   assert.equal(lookups, 1)
-  const { status } = await connect(fixture.tunnelUrl, CREDENTIALS, `127.0.0.2:${port}`)
+  const { status } = await gateway.openTunnel(`127.0.0.2:${port}`)
   assert.equal(status, 403)
-  const mapped = await connect(fixture.tunnelUrl, CREDENTIALS, `[::ffff:127.0.0.1]:${port}`)
+  const mapped = await gateway.openTunnel(`[::ffff:127.0.0.1]:${port}`)
   assert.equal(mapped.status, 403)
 })
 
 test('an intercepted name with an address that is not public is a 403 inside the tunnel', async (context) => {
-  const gateway: GatewayOptions = { lookup: async () => ['10.1.2.3'] }
-  const fixture = await startFixture(context, { gateway, connectTo: {} })
-  const { socket } = await openIntercepted(fixture)
+  const options: GatewayOptions = { lookup: async () => ['10.1.2.3'] }
+  const gateway = await startGateway(context, { options, config: { upstream: {} } })
+  const { socket } = await gateway.connect()
   const request = requestOver(socket, {})
   request.end()
   const response = await responseOf(request)

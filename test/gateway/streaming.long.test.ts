@@ -10,8 +10,8 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { startHttp2Origin } from '../support/http2-origin.js'
-import { deterministicBytes, digest, type HttpsOrigin, slowly, startHttpsOrigin } from '../support/https-origin.js'
+import { deterministicBytes, digest, slowly } from '../support/deterministic-bytes.js'
+import { type Origin, originCa, startOrigin } from '../support/origin.js'
 import { createTestCa } from '../support/test-ca.js'
 import { requestOver, responseOf, textOf } from './fixture.js'
 import { connect, startTls } from './wire-client.js'
@@ -25,20 +25,17 @@ const MAX_GROWTH_BYTES = 64 * 1_048_576
 
 interface Served {
   readonly child: ChildProcess
-  readonly originRoot: string
   readonly interceptionRoot: string
   readonly tunnelUrl: string
-  readonly origin: HttpsOrigin
+  readonly origin: Origin
 }
 
 async function serve(context: TestContext, protocol: 'h2' | 'http/1.1' = 'http/1.1'): Promise<Served> {
   const folder = await mkdtemp(join(tmpdir(), 'gateway-streaming-'))
   context.after(() => rm(folder, { recursive: true }))
-  const [originCa, interceptionCa] = [await createTestCa(), await createTestCa()]
+  const interceptionCa = await createTestCa()
   const names = ['api.example.com', 'plain.example.com']
-  const start = protocol === 'h2' ? startHttp2Origin : startHttpsOrigin
-  const origin = await start(await originCa.serverCertificate(...names))
-  context.after(() => origin.close())
+  const origin = await startOrigin(context, { protocol: protocol === 'h2' ? 'http2' : 'http1' })
   await writeFile(join(folder, 'ca.pem'), interceptionCa.rootPem)
   await writeFile(join(folder, 'ca.key'), interceptionCa.rootKeyPem)
   await writeFile(join(folder, 'origin-root.pem'), originCa.rootPem)
@@ -63,12 +60,12 @@ async function serve(context: TestContext, protocol: 'h2' | 'http/1.1' = 'http/1
   const [line] = (await once(child.stderr, 'data')) as [Buffer]
   const url = line.toString().trim().split(' ').at(-1) as string
   const tunnelUrl = `${url.replace('http', 'ws')}/upstreamproxy/ws`
-  return { child, originRoot: originCa.rootPem, interceptionRoot: interceptionCa.rootPem, tunnelUrl, origin }
+  return { child, interceptionRoot: interceptionCa.rootPem, tunnelUrl, origin }
 }
 
-async function open({ tunnelUrl, interceptionRoot, originRoot }: Served, host: string, protocols?: string[]) {
+async function open({ tunnelUrl, interceptionRoot }: Served, host: string, protocols?: string[]) {
   const { stream } = await connect(tunnelUrl, CREDENTIALS, `${host}:443`)
-  return startTls(stream, host === 'api.example.com' ? interceptionRoot : originRoot, host, protocols)
+  return startTls(stream, host === 'api.example.com' ? interceptionRoot : originCa.rootPem, host, protocols)
 }
 
 async function download(served: Served, host: string, path: string, isSlow: boolean) {

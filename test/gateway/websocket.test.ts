@@ -3,45 +3,31 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
+import type { GatewayOptions } from 'ccr-upstream-gateway'
 import { WebSocket } from 'ws'
-import { createTestCa } from '../support/test-ca.js'
-import { startWebSocketOrigin } from '../support/websocket-origin.js'
-import { type FixtureOptions, openIntercepted, SECRET, startFixture } from './fixture.js'
-import { openHttp2 } from './http2-client.js'
+import { Mailbox } from '../support/mailbox.js'
+import { SECRET, startGateway, type TestGateway } from './fixture.js'
 import { readAll } from './wire-client.js'
 
-async function startStage(context: TestContext, options: FixtureOptions = {}) {
-  const originCa = await createTestCa('origin root')
-  const webSocketOrigin = await startWebSocketOrigin(await originCa.serverCertificate('api.example.com'))
-  context.after(() => webSocketOrigin.close())
-  const connectTo = { 'api.example.com:443': webSocketOrigin.address }
-  const fixture = await startFixture(context, { ...options, originCa, connectTo })
-  return { ...fixture, webSocketOrigin }
+const startStage = (context: TestContext, options: GatewayOptions = {}) => {
+  return startGateway(context, { origin: { protocol: 'websocket' }, options })
 }
 
-type Stage = Awaited<ReturnType<typeof startStage>>
-
-/** A `ws` client over an intercepted tunnel; its messages so far, and the next one. */
-async function openWebSocket(stage: Stage, path: string) {
-  const { socket } = await openIntercepted(stage)
+/** A `ws` client over an intercepted tunnel, and the next message that came to it. */
+async function openWebSocket(gateway: TestGateway, path: string) {
+  const { socket } = await gateway.connect()
   const webSocket = new WebSocket(`wss://api.example.com${path}`, {
     createConnection: () => socket,
     headers: { authorization: 'Bearer mine' },
   })
-  const messages: string[] = []
-  const waiting: ((message: string) => void)[] = []
-  webSocket.on('message', (data) => {
-    const take = waiting.shift()
-    if (take === undefined) messages.push(String(data))
-    else take(String(data))
-  })
-  const next = async () => messages.shift() ?? (await new Promise<string>((resolve) => waiting.push(resolve)))
-  return { webSocket, next }
+  const messages = new Mailbox<string>()
+  webSocket.on('message', (data) => messages.put(String(data)))
+  return { webSocket, next: () => messages.next() }
 }
 
 test('a WebSocket echoes, its handshake has the injected header, and the audit has one line for it', async (context) => {
-  const stage = await startStage(context)
-  const { webSocket, next } = await openWebSocket(stage, '/chat?token=x')
+  const gateway = await startStage(context)
+  const { webSocket, next } = await openWebSocket(gateway, '/chat?token=x')
   assert.equal(await next(), 'welcome')
   for (const message of ['one', 'two', 'x'.repeat(300_000)]) {
     webSocket.send(message)
@@ -49,11 +35,11 @@ test('a WebSocket echoes, its handshake has the injected header, and the audit h
   }
   webSocket.close(1000)
   await once(webSocket, 'close')
-  const [seen] = stage.webSocketOrigin.requests
+  const [seen] = gateway.origin.requests
   const at = seen?.rawHeaders.findIndex((name) => name.toLowerCase() === 'authorization') ?? -1
   assert.equal(seen?.rawHeaders[at + 1], `Bearer ${SECRET}`)
   assert.equal(seen?.path, '/chat?token=x')
-  const record = await stage.nextAudit()
+  const record = await gateway.nextRecord()
   assert.ok(record.mode === 'intercept')
   assert.equal(record.status, 101)
   assert.equal(record.path, '/chat')
@@ -62,8 +48,8 @@ test('a WebSocket echoes, its handshake has the injected header, and the audit h
 })
 
 test("the origin's close code reaches the client", async (context) => {
-  const stage = await startStage(context)
-  const { webSocket } = await openWebSocket(stage, '/close')
+  const gateway = await startStage(context)
+  const { webSocket } = await openWebSocket(gateway, '/close')
   const [code, reason] = await once(webSocket, 'close')
   assert.equal(code, 4321)
   assert.equal(String(reason), 'goodbye')
@@ -71,8 +57,8 @@ test("the origin's close code reaches the client", async (context) => {
 
 test('a WebSocket stays open while nothing is said, past every limit for requests', async (context) => {
   const limits = { handshakeTimeoutMs: 2_000, requestHeadTimeoutMs: 1_000 }
-  const stage = await startStage(context, { gateway: { responseHeadTimeoutMs: 1_000, interceptLimits: limits } })
-  const { webSocket, next } = await openWebSocket(stage, '/')
+  const gateway = await startStage(context, { responseHeadTimeoutMs: 1_000, interceptLimits: limits })
+  const { webSocket, next } = await openWebSocket(gateway, '/')
   assert.equal(await next(), 'welcome')
   // Past the idle limit of pooled connections too, which is the longest.
   await new Promise((resolve) => setTimeout(resolve, 4_500))
@@ -83,8 +69,8 @@ test('a WebSocket stays open while nothing is said, past every limit for request
 })
 
 test("an origin's refusal of the upgrade is passed on", async (context) => {
-  const stage = await startStage(context)
-  const { webSocket } = await openWebSocket(stage, '/deny')
+  const gateway = await startStage(context)
+  const { webSocket } = await openWebSocket(gateway, '/deny')
   const [, response] = await once(webSocket, 'unexpected-response')
   assert.equal(response.statusCode, 403)
   response.setEncoding('utf8')
@@ -94,16 +80,16 @@ test("an origin's refusal of the upgrade is passed on", async (context) => {
 })
 
 test('a client that goes away closes the connection to the origin', async (context) => {
-  const stage = await startStage(context)
-  const { webSocket, next } = await openWebSocket(stage, '/')
+  const gateway = await startStage(context)
+  const { webSocket, next } = await openWebSocket(gateway, '/')
   await next()
   webSocket.terminate()
-  const record = await stage.nextAudit()
+  const record = await gateway.nextRecord()
   assert.ok(record.mode === 'intercept' && record.status === 101)
 })
 
 test('other upgrades, upgrades with a body and upgrades for another host are refused, and nothing is dialled', async (context) => {
-  const stage = await startStage(context)
+  const gateway = await startStage(context)
   const head = (host: string, protocol: string, more = '') => {
     return `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n${more}\r\n`
   }
@@ -116,16 +102,16 @@ test('other upgrades, upgrades with a body and upgrades for another host are ref
     [head('api.example.com', 'websocket').replace('GET', 'POST'), 501],
   ]
   for (const [raw, status] of cases) {
-    const { socket } = await openIntercepted(stage)
+    const { socket } = await gateway.connect()
     socket.write(raw)
     assert.match((await readAll(socket)).toString('latin1'), new RegExp(`^HTTP/1\\.1 ${status} `), raw)
   }
-  assert.equal(stage.webSocketOrigin.connections, 0)
+  assert.equal(gateway.origin.connections, 0)
 })
 
 test('HTTP/2 does not offer extended CONNECT, so that clients open WebSockets over HTTP/1.1', async (context) => {
-  const stage = await startStage(context)
-  const { session } = await openHttp2(stage)
+  const gateway = await startStage(context)
+  const { session } = await gateway.openHttp2()
   const [settings] = await once(session, 'remoteSettings')
   assert.equal(settings.enableConnectProtocol, false)
   session.close()

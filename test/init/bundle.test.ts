@@ -6,7 +6,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { isInstalled, run } from '../support/cli-process.js'
-import { startHttpsOrigin } from '../support/https-origin.js'
+import { startOrigin } from '../support/origin.js'
 import { createSession, PLAIN_HOST, RULED_HOST, type Session, type System, startSystem } from '../support/system.js'
 import { createTempDirectory, type Scope, SharedScope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'
@@ -64,8 +64,7 @@ describe('a bundle from a container with a past', { timeout: 120_000 }, () => {
     const company = await createTestCa('company root')
     companyRootPem = company.rootPem
     const publicCa = await createTestCa('public root')
-    const origin = await startHttpsOrigin(await company.serverCertificate(COMPANY_HOST))
-    setup.after(() => origin.close())
+    const origin = await startOrigin(setup, { certificate: await company.serverCertificate(COMPANY_HOST) })
     system = await startSystem(setup, { publicCa, origins: { [COMPANY_HOST]: origin.address } })
     systemBundle = `# a comment\n${publicCa.rootPem}${BROKEN_BLOCK}${publicCa.rootPem}`
   })

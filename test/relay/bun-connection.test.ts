@@ -7,7 +7,7 @@ import { connect } from 'node:net'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { RunningProcess } from '../support/cli-process.js'
-import { deterministicBytes } from '../support/https-origin.js'
+import { deterministicBytes } from '../support/deterministic-bytes.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
 
 const HOST = fileURLToPath(new URL('./bun-connection-host.js', import.meta.url))

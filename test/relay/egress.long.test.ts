@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { connectHead } from '../support/connect-vectors.js'
+import { deterministicBytes } from '../support/deterministic-bytes.js'
 import {
   missing,
   type ProxyScript,
@@ -15,7 +16,6 @@ import {
   startTinyproxy,
   tunnelBehind,
 } from '../support/egress-proxy.js'
-import { deterministicBytes } from '../support/https-origin.js'
 import { startRelayProcess } from '../support/relay-process.js'
 import { describeOnEachRuntime, type TestRuntime } from '../support/runtimes.js'
 import { createTestCa } from '../support/test-ca.js'

@@ -7,7 +7,7 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 import { describe, test } from 'node:test'
 import { NodeConnection } from '#src/runtime/node-connection.js'
 import { uploadPool } from '#src/runtime/node-upload.js'
-import { deterministicBytes } from '../support/https-origin.js'
+import { deterministicBytes } from '../support/deterministic-bytes.js'
 
 const MIB = 1024 * 1024
 

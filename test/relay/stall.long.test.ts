@@ -3,8 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
-import { digestOf } from '../support/byte-inbox.js'
-import { deterministicBytes } from '../support/https-origin.js'
+import { deterministicBytes, digestOf } from '../support/deterministic-bytes.js'
 import { describeOnEachRuntime, IS_LARGE } from '../support/runtimes.js'
 import { type RelayFixture, startFixture } from './fixture.js'
 

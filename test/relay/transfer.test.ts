@@ -4,9 +4,8 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
-import { digestOf } from '../support/byte-inbox.js'
 import { connectHead } from '../support/connect-vectors.js'
-import { deterministicBytes } from '../support/https-origin.js'
+import { deterministicBytes, digestOf } from '../support/deterministic-bytes.js'
 import { describeOnEachRuntime, IS_LARGE } from '../support/runtimes.js'
 import { inParallel, type RelayFixture, startFixture } from './fixture.js'
 

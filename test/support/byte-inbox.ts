@@ -3,20 +3,7 @@
 // A large stream is hashed instead of kept.
 
 import { createHash } from 'node:crypto'
-import { deterministicBytes } from './https-origin.js'
-
-/** How many bytes there were, and their SHA-256. */
-export interface Digest {
-  readonly bytes: number
-  readonly sha256: string
-}
-
-/** Of `count` deterministicBytes(). */
-export function digestOf(count: number): Digest {
-  const hash = createHash('sha256')
-  for (const block of deterministicBytes(count)) hash.update(block)
-  return { bytes: count, sha256: hash.digest('hex') }
-}
+import type { Digest } from './deterministic-bytes.js'
 
 export class ByteInbox {
   #pieces: Buffer[] = []

@@ -6,7 +6,8 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
-import { ByteInbox, type Digest } from './byte-inbox.js'
+import { ByteInbox } from './byte-inbox.js'
+import type { Digest } from './deterministic-bytes.js'
 
 /** How the relay ended its side. */
 export type ClientEnd = 'fin' | 'reset'

@@ -4,7 +4,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type AuditRecord, type Gateway, hashToken, loadGatewayConfig, startGateway } from 'ccr-upstream-gateway'
-import { type HttpsOrigin, startHttpsOrigin } from './https-origin.js'
+import { type Origin, startOrigin } from './origin.js'
 import { createTempDirectory, type Scope } from './temp-dir.js'
 import { createTestCa, type TestCa } from './test-ca.js'
 import type { Actor } from './unprivileged.js'
@@ -44,7 +44,7 @@ export interface SystemOptions {
 
 /** A running system. */
 export interface System {
-  readonly origin: HttpsOrigin
+  readonly origin: Origin
   readonly gateway: Gateway
   readonly audit: readonly AuditRecord[]
   /** The root of the origins' certificates, PEM. */
@@ -65,8 +65,7 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
     return join(directory, name)
   }
   const publicCa = options.publicCa ?? (await createTestCa('public root'))
-  const origin = await startHttpsOrigin(await publicCa.serverCertificate(RULED_HOST, PLAIN_HOST))
-  scope.after(() => origin.close())
+  const origin = await startOrigin(scope, { certificate: await publicCa.serverCertificate(RULED_HOST, PLAIN_HOST) })
   const interceptionCa = options.interceptionCa ?? (await createTestCa('interception root'))
   const gatewayCa = options.gatewayCa ?? (await createTestCa('gateway root'))
   const gatewayHost = options.gatewayHost ?? '127.0.0.1'

@@ -9,7 +9,8 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import type { Duplex } from 'node:stream'
 import protobuf from 'protobufjs'
 import { WebSocket, WebSocketServer } from 'ws'
-import { ByteInbox, type Digest } from './byte-inbox.js'
+import { ByteInbox } from './byte-inbox.js'
+import type { Digest } from './deterministic-bytes.js'
 import { createTestCa } from './test-ca.js'
 
 const Chunk = protobuf.Root.fromJSON({
