@@ -4,8 +4,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { constants } from 'node:http2'
 import { test } from 'node:test'
+import { assertSteadyListeners } from '../support/listener-census.js'
 import type { SeenRequest } from '../support/origin.js'
-import { requestOver, responseOf, SECRET, startGateway, textOf } from './fixture.js'
+import { HOST, requestOver, responseOf, SECRET, startGateway, textOf } from './fixture.js'
 import { answerOf, ask } from './http2-client.js'
 
 const AUTHORIZATION = `Bearer ${SECRET}`
@@ -183,4 +184,17 @@ test('a refusal of the dial is an answer on every stream, and a later request tr
     assert.equal(JSON.parse(text).code, 'connection-refused')
   }
   session.close()
+})
+
+test('requests one after the other on one tunnel add no listeners, whatever either side speaks', async (context) => {
+  for (const protocol of ['http1', 'both'] as const) {
+    const gateway = await startGateway(context, { origin: { protocol } })
+    const { session } = await gateway.openHttp2()
+    await assertSteadyListeners(async () => assert.equal((await ask(session, {})).status, 200))
+    session.close()
+    const client = await gateway.openHttp1()
+    const request = `GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`
+    await assertSteadyListeners(async () => assert.equal((await client.ask(request)).status, 200))
+    assert.equal(gateway.origin.connections, 2)
+  }
 })

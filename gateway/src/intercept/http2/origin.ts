@@ -33,8 +33,14 @@ export function openHttp2Session(socket: TLSSocket, authority: Authority): Clien
   })
   // Every request hears of it; alone it must not end the process.
   session.on('error', () => {})
+  session.on('timeout', closeIdleSession)
   widenConnectionWindow(session)
   return session
+}
+
+/** One for the life of the session: `setTimeout` with a callback would add one each time that it falls idle. */
+function closeIdleSession(this: ClientHttp2Session): void {
+  this.close()
 }
 
 /** How long a session may lie unused: what stands between may forget it, and does not say so. */
@@ -47,8 +53,7 @@ function countRequest(session: ClientHttp2Session, change: 1 | -1): void {
   const open = (openRequests.get(session) ?? 0) + change
   openRequests.set(session, open)
   // While one is open, silence is its own affair: event streams have long pauses.
-  if (open > 0) session.setTimeout(0)
-  else session.setTimeout(IDLE_SESSION_MS, () => session.close())
+  session.setTimeout(open > 0 ? 0 : IDLE_SESSION_MS)
 }
 
 /** Sends `request` as a stream of `session`. */
