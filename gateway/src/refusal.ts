@@ -56,7 +56,6 @@ export const REFUSALS = {
   // Inside the intercepted TLS.
   misdirected: kind(421, 'Misdirected Request', BAD_REQUEST, false, 'open a tunnel of its own for each host'),
   'method-not-allowed': kind(405, 'Method Not Allowed', BAD_REQUEST, false, 'use another method'),
-  'upgrade-denied': kind(501, 'Not Implemented', DENIED, false, 'ask for an upgrade to WebSocket, or for none'),
   'placeholder-unmatched': kind(403, 'Forbidden', DENIED, false, 'no rule for this request fills the placeholder in'),
   // The way to the origin.
   'dns-failed': kind(502, 'Bad Gateway', 'dns_error', true, 'check the host name'),
@@ -74,6 +73,13 @@ export const REFUSALS = {
   'tls-failed': kind(502, 'Bad Gateway', 'tls_protocol_error', false, 'check that the origin speaks TLS 1.2 or later'),
   'response-timeout': kind(504, 'Gateway Timeout', 'http_response_timeout', true, 'try again if that is safe'),
   'response-invalid': kind(502, 'Bad Gateway', 'http_protocol_error', false, 'the origin broke HTTP'),
+  'response-head-too-large': kind(
+    502,
+    'Bad Gateway',
+    'http_response_header_section_size',
+    false,
+    'the origin sends more header than the gateway takes',
+  ),
   // The proxy that tunnels are handed to.
   'forward-denied': kind(403, 'Forbidden', DENIED, false, 'the proxy behind the gateway denies this host'),
   'forward-failed': kind(502, 'Bad Gateway', 'connection_refused', true, 'check the proxy behind the gateway'),

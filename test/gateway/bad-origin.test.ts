@@ -43,7 +43,6 @@ const MALFORMED: readonly (readonly [title: string, answer: string])[] = [
     'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
   ],
   ['a 101 that does not say to what', 'HTTP/1.1 101 Switching Protocols\r\n\r\n'],
-  ['a head without end', `${OK}${'A: b\r\n'.repeat(20_000)}`],
   ['a flood of interim answers', `${'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(1_000)}${OK}Content-Length: 0\r\n\r\n`],
   ['no HTTP', 'SSH-2.0-OpenSSH_9.6\r\n'],
   ['a status of two digits', 'HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n'],
@@ -60,6 +59,19 @@ test('a malformed answer is a 502 that says so, and nothing of it is passed on',
     assert.ok(!answer.includes(SECRET), title)
   }
   assert.equal(origin.opened.length, MALFORMED.length)
+})
+
+test('an answer with a head without end is refused once it is above the limits, and one of 200 KiB is not', async (context) => {
+  const { askWith } = await startStage(context)
+  const long = `A: ${'b'.repeat(1_000)}\r\n`
+  for (const fields of [long.repeat(300), `${'A: b\r\n'.repeat(1_001)}Content-Length: 0\r\n\r\n`]) {
+    const answer = await askWith(OK + fields)
+    assert.match(answer, /^HTTP\/1\.1 502 [\s\S]*"code":"response-head-too-large"/)
+  }
+  assert.match(
+    await askWith(`${OK}${long.repeat(200)}Content-Length: 2\r\n\r\nok`),
+    /^HTTP\/1\.1 200 [\s\S]*\r\n\r\nok$/,
+  )
 })
 
 test('bytes behind an answer are not the answer to the next request', async (context) => {

@@ -90,6 +90,8 @@ export interface CallOptions {
   readonly path?: string
   readonly method?: string
   readonly headers?: OutgoingHttpHeaders
+  /** Sent in chunks, unless the headers have its length. */
+  readonly body?: string
   readonly host?: string
   readonly credentials?: Credentials
 }
@@ -273,12 +275,12 @@ export function tunnelUrlOf({ url }: Pick<Gateway, 'url'>): string {
 
 /** One request through a tunnel of its own, of a gateway that may be another process. */
 export async function callThrough(tunnelUrl: string, ca: string, options: CallOptions = {}): Promise<CallAnswer> {
-  const { host = HOST, credentials = CREDENTIALS, headers = {}, ...rest } = options
+  const { host = HOST, credentials = CREDENTIALS, headers = {}, body = '', ...rest } = options
   const { stream, status, text } = await connect(tunnelUrl, credentials, `${host}:443`)
   if (status !== 200) return { status, headers: {}, text }
   const socket = await startTls(stream, ca, host)
   const request = requestOver(socket, { ...rest, headers: { host, connection: 'close', ...headers } })
-  request.end()
+  request.end(body)
   const response = await responseOf(request)
   const answer = { status: response.statusCode ?? 0, headers: response.headers, text: await textOf(response) }
   socket.destroy()

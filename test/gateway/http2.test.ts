@@ -35,7 +35,7 @@ for (const [protocol, origin] of [
     assert.deepEqual(valuesOf(rawHeaders, 'x-mine'), ['1', '2'])
     assert.deepEqual(valuesOf(rawHeaders, 'cookie'), ['a=1; b=2'])
     const host = origin === 'http2' ? ':authority' : 'host'
-    assert.deepEqual(valuesOf(rawHeaders, host), ['api.example.com'])
+    assert.deepEqual(valuesOf(rawHeaders, host), ['api.example.com:443'])
     const record = await gateway.nextRecord()
     assert.ok(record.mode === 'intercept' && record.status === 200 && record.error === undefined)
     assert.deepEqual(record.injected, ['authorization'])

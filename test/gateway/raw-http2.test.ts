@@ -74,7 +74,6 @@ const CASES: readonly (readonly [title: string, fields: readonly Field[], body?:
   ['a scheme with a path', withPseudo(':scheme', 'https://evil.example/?')],
   ['no scheme', withPseudo(':scheme', undefined)],
   ['no authority', withPseudo(':authority', undefined)],
-  ['no authority but Host', [...withPseudo(':authority', undefined), ['host', 'api.example.com']]],
   ['userinfo in the authority', withPseudo(':authority', 'user@api.example.com')],
   ['two Host fields', [...HEAD, ['host', 'api.example.com'], ['host', 'api.example.com']]],
   ['another Host', [...HEAD, ['host', 'other.example.com']]],

@@ -3,6 +3,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { SeenRequest } from '../support/origin.js'
 import { startGateway, type TestGateway } from './fixture.js'
 import { readAll } from './wire-client.js'
 
@@ -71,13 +73,12 @@ const REFUSED: readonly (readonly [title: string, raw: string, status?: number])
   ['a chunk that ends with LF', chunks('5\r\nhello\n0\r\n\r\n')],
   ['a last chunk that is no number', chunks('5\r\nhello\r\nz\r\n\r\n')],
   ['a trailer without a colon', chunks('5\r\nhello\r\n0\r\nfoo\r\n\r\n')],
-  ['a length in the trailers', chunks('5\r\nhello\r\n0\r\nContent-Length: 50\r\n\r\n')],
   ['HTTP/0.9', `GET /\r\n\r\n${HIDDEN}`],
-  ['HTTP/1.2', line('GET / HTTP/1.2')],
-  ['HTTP/2.0', line('GET / HTTP/2.0')],
+  ['HTTP/1.2', line('GET / HTTP/1.2'), 505],
+  ['HTTP/2.0', line('GET / HTTP/2.0'), 505],
   ['a version in lower case', line('GET / http/1.1')],
   ['a version without a dot', line('GET / HTTP/11')],
-  ['a tab in the request line', line('GET\t/ HTTP/1.1'), 405],
+  ['a tab in the request line', line('GET\t/ HTTP/1.1')],
   ['no target', line('GET HTTP/1.1')],
   ['a blank in the target', line('GET /a b HTTP/1.1')],
   ['a fragment', line('GET /#/../hidden HTTP/1.1')],
@@ -91,9 +92,8 @@ const REFUSED: readonly (readonly [title: string, raw: string, status?: number])
   ['no Host', `GET / HTTP/1.1\r\n\r\n${HIDDEN}`],
   ['two Host fields', get(HOST)],
   ['a method in lower case', line('get / HTTP/1.1'), 405],
-  ['an unknown method', line('HIDE / HTTP/1.1'), 405],
-  ['the HTTP/2 preface', `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${HIDDEN}`],
-  ['a TLS hello', `\x16\x03\x01\x02\x00\x01${HIDDEN}`, 405],
+  ['the HTTP/2 preface', `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${HIDDEN}`, 505],
+  ['a TLS hello', `\x16\x03\x01\x02\x00\x01${HIDDEN}`],
 ]
 
 /** What is one request to every parser. */
@@ -123,6 +123,11 @@ const SINGLE: readonly (readonly [title: string, raw: string, bodyBytes: number]
     ),
     5,
   ],
+  [
+    'a length in the trailers',
+    post('Connection: close\r\nTransfer-Encoding: chunked', `5\r\nhello\r\n0\r\nContent-Length: 50\r\n\r\n${HIDDEN}`),
+    5,
+  ],
   ['a chunk extension', post('Connection: close\r\nTransfer-Encoding: chunked', '5;a=b\r\nhello\r\n0\r\n\r\n'), 5],
   ['CHUNKED', post('Connection: close\r\nTransfer-Encoding: CHUNKED', '5\r\nhello\r\n0\r\n\r\n'), 5],
   ['empty lines before it', `\r\n\r\nGET / HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`, 0],
@@ -147,7 +152,9 @@ test(`${REFUSED.length} ambiguous or malformed requests are each answered once a
     if (!answer.includes('Proxy-Status: ccr-upstream-gateway; error=')) failures.push(`${title}: not by the gateway`)
   }
   assert.ok(failures.length === 0, failures.join('\n'))
-  assert.deepEqual(gateway.origin.requests, [])
+  // Of a broken body the origin may have got the beginning; the end never comes.
+  const isWhole = ({ isAborted }: SeenRequest) => !isAborted
+  while (gateway.origin.requests.some(isWhole)) await nextTurn()
 })
 
 test('what has one reading is one request at the origin, with its whole body', async (context) => {

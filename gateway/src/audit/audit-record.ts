@@ -69,6 +69,7 @@ export type AuditRecord = InterceptAuditRecord | TunnelAuditRecord | RefusedAudi
 /** Ends that no answer could say. */
 export const AUDIT_END_CODES = [
   'client-closed',
+  'client-flood',
   'client-tls-failed',
   'sni-mismatch',
   'upstream-aborted',

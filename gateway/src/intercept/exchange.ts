@@ -1,25 +1,28 @@
-// One request of an intercepted tunnel: checked, sent to the origin, its answer streamed back, audited. The same for
-// every pair of protocols.
+// One request of an intercepted tunnel: checked, sent to the origin, its answer streamed back, audited. The same for every
+// pair of protocols. It has no I/O: both sides are behind interfaces, and the states stand in exchange-state.ts.
 //
 // Rules:
-// - Bodies are streamed with back-pressure, never collected.
-// - Until the origin's answer began, a failure is an HTTP answer of ours. After that nothing of ours is ever written:
-//   the answer is cut off, so that a truncated body never looks whole.
-// - An answer that the origin gave before it had the whole request is passed on, and the rest not waited for.
+// - Bodies are streamed with back-pressure; of a request's only the beginning is kept, while it may have to be sent again.
+// - An answer that the origin gave before it had the whole request is passed on. Its connection is given up then: bytes are
+//   counted, and only a request that was written to its end leaves a connection for the next one.
+// - Every request has one line in the audit, written when the client's side is closed.
 
-import type { Duplex } from 'node:stream'
 import type { Authority } from 'ccr-upstream-proxy/protocol'
 import type { AuditErrorCode, InterceptAuditRecord } from '../audit/audit-record.js'
 import { applyRule, applyRuleAfter401, type RuledFields } from '../credentials/apply-rule.js'
 import { Redactor } from '../credentials/redactor.js'
+import { type RawFields, valuesOf } from '../fields.js'
 import { originRefusal } from '../origin/origin-refusal.js'
 import type { RuledHost } from '../policy/rule.js'
-import type { Refusal } from '../refusal.js'
-import type { Downstream } from './downstream.js'
+import { Refusal } from '../refusal.js'
+import type { ClientExchange, ClientHandler } from './client-exchange.js'
+import { type ExchangeEvent, type ExchangeStateName, nextExchangeState } from './exchange-state.js'
+import { Guard } from './guard.js'
 import { type MatchedRequest, matchRequest } from './matched-request.js'
-import { hasBody, type OriginExchange, type OriginResponse } from './origin-exchange.js'
-import { downstreamFields, type OriginRequest, originRequest } from './origin-request.js'
-import type { TunnelOrigin } from './tunnel-origin.js'
+import type { Origin, OriginAnswer, OriginExchange, OriginHandler } from './origin-exchange.js'
+import { clientFields, originRequest, originTrailers } from './origin-request.js'
+import { RequestBody } from './request-body.js'
+import { hasBody } from './request-head.js'
 
 /** What a request needs to know of its tunnel. */
 export interface InterceptedTunnel {
@@ -27,7 +30,7 @@ export interface InterceptedTunnel {
   readonly sessionId: string
   readonly authority: Authority
   readonly host: RuledHost
-  readonly origin: TunnelOrigin
+  readonly origin: Origin
   readonly responseHeadTimeoutMs: number
   readonly audit: (record: InterceptAuditRecord) => void
   /**
@@ -35,169 +38,389 @@ export interface InterceptedTunnel {
    * @throws {Refusal}
    */
   readonly admitRequest: () => void
+  /** Calls back after `ms`, once; the function it gives back stops that. */
+  readonly schedule: (ms: number, callback: () => void) => () => void
 }
 
-/** Methods that may be sent again when a kept connection turns out to be closed (RFC 9110, section 9.2.2). */
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
+/** What hears of a request's work and of its end. */
+export interface ExchangeOwner {
+  /** A head or a part of a body came or went. */
+  exchangeOnMoved(): void
+  /** @param status what the client got; 0 for none */
+  exchangeOnDone(status: number): void
+}
+
+/** Interim answers before the final one. Real origins send one or two (100, 103); a flood never ends. */
+const MAX_INTERIM_ANSWERS = 16
+/** Times that one request is sent: a connection may have been closed under it, and its credential may be old. */
+const MAX_TRIES = 4
+
+/** One try of a request at the origin. */
+interface Try {
+  readonly matched: MatchedRequest
+  readonly ruled: RuledFields
+  readonly redactor: Redactor
+  readonly number: number
+  /** It follows a 401: another one is the answer. */
+  readonly isRenewed: boolean
+  readonly origin: OriginExchange
+}
+
+type ExchangeState =
+  | { readonly name: 'checking' }
+  | { readonly name: 'dialling'; readonly sent: Try }
+  | { readonly name: 'asking'; readonly sent: Try }
+  | { readonly name: 'renewing'; readonly sent: Try; readonly held: OriginAnswer }
+  /** `expectedBytes`: what the answer's Content-Length said. */
+  | { readonly name: 'answering'; readonly sent: Try; readonly expectedBytes: number | undefined }
+  | { readonly name: 'switched'; readonly sent: Try; readonly ended: 'none' | 'client' | 'origin' }
+  | { readonly name: 'ending' }
+  | { readonly name: 'done' }
 
 export class Exchange {
-  readonly #downstream: Downstream
+  readonly #client: ClientExchange
   readonly #tunnel: InterceptedTunnel
+  readonly #owner: ExchangeOwner
+  readonly #guard = new Guard((thrown) => this.#onDefect(thrown))
   readonly #time = new Date()
+  readonly #body = new RequestBody()
+  #state: ExchangeState = { name: 'checking' }
+  /** The last try, which the audit is about. */
+  #sent: Try | undefined
   #matched: MatchedRequest | undefined
-  #ruled: RuledFields | undefined
-  #redactor = new Redactor([])
-  #sent: OriginExchange | undefined
-  #requestBytes = 0
+  #requestTrailers: RawFields | undefined
+  #isSentWhole = false
+  #interimAnswers = 0
+  #stopWaiting = () => {}
+  #status = 0
+  #switchedBytes = 0
   #responseBytes = 0
-  #isRefused = false
   #error: AuditErrorCode | undefined
 
-  constructor(downstream: Downstream, tunnel: InterceptedTunnel) {
-    this.#downstream = downstream
+  constructor(client: ClientExchange, tunnel: InterceptedTunnel, owner: ExchangeOwner) {
+    this.#client = client
     this.#tunnel = tunnel
-    void downstream.closed.then(() => this.#sent?.destroy())
+    this.#owner = owner
   }
 
-  /** Handles the request to its end. Never rejects. */
-  async run(): Promise<void> {
-    try {
-      // Not behind an await: what is refused is answered before the parser reads on.
-      const head = this.#downstream.readHead()
-      this.#tunnel.admitRequest()
-      this.#matched = matchRequest(head, this.#tunnel.authority, this.#tunnel.host)
-      await this.#forward(this.#matched)
-    } catch (error) {
-      this.#fail(error)
-    }
-    if (!(await this.#downstream.closed)) this.#error ??= 'client-closed'
-    this.#audit()
+  /** Handles the request; its owner hears of its end. */
+  start(): void {
+    this.#owner.exchangeOnMoved()
+    this.#client.start(this.#clientHandler())
+    this.#guard.wrap(() => {
+      try {
+        const head = this.#client.readHead()
+        this.#tunnel.admitRequest()
+        const matched = matchRequest(head, this.#tunnel.authority, this.#tunnel.host)
+        this.#matched = matched
+        if (!hasBody(head)) this.#requestTrailers = []
+        const onApplied = (ruled: RuledFields) => this.#send('pass', { matched, ruled, number: 1, isRenewed: false })
+        const onFailure = (error: unknown) => this.refuse(originRefusal(error))
+        applyRule(matched.outgoing, matched.rule).then(this.#ifChecking(onApplied), this.#ifChecking(onFailure))
+      } catch (error) {
+        this.refuse(originRefusal(error))
+      }
+    })()
   }
 
-  /** Answers with a refusal, if it was not refused already; false when another answer has begun. */
-  refuse(refusal: Refusal): boolean {
-    if (this.#isRefused) return true
-    if (this.#downstream.status !== 0 || this.#downstream.isClosed) return false
-    this.#isRefused = true
+  /** Answers with a refusal in the place of the origin, or cuts an answer off that has begun. */
+  refuse(refusal: Refusal): void {
+    if (this.#state.name === 'ending' || this.#state.name === 'done') return
     this.#error = refusal.code
-    this.#downstream.refuse(refusal)
-    this.#sent?.destroy()
-    return true
+    if (this.#state.name === 'answering' || this.#state.name === 'switched') {
+      this.#cutOff()
+      return
+    }
+    this.#dropOrigin()
+    this.#enter('refuse', { name: 'ending' })
+    this.#status = refusal.status
+    this.#client.refuse(refusal)
   }
 
-  async #forward(matched: MatchedRequest): Promise<void> {
-    const ruled = await applyRule(matched.outgoing, matched.rule)
-    let response = await this.#ask(matched, ruled)
-    if (response.status === 401) response = (await this.#askAfter401(matched, ruled)) ?? response
-    if (response.upgraded === undefined) await this.#answer(response)
-    else await this.#switch(response, response.upgraded)
+  /** The tunnel is closed. */
+  leave(): void {
+    // Of another protocol it is not known where it ends.
+    this.#close(this.#status === 101)
   }
 
-  /** A credential may have ended since it was read. A body was streamed away, and cannot be sent again. */
-  async #askAfter401(matched: MatchedRequest, used: RuledFields): Promise<OriginResponse | undefined> {
-    if (hasBody(matched.head)) return undefined
-    const renewed = await applyRuleAfter401(matched.outgoing, matched.rule, used)
-    if (renewed === undefined) return undefined
-    this.#sent?.destroy()
-    return this.#ask(matched, renewed)
+  /** Ends the request with `code` in the audit, and without another word to the client. */
+  abort(code: AuditErrorCode): void {
+    if (this.#state.name === 'done') return
+    this.#error ??= code
+    this.#close(false)
   }
 
-  /** Sends the request; once more when a kept connection was closed under it and that is safe. */
-  async #ask(matched: MatchedRequest, ruled: RuledFields): Promise<OriginResponse> {
-    this.#ruled = ruled
-    this.#redactor = new Redactor(ruled.secrets)
-    const request = originRequest(matched, ruled)
-    const first = await this.#send(request)
-    try {
-      return await first.response
-    } catch (error) {
-      const isStale = first.isReused && originRefusal(error).code === 'connection-closed'
-      const isSafe = IDEMPOTENT.has(request.method) && !hasBody(request)
-      if (!isStale || !isSafe || this.#downstream.isClosed) throw error
-      return (await this.#send(request)).response
+  #ifChecking<A>(next: (result: A) => void): (result: A) => void {
+    return this.#guard.wrap((result) => {
+      if (this.#state.name === 'checking') next(result)
+    })
+  }
+
+  #enter(event: ExchangeEvent, next: ExchangeState): void {
+    const name: ExchangeStateName = nextExchangeState(this.#state.name, event)
+    if (next.name !== name) throw new Error(`${event} leads to ${name}, and not to ${next.name}`)
+    this.#state = next
+  }
+
+  // -- The client ----------------------------------------------------------------------------------------------------
+
+  #clientHandler(): ClientHandler {
+    return {
+      clientOnData: this.#guard.wrap((bytes) => this.#onClientData(bytes)),
+      clientOnEnd: this.#guard.wrap((trailers) => this.#onClientEnd(trailers)),
+      clientOnFailure: this.#guard.wrap((refusal) => this.refuse(refusal)),
+      clientOnDrain: this.#guard.wrap(() => this.#onClientDrain()),
+      clientOnClose: this.#guard.wrap((isWhole) => this.#close(isWhole)),
     }
   }
 
-  async #send(request: OriginRequest): Promise<OriginExchange> {
-    const exchange = await this.#tunnel.origin.send(request, {
-      downstream: this.#downstream,
-      responseHeadTimeoutMs: this.#tunnel.responseHeadTimeoutMs,
-      onInterim: (status, fields) => {
-        if (this.#downstream.status === 0) this.#downstream.sendInterim(status, this.#redactor.fields(fields))
-      },
-      onBodyBytes: (count) => {
-        this.#requestBytes += count
-      },
-    })
-    // Whoever waits for it hears of its failure; alone it must not end the process.
-    exchange.response.catch(() => {})
-    this.#sent = exchange
-    // Answered or gone while the origin was dialled.
-    if (this.#downstream.isClosed || this.#downstream.status !== 0) exchange.destroy()
-    return exchange
+  #onClientData(bytes: Buffer): void {
+    this.#owner.exchangeOnMoved()
+    const state = this.#state
+    switch (state.name) {
+      case 'checking':
+      case 'dialling':
+        this.#body.hold(bytes)
+        return
+      case 'asking':
+      case 'renewing':
+      case 'answering':
+        this.#body.pass(bytes)
+        if (!state.sent.origin.write(bytes)) this.#client.pauseBody()
+        return
+      case 'switched':
+        this.#switchedBytes += bytes.length
+        if (!state.sent.origin.write(bytes)) this.#client.pauseBody()
+        return
+      default:
+        return // Nothing of a request whose answer is under way is looked at any more.
+    }
   }
 
-  async #answer(response: OriginResponse): Promise<void> {
-    const { status, reason, fields, body } = response
-    if (this.#downstream.isClosed) return
-    this.#downstream.sendHead({
+  #onClientEnd(trailers: RawFields): void {
+    const state = this.#state
+    if (state.name === 'switched') {
+      state.sent.origin.end([])
+      this.#endOneWay('client')
+      return
+    }
+    if (this.#requestTrailers !== undefined) return
+    this.#requestTrailers = trailers
+    if (state.name === 'asking' || state.name === 'renewing' || state.name === 'answering') this.#sendEnd(state.sent)
+  }
+
+  #onClientDrain(): void {
+    if (this.#state.name === 'answering' || this.#state.name === 'switched') this.#state.sent.origin.resumeBody()
+  }
+
+  // -- The origin ----------------------------------------------------------------------------------------------------
+
+  #send(event: 'pass' | 'retry', { matched, ruled, number, isRenewed }: Omit<Try, 'origin' | 'redactor'>): void {
+    // What the origin of an earlier try still does is no concern of this one.
+    const ifCurrent = <A extends unknown[]>(listener: (sent: Try, ...args: A) => void) =>
+      this.#guard.wrap((...args: A) => {
+        if (this.#sent?.number === number) listener(this.#sent, ...args)
+      })
+    const handler: OriginHandler = {
+      originOnOpen: ifCurrent((sent) => this.#onOpen(sent)),
+      originOnInterim: ifCurrent((sent, status, fields) => this.#onInterim(sent, status, fields)),
+      originOnAnswer: ifCurrent((sent, answer) => this.#onAnswer(sent, answer)),
+      originOnData: ifCurrent((_sent, bytes) => this.#onOriginData(bytes)),
+      originOnEnd: ifCurrent((sent, trailers) => this.#onOriginEnd(sent, trailers)),
+      originOnDrain: ifCurrent(() => this.#client.resumeBody()),
+      originOnFailure: ifCurrent((sent, refusal, mayRepeat) => this.#onFailure(sent, refusal, mayRepeat)),
+    }
+    const origin = this.#tunnel.origin.send(originRequest(matched, ruled), handler)
+    this.#sent = { matched, ruled, redactor: new Redactor(ruled.secrets), number, isRenewed, origin }
+    this.#isSentWhole = false
+    this.#enter(event, { name: 'dialling', sent: this.#sent })
+  }
+
+  #onOpen(sent: Try): void {
+    this.#enter('open', { name: 'asking', sent })
+    for (const bytes of this.#body.replay()) sent.origin.write(bytes)
+    if (this.#requestTrailers !== undefined) this.#sendEnd(sent)
+    else this.#client.resumeBody()
+  }
+
+  /** The whole request has come. A body of another length than it said would leave the origin waiting for the rest. */
+  #sendEnd(sent: Try): void {
+    const { bodyLength } = sent.matched.head
+    if (typeof bodyLength === 'number' && bodyLength !== this.#body.bytes) {
+      this.refuse(new Refusal('bad-request', 'the body has not the length that its head says'))
+      return
+    }
+    this.#isSentWhole = true
+    sent.origin.end(originTrailers(this.#requestTrailers ?? [], sent.ruled.injected))
+    if (this.#state.name !== 'asking') return
+    // The wait begins when the origin has the whole request: a long upload is not a slow answer.
+    const ms = this.#tunnel.responseHeadTimeoutMs
+    this.#stopWaiting = this.#tunnel.schedule(
+      ms,
+      this.#guard.wrap(() => this.refuse(new Refusal('response-timeout', `the origin did not answer in ${ms} ms`))),
+    )
+  }
+
+  #onInterim({ redactor }: Try, status: number, fields: RawFields): void {
+    if (this.#state.name !== 'asking') return
+    this.#interimAnswers++
+    if (this.#interimAnswers > MAX_INTERIM_ANSWERS) {
+      this.refuse(new Refusal('response-invalid', 'the origin sent too many interim answers'))
+    } else this.#client.sendInterim(status, redactor.fields(fields))
+  }
+
+  #onAnswer(sent: Try, answer: OriginAnswer): void {
+    this.#stopWaiting()
+    if (answer.isSwitched) this.#switch(sent, answer)
+    else if (answer.status === 401 && !sent.isRenewed) this.#onUnauthorized(sent, answer)
+    else this.#answer(sent, answer)
+  }
+
+  /** A credential may have ended since it was read: it is renewed, and the request sent again where that is possible. */
+  #onUnauthorized(sent: Try, answer: OriginAnswer): void {
+    const { outgoing, rule } = sent.matched
+    if (sent.ruled.injected.length === 0) {
+      this.#answer(sent, answer)
+      return
+    }
+    const renewal = applyRuleAfter401(outgoing, rule, sent.ruled)
+    if (!this.#body.isReplayable || sent.number >= MAX_TRIES) {
+      renewal.catch(() => {})
+      this.#answer(sent, answer)
+      return
+    }
+    this.#client.pauseBody()
+    this.#enter('renew', { name: 'renewing', sent, held: answer })
+    const onRenewed = this.#guard.wrap((renewed: RuledFields | undefined) => this.#onRenewed(sent, renewed))
+    renewal.then(onRenewed, () => onRenewed(undefined))
+  }
+
+  #onRenewed(sent: Try, ruled: RuledFields | undefined): void {
+    if (this.#state.name !== 'renewing' || this.#state.sent !== sent) return
+    if (ruled === undefined || !this.#body.isReplayable) {
+      this.#answer(sent, this.#state.held)
+      return
+    }
+    sent.origin.destroy()
+    this.#send('retry', { matched: sent.matched, ruled, number: sent.number + 1, isRenewed: true })
+  }
+
+  #answer(sent: Try, { status, reason, fields, hasBody }: OriginAnswer): void {
+    const { redactor } = sent
+    const [length] = hasBody ? valuesOf(fields, 'content-length') : []
+    this.#body.forget()
+    this.#status = status
+    this.#enter('answer', {
+      name: 'answering',
+      sent,
+      expectedBytes: length === undefined ? undefined : Number(length),
+    })
+    this.#client.sendHead({
       status,
-      reason: this.#redactor.text(reason),
-      fields: this.#redactor.fields(downstreamFields(fields)),
-      hasBody: response.hasBody,
+      reason: redactor.text(reason),
+      fields: redactor.fields(clientFields(fields)),
+      hasBody,
     })
-    body.on('data', (bytes: Buffer) => {
-      this.#responseBytes += bytes.length
-    })
-    if (await this.#passOn(response)) this.#downstream.end(this.#redactor.fields(response.trailers()))
-    else if (!this.#downstream.isClosed) {
+    sent.origin.resumeBody()
+    if (this.#requestTrailers === undefined) this.#client.resumeBody()
+  }
+
+  #onOriginData(bytes: Buffer): void {
+    this.#owner.exchangeOnMoved()
+    const state = this.#state
+    if (state.name !== 'answering' && state.name !== 'switched') return
+    this.#responseBytes += bytes.length
+    if (!this.#client.write(bytes)) state.sent.origin.pauseBody()
+  }
+
+  #onOriginEnd({ redactor }: Try, trailers: RawFields): void {
+    const state = this.#state
+    if (state.name === 'switched') {
+      this.#client.end([])
+      this.#endOneWay('origin')
+      return
+    }
+    if (state.name !== 'answering') return
+    if (state.expectedBytes !== undefined && state.expectedBytes !== this.#responseBytes) {
       this.#error ??= 'upstream-aborted'
-      this.#downstream.cutOff()
-    }
-  }
-
-  /** Streams the body; false when it was cut, on either side. */
-  #passOn({ body, isBodyWhole }: OriginResponse): Promise<boolean> {
-    return new Promise((resolve) => {
-      // An empty one may have ended before anybody looked.
-      if (body.readableEnded) resolve(isBodyWhole())
-      body.once('end', () => resolve(isBodyWhole()))
-      body.once('close', () => resolve(false))
-      body.on('error', () => resolve(false))
-      body.pipe(this.#downstream.sink, { end: false })
-    })
-  }
-
-  /** From here on it is no HTTP any more: bytes go both ways until either side is done. */
-  async #switch({ fields }: OriginResponse, upgraded: Duplex): Promise<void> {
-    if (this.#downstream.isClosed) {
-      upgraded.destroy()
+      this.#cutOff()
       return
     }
-    const client = this.#downstream.switchProtocols(this.#redactor.fields(fields))
-    client.on('data', (bytes: Buffer) => {
-      this.#requestBytes += bytes.length
-    })
-    upgraded.on('data', (bytes: Buffer) => {
-      this.#responseBytes += bytes.length
-    })
-    await join(client, upgraded)
+    if (!this.#isSentWhole) this.#dropOrigin()
+    this.#enter('finish', { name: 'ending' })
+    this.#client.end(redactor.fields(trailers))
   }
 
-  /** Answers with a refusal, or cuts the answer off when it is too late for one. */
-  #fail(error: unknown): void {
-    if (this.#downstream.isClosed) {
-      this.#error ??= 'client-closed'
-      return
+  #onFailure(sent: Try, refusal: Refusal, mayRepeat: boolean): void {
+    const { name } = this.#state
+    const isUnanswered = name === 'dialling' || name === 'asking'
+    if (isUnanswered && mayRepeat && this.#body.isReplayable && sent.number < MAX_TRIES) {
+      this.#stopWaiting()
+      this.#client.pauseBody()
+      this.#send('retry', { ...sent, number: sent.number + 1 })
+    } else if (name === 'answering' || name === 'switched') {
+      this.#error ??= 'upstream-aborted'
+      this.#cutOff()
+    } else this.refuse(refusal)
+  }
+
+  /** From here on it is no HTTP any more: bytes go both ways until both are done. */
+  #switch(sent: Try, { status, fields }: OriginAnswer): void {
+    this.#body.forget()
+    this.#status = status
+    this.#enter('switch', { name: 'switched', sent, ended: 'none' })
+    this.#client.switchProtocols(sent.redactor.fields(clientFields(fields)))
+    sent.origin.resumeBody()
+    this.#client.resumeBody()
+  }
+
+  #endOneWay(side: 'client' | 'origin'): void {
+    if (this.#state.name !== 'switched' || this.#state.ended === side) return
+    if (this.#state.ended === 'none') this.#enter('half-close', { ...this.#state, ended: side })
+    else this.#enter('finish', { name: 'ending' })
+  }
+
+  // -- The end -------------------------------------------------------------------------------------------------------
+
+  #cutOff(): void {
+    this.#dropOrigin()
+    this.#enter('cut', { name: 'ending' })
+    this.#client.cutOff()
+  }
+
+  #dropOrigin(): void {
+    this.#stopWaiting()
+    this.#body.forget()
+    this.#sent?.origin.destroy()
+  }
+
+  #close(isWhole: boolean): void {
+    const { name } = this.#state
+    if (name === 'done') return
+    if (!isWhole || (name !== 'ending' && name !== 'switched')) this.#error ??= 'client-closed'
+    if (name !== 'ending') this.#dropOrigin()
+    this.#enter('close', { name: 'done' })
+    this.#audit()
+    this.#owner.exchangeOnDone(this.#status)
+  }
+
+  /** A listener threw: what it was about cannot be trusted any more. */
+  #onDefect(_thrown: unknown): void {
+    if (this.#state.name === 'done') return
+    this.#error = 'internal'
+    for (const letGo of [() => this.#dropOrigin(), () => this.#client.cutOff()]) {
+      try {
+        letGo()
+      } catch {
+        // It is what is broken, perhaps; the other one still has to go.
+      }
     }
-    if (this.refuse(originRefusal(error))) return
-    this.#error = 'upstream-aborted'
-    this.#downstream.cutOff()
+    this.#close(false)
   }
 
   #audit(): void {
     const { id, sessionId, authority, audit } = this.#tunnel
-    const { method, target, status } = this.#downstream
+    const { method, target } = this.#client
     const rule = this.#matched?.ruleName
     audit({
       time: this.#time.toISOString(),
@@ -208,38 +431,16 @@ export class Exchange {
       host: authority.host,
       port: authority.port,
       path: pathOf(target),
-      status,
-      requestBytes: this.#requestBytes,
+      status: this.#status,
+      requestBytes: this.#body.bytes + this.#switchedBytes,
       responseBytes: this.#responseBytes,
       ms: Date.now() - this.#time.getTime(),
-      injected: this.#ruled?.injected ?? [],
+      injected: this.#sent?.ruled.injected ?? [],
       ...(rule !== undefined && { rule }),
       ...(this.#error !== undefined && { error: this.#error }),
     })
   }
 }
-
-/** Joins two streams until both are closed. */
-function join(one: Duplex, other: Duplex): Promise<void> {
-  return new Promise((resolve) => {
-    let open = 2
-    const link = (from: Duplex, to: Duplex) => {
-      from.pipe(to)
-      from.on('error', () => {})
-      from.once('close', () => {
-        if (!to.writableEnded) to.end()
-        open--
-        if (open === 0) resolve()
-        else setTimeout(() => to.destroy(), LINGER_MS).unref()
-      })
-    }
-    link(one, other)
-    link(other, one)
-  })
-}
-
-/** After one side has closed: how long what it had sent may take on its way to the other. */
-const LINGER_MS = 10_000
 
 /** Without the query, and without the userinfo that an absolute target could carry. */
 function pathOf(target: string): string {

@@ -1,16 +1,17 @@
-// The requests of one intercepted tunnel that are under way.
+// The requests of one intercepted tunnel that are under way. All of them end with their tunnel.
 
-import type { Refusal, RefusalCode } from '../refusal.js'
-import type { Downstream } from './downstream.js'
+import type { AuditErrorCode } from '../audit/audit-record.js'
+import type { RefusalCode } from '../refusal.js'
+import type { ClientExchange } from './client-exchange.js'
 import { Exchange, type InterceptedTunnel } from './exchange.js'
 
 export class Exchanges {
   /** Ends the tunnel in a way that no client takes for a clean end. */
   readonly abortTunnel: () => void
   readonly #tunnel: InterceptedTunnel
-  /** In the order in which they came. */
   readonly #active = new Set<Exchange>()
-  #onIdle: (() => void) | undefined
+  #answered = 0
+  #moved = 0
   #unparsed: RefusalCode | undefined
 
   constructor(tunnel: InterceptedTunnel, abortTunnel: () => void) {
@@ -22,13 +23,28 @@ export class Exchanges {
     return this.#active.size
   }
 
-  serve(downstream: Downstream): void {
-    const exchange = new Exchange(downstream, this.#tunnel)
-    this.#active.add(exchange)
-    void exchange.run().finally(() => {
-      this.#active.delete(exchange)
-      if (this.#active.size === 0) this.#onIdle?.()
+  /** Requests that got an answer. */
+  get answered(): number {
+    return this.#answered
+  }
+
+  /** Heads and parts of bodies that came or went. */
+  get moved(): number {
+    return this.#moved
+  }
+
+  serve(client: ClientExchange): void {
+    const exchange = new Exchange(client, this.#tunnel, {
+      exchangeOnMoved: () => {
+        this.#moved++
+      },
+      exchangeOnDone: (status) => {
+        this.#active.delete(exchange)
+        if (status !== 0) this.#answered++
+      },
     })
+    this.#active.add(exchange)
+    exchange.start()
   }
 
   /** Why a request was refused that no parser could read, and that is in the audit for nothing else. */
@@ -40,14 +56,13 @@ export class Exchanges {
     this.#unparsed = code
   }
 
-  /** Refuses the request that came last; false when its answer has begun. */
-  refuseLast(refusal: Refusal): boolean {
-    return [...this.#active].at(-1)?.refuse(refusal) ?? false
+  /** The tunnel is closed: requests end with it, whatever their own sides report. */
+  leave(): void {
+    for (const exchange of [...this.#active]) exchange.leave()
   }
 
-  /** Calls back once, when no request is under way. */
-  whenIdle(callback: () => void): void {
-    if (this.#active.size === 0) callback()
-    else this.#onIdle = callback
+  /** Ends what is under way; `code` says why. */
+  abort(code: AuditErrorCode): void {
+    for (const exchange of [...this.#active]) exchange.abort(code)
   }
 }

@@ -6,21 +6,23 @@ import type { Duplex } from 'node:stream'
 import { type SecureContext, TLSSocket } from 'node:tls'
 import { type Authority, parseAuthority } from 'ccr-upstream-proxy/protocol'
 import type { AuditErrorCode } from '../audit/audit-record.js'
-import type { HttpProtocol } from '../origin/dialer.js'
 import type { RefusalCode } from '../refusal.js'
 import type { InterceptedTunnel } from './exchange.js'
 import { Exchanges } from './exchanges.js'
-import { serveHttp1 } from './http1/tunnel-server.js'
+import { Guard } from './guard.js'
+import { serveHttp1 } from './http1/client-connection.js'
+import { serveHttp2 } from './http2/client-connection.js'
 import { MAX_CONCURRENT_STREAMS } from './http2/settings.js'
-import { serveHttp2 } from './http2/tunnel-server.js'
+import { type DialTls, TunnelOrigin } from './tunnel-origin.js'
 
-const PROTOCOLS: readonly HttpProtocol[] = ['h2', 'http/1.1']
+/** What a client may choose (RFC 7301). Debian's curl offers nothing but `http/1.0` when it is told to speak that. */
+const PROTOCOLS: readonly string[] = ['h2', 'http/1.1', 'http/1.0']
 
 /** How long an intercepted client may take. */
 export interface InterceptLimits {
   /** From the 200 to the end of the TLS handshake. */
   readonly handshakeTimeoutMs: number
-  /** From the first byte of an HTTP/1.1 request head to its last. */
+  /** From the first byte of a request head to its last, and to the first request of HTTP/2. */
   readonly requestHeadTimeoutMs: number
 }
 
@@ -28,56 +30,68 @@ export interface InterceptLimits {
 export const DEFAULT_INTERCEPT_LIMITS: InterceptLimits = { handshakeTimeoutMs: 60_000, requestHeadTimeoutMs: 60_000 }
 
 /** What is to be said of a tunnel besides its requests: no handshake, or bytes that were none. */
-export type InterceptOutcome = Extract<AuditErrorCode, 'client-tls-failed' | 'sni-mismatch'> | RefusalCode | undefined
+export type InterceptOutcome =
+  | Extract<AuditErrorCode, 'client-tls-failed' | 'sni-mismatch' | 'client-flood'>
+  | RefusalCode
+  | undefined
 
 /** Serves one tunnel until it is closed. Never rejects. */
 export function interceptTunnel(
   stream: Duplex,
   secureContext: SecureContext,
-  tunnel: InterceptedTunnel,
+  tunnel: Omit<InterceptedTunnel, 'origin' | 'schedule'> & { readonly dialTls: DialTls },
   limits: InterceptLimits,
 ): Promise<InterceptOutcome> {
   return new Promise((resolve) => {
     let outcome: InterceptOutcome = 'client-tls-failed'
     // What ends a stream with an error is no clean end on the wire either.
     const abort = () => stream.destroy(new Error('the exchange was cut off'))
-    const exchanges = new Exchanges(tunnel, abort)
-    const secured = terminateTls(stream, secureContext, (servername) => {
+    const guard = new Guard(() => {
+      exchanges.abort('internal')
+      abort()
+    })
+    const origin = new TunnelOrigin(tunnel.authority, tunnel.dialTls, guard)
+    const exchanges = new Exchanges({ ...tunnel, origin, schedule }, abort)
+    const secured = terminateTls(stream, secureContext, guard, (servername) => {
       if (isNamed(tunnel.authority, servername)) return true
       outcome = 'sni-mismatch'
       return false
     })
     // Not TLSSocket's own timeout: that one begins anew with each byte.
-    const timer = setTimeout(() => stream.destroy(), limits.handshakeTimeoutMs)
+    const stopWaiting = schedule(limits.handshakeTimeoutMs, () => stream.destroy())
     // What tls.Server itself waits for; a TLSSocket has no other sign of a finished handshake.
-    secured.once('secure', () => {
-      clearTimeout(timer)
+    guard.once(secured, 'secure', () => {
+      stopWaiting()
       outcome = undefined
       // What tls.Server does next; node:http2 waits for it.
       ;(secured as { secureConnecting?: boolean }).secureConnecting = false
-      serve(secured, tunnel, exchanges, limits)
+      if (secured.alpnProtocol === 'h2') {
+        origin.offerHttp2(MAX_CONCURRENT_STREAMS)
+        serveHttp2(secured, exchanges, guard, limits.requestHeadTimeoutMs)
+      } else serveHttp1(secured, exchanges, guard, limits.requestHeadTimeoutMs)
     })
-    stream.once('close', () => {
-      clearTimeout(timer)
+    const onClose = () => {
+      stopWaiting()
       secured.destroy()
-      tunnel.origin.close()
-      exchanges.whenIdle(() => resolve(outcome ?? exchanges.unparsed))
-    })
+      exchanges.leave()
+      origin.close()
+      resolve(outcome ?? exchanges.unparsed)
+    }
+    if (stream.closed) onClose()
+    else guard.once(stream, 'close', onClose)
   })
 }
 
-function serve(secured: TLSSocket, tunnel: InterceptedTunnel, exchanges: Exchanges, limits: InterceptLimits): void {
-  if (secured.alpnProtocol !== 'h2') {
-    serveHttp1(secured, exchanges, limits.requestHeadTimeoutMs)
-    return
-  }
-  tunnel.origin.offerHttp2(MAX_CONCURRENT_STREAMS)
-  serveHttp2(secured, exchanges)
+/** Calls back once; the function stops that. */
+function schedule(ms: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, ms)
+  return () => clearTimeout(timer)
 }
 
 function terminateTls(
   stream: Duplex,
   secureContext: SecureContext,
+  guard: Guard,
   acceptsName: (servername: string) => boolean,
 ): TLSSocket {
   const options = {
@@ -85,12 +99,14 @@ function terminateTls(
     secureContext,
     ALPNProtocols: [...PROTOCOLS],
     // No certificate for another name is ever made: the handshake fails instead.
-    SNICallback: (servername: string, callback: (error: Error | null) => void) => {
+    SNICallback: guard.wrap((servername: string, callback: (error: Error | null) => void) => {
       callback(acceptsName(servername) ? null : new Error('unrecognized name'))
-    },
+    }),
   }
   const secured = new TLSSocket(stream as unknown as Socket, options)
-  secured.on('error', () => {})
+  guard.ignoreErrors(secured)
+  // The stream below it is closed once it has written what it was given.
+  guard.once(secured, 'close', () => stream.end())
   return secured
 }
 

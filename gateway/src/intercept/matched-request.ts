@@ -6,7 +6,7 @@ import { endToEndFields, fieldPairs, looseName, type RawFields, valuesOf } from 
 import { findRule, type Rule, type RuledHost, type RuleVerdict } from '../policy/rule.js'
 import type { OutgoingHead } from '../policy/transform.js'
 import { Refusal } from '../refusal.js'
-import type { RequestHead } from './downstream.js'
+import type { RequestHead } from './request-head.js'
 
 /** A request that may be sent, and the rule that it falls under. */
 export interface MatchedRequest {
@@ -40,6 +40,8 @@ export function matchRequest(head: RequestHead, authority: Authority, host: Rule
 const OWN_FIELDS: ReadonlySet<string> = new Set(['host', 'content-length', 'trailer'])
 
 function assertMethod(method: string): void {
+  // node:http writes methods in upper case: what a rule did not see must not be what the origin gets.
+  if (/[a-z]/.test(method)) throw new Refusal('method-not-allowed', 'methods are in upper case')
   // TRACE answers with the request, injected header included; TRACK is Microsoft's name for it.
   if (method === 'TRACE' || method === 'TRACK' || method === 'CONNECT') {
     throw new Refusal('method-not-allowed', `${method} is not forwarded`)

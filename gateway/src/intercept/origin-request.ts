@@ -3,17 +3,18 @@
 // Hop-by-hop fields go (RFC 9110, section 7.6.1), also the ones that Connection names; then the rule does its part
 // (credentials/).
 
-import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
 import type { RuledFields } from '../credentials/apply-rule.js'
 import { endToEndFields, listOf, looseName, type RawFields, trailerFields } from '../fields.js'
-import type { BodyLength } from './downstream.js'
 import type { MatchedRequest } from './matched-request.js'
+import type { BodyLength } from './request-head.js'
 
 /** What is asked of the origin, whichever protocol that speaks. */
 export interface OriginRequest {
   readonly method: string
   /** Origin-form: path and query. */
   readonly target: string
+  /** As the client spelt it: what it signed stays valid. */
+  readonly host: string
   /** After the rule; without Host and framing. */
   readonly fields: readonly string[]
   /** Names of the fields that a secret went into, lower case. */
@@ -26,22 +27,17 @@ export interface OriginRequest {
 
 /** Writes a request anew for the origin. */
 export function originRequest({ head }: MatchedRequest, { fields, injected }: RuledFields): OriginRequest {
-  const { method, target, bodyLength, upgrade } = head
+  const { method, target, hosts, bodyLength, upgrade } = head
   return {
     method,
     target,
+    host: hosts[0],
     fields,
     injected,
     bodyLength,
     wantsTrailers: listOf(head.fields, 'te').includes('trailers'),
     ...(upgrade !== undefined && { upgrade }),
   }
-}
-
-/** The Host field for the origin: https's own port is left out, as every client does. */
-export function hostField(authority: Authority): string {
-  const text = formatAuthority(authority)
-  return authority.port === 443 ? text.slice(0, -':443'.length) : text
 }
 
 /** The trailers of a request's body for the origin: nothing there that could stand in for what was injected. */
@@ -51,6 +47,6 @@ export function originTrailers(fields: RawFields, injected: readonly string[]): 
 }
 
 /** The fields of the origin's answer for the client: all but the hop-by-hop ones. */
-export function downstreamFields(fields: RawFields): string[] {
+export function clientFields(fields: RawFields): string[] {
   return endToEndFields(fields, () => true)
 }

@@ -29,6 +29,10 @@ export function originRefusal(error: unknown): Refusal {
   const code = errorCode(error)
   const known = REFUSAL_BY_ERROR_CODE[code]
   if (known !== undefined) return new Refusal(...known)
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    return new Refusal('response-head-too-large', "the head of the origin's answer is too large")
+  }
+  if (code.startsWith('ERR_HTTP2_')) return new Refusal('response-invalid', 'the origin does not speak valid HTTP/2')
   if (code.startsWith('HPE_')) return new Refusal('response-invalid', "the origin's answer is not valid HTTP/1.1")
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
     return new Refusal('tls-failed', 'the TLS handshake with the origin failed')

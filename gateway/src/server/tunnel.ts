@@ -9,8 +9,7 @@ import type { AuditErrorCode, AuditRecord } from '../audit/audit-record.js'
 import type { CertificateAuthority } from '../certificates/certificate-authority.js'
 import type { LeafContexts } from '../certificates/leaf-contexts.js'
 import { type InterceptLimits, interceptTunnel } from '../intercept/intercept.js'
-import { TunnelOrigin } from '../intercept/tunnel-origin.js'
-import type { Dialer } from '../origin/dialer.js'
+import type { Dialer, HttpProtocol } from '../origin/dialer.js'
 import { originRefusal } from '../origin/origin-refusal.js'
 import { decideHost, type HostPolicy } from '../policy/host-policy.js'
 import type { RuledHost } from '../policy/rule.js'
@@ -122,9 +121,9 @@ class Tunnel {
       sessionId: this.#session.id,
       authority,
       host,
-      origin: new TunnelOrigin(authority, (protocols) => {
+      dialTls: (protocols: readonly HttpProtocol[]) => {
         return this.#context.dialer.dialTls(authority, protocols, this.#gone.signal)
-      }),
+      },
       responseHeadTimeoutMs: this.#context.responseHeadTimeoutMs,
       audit: (record: AuditRecord) => this.#audit(record),
       admitRequest: () => this.#admitRequest(),

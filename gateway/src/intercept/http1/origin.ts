@@ -1,137 +1,208 @@
-// Sends a request to an HTTP/1.1 origin: framing, body, trailers, upgrade; and holds its answer to the rules before
-// anything of it is passed on.
+// Sends a request to an HTTP/1.1 origin over node:http: framing, body, trailers, upgrade; and holds its answer to the rules
+// before anything of it is passed on. A request is only ever ended when it was written whole: node gives a connection to the
+// next request after that, and after nothing else.
 
-import type { ClientRequest, IncomingMessage } from 'node:http'
-import { type Agent, request as httpsRequest } from 'node:https'
+import type { Agent, ClientRequest, IncomingMessage, InformationEvent } from 'node:http'
+import { request as httpsRequest } from 'node:https'
 import type { Duplex } from 'node:stream'
 import type { Authority } from 'ccr-upstream-proxy/protocol'
 import { fieldPairs, listOf, type RawFields, valuesOf } from '../../fields.js'
+import { originRefusal } from '../../origin/origin-refusal.js'
 import { Refusal } from '../../refusal.js'
+import type { Guard } from '../guard.js'
 import {
-  hasBody,
-  InterimCounter,
-  MAX_HTTP_HEAD_BYTES,
+  isIdempotent,
+  MAX_ANSWER_FIELDS,
+  MAX_ANSWER_HEAD_BYTES,
+  type OriginAnswer,
   type OriginExchange,
-  type OriginResponse,
-  type SendOptions,
-  uploadBody,
+  type OriginHandler,
 } from '../origin-exchange.js'
-import { hostField, type OriginRequest } from '../origin-request.js'
+import type { OriginRequest } from '../origin-request.js'
+import { hasBody } from '../request-head.js'
+
+/** After a connection that switched protocols is given up: how long what was written may take on its way. */
+const LINGER_MS = 10_000
 
 /** Sends `request` over a connection of `agent`. */
 export function sendHttp1(
   request: OriginRequest,
   authority: Authority,
   agent: Agent,
-  options: SendOptions,
+  handler: OriginHandler,
+  guard: Guard,
 ): OriginExchange {
-  const outgoing = httpsRequest({
-    agent,
-    host: authority.host,
-    port: authority.port,
-    method: request.method,
-    path: request.target,
-    headers: encodeFields(request, authority),
-    maxHeaderSize: MAX_HTTP_HEAD_BYTES,
-  })
-  const response = awaitResponse(outgoing, request, options)
-  if (hasBody(request)) sendBody(outgoing, request, options)
-  else outgoing.end()
-  return {
-    response,
-    get isReused() {
-      return outgoing.reusedSocket
-    },
-    destroy: () => outgoing.destroy(),
+  return new Http1OriginExchange(request, authority, agent, handler, guard)
+}
+
+class Http1OriginExchange implements OriginExchange {
+  readonly #request: OriginRequest
+  readonly #outgoing: ClientRequest
+  readonly #guard: Guard
+  /** Undefined when nothing more is reported. */
+  #handler: OriginHandler | undefined
+  #answer: IncomingMessage | undefined
+  #switched: Duplex | undefined
+
+  constructor(request: OriginRequest, authority: Authority, agent: Agent, handler: OriginHandler, guard: Guard) {
+    this.#request = request
+    this.#handler = handler
+    this.#guard = guard
+    this.#outgoing = httpsRequest({
+      agent,
+      host: authority.host,
+      port: authority.port,
+      method: request.method,
+      path: request.target,
+      headers: encodeRequestFields(request),
+      maxHeaderSize: MAX_ANSWER_HEAD_BYTES,
+    })
+    const outgoing = this.#outgoing
+    // One above the limit, so that it shows: node drops what is beyond.
+    outgoing.maxHeadersCount = MAX_ANSWER_FIELDS + 1
+    guard.once(outgoing, 'socket', () => this.#onOpen())
+    guard.on(outgoing, 'information', ({ statusCode, rawHeaders }: InformationEvent) => {
+      this.#handler?.originOnInterim(statusCode, rawHeaders)
+    })
+    guard.once(outgoing, 'response', (answer: IncomingMessage) => this.#onAnswer(answer))
+    guard.once(outgoing, 'upgrade', (answer: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.#onUpgrade(answer, socket, head)
+    })
+    guard.on(outgoing, 'drain', () => this.#handler?.originOnDrain())
+    guard.on(outgoing, 'error', (error: Error) => this.#fail(error))
+    guard.once(outgoing, 'close', () => this.#onClose())
+  }
+
+  write(bytes: Buffer): boolean {
+    return (this.#switched ?? this.#outgoing).write(bytes)
+  }
+
+  end(trailers: RawFields): void {
+    if (this.#switched !== undefined) {
+      this.#switched.end()
+      return
+    }
+    if (trailers.length > 0 && this.#request.bodyLength === 'unknown') {
+      this.#outgoing.addTrailers([...fieldPairs(trailers)])
+    }
+    this.#outgoing.end()
+  }
+
+  pauseBody(): void {
+    ;(this.#switched ?? this.#answer)?.pause()
+  }
+
+  resumeBody(): void {
+    ;(this.#switched ?? this.#answer)?.resume()
+  }
+
+  destroy(): void {
+    this.#handler = undefined
+    const switched = this.#switched
+    if (switched === undefined) {
+      this.#outgoing.destroy()
+      return
+    }
+    switched.end()
+    const timer = setTimeout(() => switched.destroy(), LINGER_MS).unref()
+    switched.once('close', () => clearTimeout(timer)).resume()
+  }
+
+  #onOpen(): void {
+    // The head goes ahead: the first bytes of a body may wait for what the origin answers to it.
+    if (hasBody(this.#request)) this.#outgoing.flushHeaders()
+    this.#handler?.originOnOpen()
+  }
+
+  #onAnswer(answer: IncomingMessage): void {
+    this.#answer = answer
+    answer.pause()
+    const { statusCode: status = 0, statusMessage: reason = '', rawHeaders: fields } = answer
+    if (!this.#report(() => assertFinal(status, fields))) return
+    this.#guard.on(answer, 'data', (bytes: Buffer) => this.#handler?.originOnData(bytes))
+    this.#guard.once(answer, 'end', () => this.#onEnd(answer))
+    this.#guard.on(answer, 'error', () => this.#onClose())
+    const hasContent = this.#request.method !== 'HEAD' && status !== 204 && status !== 304
+    this.#handler?.originOnAnswer({ status, reason, fields, hasBody: hasContent, isSwitched: false })
+  }
+
+  #onEnd(answer: IncomingMessage): void {
+    const handler = this.#handler
+    if (!answer.complete || handler === undefined) return
+    this.#handler = undefined
+    handler.originOnEnd(answer.rawTrailers)
+  }
+
+  #onUpgrade(answer: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.#guard.ignoreErrors(socket)
+    if (!this.#report(() => assertUpgradeAskedFor(this.#request, answer.rawHeaders)) || this.#handler === undefined) {
+      // The rest of such an answer belongs to nobody.
+      socket.destroy()
+      return
+    }
+    this.#switched = socket
+    socket.pause()
+    // The first bytes of the new protocol may have come with the head.
+    if (head.length > 0) socket.unshift(head)
+    const end = () => {
+      const handler = this.#handler
+      this.#handler = undefined
+      handler?.originOnEnd([])
+    }
+    this.#guard.on(socket, 'data', (bytes: Buffer) => this.#handler?.originOnData(bytes))
+    this.#guard.on(socket, 'drain', () => this.#handler?.originOnDrain())
+    this.#guard.once(socket, 'end', () => this.#handler?.originOnEnd([]))
+    this.#guard.once(socket, 'close', end)
+    const { statusCode: status = 0, statusMessage: reason = '', rawHeaders: fields } = answer
+    this.#handler.originOnAnswer({ status, reason, fields, hasBody: false, isSwitched: true } satisfies OriginAnswer)
+  }
+
+  /** Runs a check of the answer; false when it failed, and that was reported. */
+  #report(check: () => void): boolean {
+    try {
+      check()
+      return true
+    } catch (error) {
+      this.#fail(error)
+      this.#outgoing.destroy()
+      return false
+    }
+  }
+
+  #onClose(): void {
+    if (this.#switched === undefined) this.#fail(new Refusal('connection-closed', 'the origin closed the connection'))
+  }
+
+  #fail(error: unknown): void {
+    const handler = this.#handler
+    this.#handler = undefined
+    const refusal = originRefusal(error)
+    // A kept connection may have been closed while the request was on its way (RFC 9110, section 9.2.2).
+    const isStale = this.#outgoing.reusedSocket && this.#answer === undefined && refusal.code === 'connection-closed'
+    handler?.originOnFailure(refusal, isStale && isIdempotent(this.#request.method))
   }
 }
 
-function sendBody(outgoing: ClientRequest, request: OriginRequest, options: SendOptions): void {
-  // The head goes ahead: the first bytes of a body may wait for what the origin answers to it.
-  outgoing.flushHeaders()
-  const end = (trailers: string[]) => {
-    if (trailers.length > 0 && request.bodyLength === 'unknown') outgoing.addTrailers([...fieldPairs(trailers)])
-    outgoing.end()
-  }
-  uploadBody(request, outgoing, options, { end, abort: () => outgoing.destroy() })
-}
-
-function encodeFields(request: OriginRequest, authority: Authority): string[] {
+function encodeRequestFields(request: OriginRequest): string[] {
   return [
-    ...['Host', hostField(authority)],
+    ...['Host', request.host],
     ...request.fields,
     ...framingFields(request),
     ...(request.upgrade === undefined ? [] : ['Connection', 'Upgrade', 'Upgrade', request.upgrade]),
+    // RFC 9110, section 10.1.4: TE is of this connection only, and Connection has to say so.
+    ...(request.wantsTrailers && request.upgrade === undefined ? ['Connection', 'TE', 'TE', 'trailers'] : []),
   ]
 }
+
+/** Methods to which node adds no framing of its own. */
+const WITHOUT_CONTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS'])
 
 /** The body's framing, regenerated from what the client's parser accepted (RFC 9112, section 6). */
 function framingFields({ method, bodyLength }: OriginRequest): string[] {
   if (bodyLength === 'unknown') return ['Transfer-Encoding', 'chunked']
   if (bodyLength !== 'none') return ['Content-Length', String(bodyLength)]
-  // RFC 9110, section 8.6: a method that usually has content says so when there is none.
-  return method === 'POST' || method === 'PUT' || method === 'PATCH' ? ['Content-Length', '0'] : []
-}
-
-function awaitResponse(
-  outgoing: ClientRequest,
-  request: OriginRequest,
-  { responseHeadTimeoutMs, onInterim }: SendOptions,
-): Promise<OriginResponse> {
-  const interim = new InterimCounter(onInterim)
-  return new Promise((resolve, reject) => {
-    let timer: NodeJS.Timeout | undefined
-    const settle = () => clearTimeout(timer)
-    const take = (response: IncomingMessage, upgraded?: Duplex) => {
-      settle()
-      try {
-        resolve(readResponse(request, response, upgraded))
-      } catch (error) {
-        // The rest of such an answer belongs to nobody.
-        upgraded?.destroy()
-        outgoing.destroy(error as Error)
-        reject(error)
-      }
-    }
-    // The wait begins when the origin has the whole request: a long upload is not a slow answer.
-    outgoing.once('finish', () => {
-      timer = setTimeout(() => {
-        outgoing.destroy(new Refusal('response-timeout', `the origin did not answer in ${responseHeadTimeoutMs} ms`))
-      }, responseHeadTimeoutMs)
-    })
-    outgoing.on('information', ({ statusCode, rawHeaders }) => {
-      try {
-        interim.take(statusCode, rawHeaders)
-      } catch (error) {
-        outgoing.destroy(error as Error)
-      }
-    })
-    outgoing.once('response', take)
-    outgoing.once('upgrade', (response, socket, head) => {
-      // The first bytes of the new protocol may have come with the head.
-      if (head.length > 0) socket.unshift(head)
-      take(response, socket)
-    })
-    outgoing.once('close', settle)
-    outgoing.on('error', reject)
-  })
-}
-
-/** @throws {Refusal} */
-function readResponse(request: OriginRequest, response: IncomingMessage, upgraded?: Duplex): OriginResponse {
-  const { statusCode: status = 0, statusMessage: reason = '', rawHeaders: fields } = response
-  if (upgraded !== undefined) assertUpgradeAskedFor(request, fields)
-  else assertFinal(status, fields)
-  return {
-    status,
-    reason,
-    fields,
-    hasBody: request.method !== 'HEAD' && status !== 204 && status !== 304,
-    body: response,
-    isBodyWhole: () => response.complete,
-    trailers: () => response.rawTrailers,
-    ...(upgraded !== undefined && { upgraded }),
-  }
+  // Node would send chunks, and an empty body in chunks is a body: WebDAV's MKCOL is refused for it.
+  return WITHOUT_CONTENT.has(method) ? [] : ['Content-Length', '0']
 }
 
 function assertUpgradeAskedFor(request: OriginRequest, fields: RawFields): void {
@@ -143,6 +214,9 @@ function assertUpgradeAskedFor(request: OriginRequest, fields: RawFields): void 
 function assertFinal(status: number, fields: RawFields): void {
   // A 101 without the fields of one is no upgrade to node's parser, and no answer to anybody.
   if (status < 200) throw new Refusal('response-invalid', 'the origin switched protocols without saying to which')
+  if (fields.length / 2 > MAX_ANSWER_FIELDS) {
+    throw new Refusal('response-head-too-large', `the origin's answer has more than ${MAX_ANSWER_FIELDS} fields`)
+  }
   assertFraming(fields)
 }
 

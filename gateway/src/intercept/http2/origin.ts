@@ -10,163 +10,195 @@ import {
 import type { TLSSocket } from 'node:tls'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
 import type { RawFields } from '../../fields.js'
+import { originRefusal } from '../../origin/origin-refusal.js'
 import { Refusal } from '../../refusal.js'
-import {
-  hasBody,
-  InterimCounter,
-  type OriginExchange,
-  type OriginResponse,
-  type SendOptions,
-  uploadBody,
-} from '../origin-exchange.js'
-import { hostField, type OriginRequest } from '../origin-request.js'
-import { splitPseudo, toHeaders } from './fields.js'
-import { SESSION_OPTIONS, widenConnectionWindow } from './settings.js'
+import type { Guard } from '../guard.js'
+import { isIdempotent, type OriginExchange, type OriginHandler } from '../origin-exchange.js'
+import type { OriginRequest } from '../origin-request.js'
+import { hasBody } from '../request-head.js'
+import { assertSingleFields, splitPseudo, toHeaders } from './fields.js'
+import { ORIGIN_SESSION_OPTIONS, widenConnectionWindow } from './settings.js'
 
-const { NGHTTP2_CANCEL, NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR } = constants
-
-/** Starts HTTP/2 on a connection that agreed to it. */
-export function openHttp2Session(socket: TLSSocket, authority: Authority): ClientHttp2Session {
-  const session = connect(`https://${formatAuthority(authority)}`, {
-    ...SESSION_OPTIONS,
-    createConnection: () => socket,
-  })
-  // Every request hears of it; alone it must not end the process.
-  session.on('error', () => {})
-  session.on('timeout', closeIdleSession)
-  widenConnectionWindow(session)
-  return session
-}
-
-/** One for the life of the session: `setTimeout` with a callback would add one each time that it falls idle. */
-function closeIdleSession(this: ClientHttp2Session): void {
-  this.close()
-}
+const { NGHTTP2_CANCEL, NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR, NGHTTP2_REFUSED_STREAM } =
+  constants
 
 /** How long a session may lie unused: what stands between may forget it, and does not say so. */
 const IDLE_SESSION_MS = 60_000
 
-/** Requests under way, of the sessions that have carried any. */
-const openRequests = new WeakMap<ClientHttp2Session, number>()
+/** An HTTP/2 connection to the origin, and what it carried. */
+export class OriginSession {
+  readonly #session: ClientHttp2Session
+  #isUsed = false
+  #openRequests = 0
 
-function countRequest(session: ClientHttp2Session, change: 1 | -1): void {
-  const open = (openRequests.get(session) ?? 0) + change
-  openRequests.set(session, open)
-  // While one is open, silence is its own affair: event streams have long pauses.
-  session.setTimeout(open > 0 ? 0 : IDLE_SESSION_MS)
+  /** Starts HTTP/2 on a connection that agreed to it. */
+  constructor(socket: TLSSocket, authority: Authority, guard: Guard) {
+    this.#session = connect(`https://${formatAuthority(authority)}`, {
+      ...ORIGIN_SESSION_OPTIONS,
+      createConnection: () => socket,
+    })
+    // Every request hears of it; alone it must not end the process.
+    // Every request hears of it.
+    guard.ignoreErrors(this.#session)
+    guard.on(this.#session, 'timeout', () => this.#session.close())
+    widenConnectionWindow(this.#session, guard)
+  }
+
+  /** Whether it takes no more requests. */
+  get isClosed(): boolean {
+    return this.#session.closed || this.#session.destroyed
+  }
+
+  destroy(): void {
+    this.#session.destroy()
+  }
+
+  send(request: OriginRequest, handler: OriginHandler, guard: Guard): OriginExchange {
+    const isReused = this.#isUsed
+    this.#isUsed = true
+    this.#count(1)
+    try {
+      const stream = openStream(request, this.#session)
+      guard.once(stream, 'close', () => this.#count(-1))
+      return new Http2OriginExchange(stream, request, isReused, handler, guard)
+    } catch (error) {
+      this.#count(-1)
+      throw error
+    }
+  }
+
+  /** While a request is open, silence is its own affair: event streams have long pauses. */
+  #count(change: 1 | -1): void {
+    this.#openRequests += change
+    if (!this.isClosed) this.#session.setTimeout(this.#openRequests > 0 ? 0 : IDLE_SESSION_MS)
+  }
 }
 
-/** Sends `request` as a stream of `session`. */
-export function sendHttp2(
-  request: OriginRequest,
-  authority: Authority,
-  session: ClientHttp2Session,
-  options: SendOptions,
-): OriginExchange {
-  const isReused = openRequests.has(session)
-  const stream = openStream(request, authority, session)
-  countRequest(session, 1)
-  stream.once('close', () => countRequest(session, -1))
-  const response = awaitResponse(stream, request, options)
-  if (hasBody(request)) sendBody(stream, request, options)
-  return { response, isReused, destroy: () => stream.close(NGHTTP2_CANCEL) }
-}
-
-/** @throws {Refusal} when node takes the fields for none that HTTP/2 can carry */
-function openStream(request: OriginRequest, authority: Authority, session: ClientHttp2Session): ClientHttp2Stream {
-  const { method, target, fields, injected, bodyLength, wantsTrailers } = request
+function openStream(request: OriginRequest, session: ClientHttp2Session): ClientHttp2Stream {
+  const { method, target, host, fields, injected, bodyLength, wantsTrailers } = request
+  assertSingleFields(fields)
   const headers = toHeaders(
     [
-      ...[':method', method, ':scheme', 'https', ':authority', hostField(authority), ':path', target],
+      ...[':method', method, ':scheme', 'https', ':authority', host, ':path', target],
       ...fields,
       ...(typeof bodyLength === 'number' ? ['content-length', String(bodyLength)] : []),
       ...(wantsTrailers ? ['te', 'trailers'] : []),
     ],
     injected,
   )
-  try {
-    return session.request(headers, { endStream: !hasBody(request), waitForTrailers: hasBody(request) })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_HTTP2_HEADER_SINGLE_VALUE') throw error
-    throw new Refusal('bad-request', 'a field that may stand there once came twice')
+  return session.request(headers, { endStream: !hasBody(request), waitForTrailers: hasBody(request) })
+}
+
+class Http2OriginExchange implements OriginExchange {
+  readonly #stream: ClientHttp2Stream
+  readonly #request: OriginRequest
+  readonly #isReused: boolean
+  /** Undefined when nothing more is reported. */
+  #handler: OriginHandler | undefined
+  #requestTrailers: RawFields | undefined
+  #answerTrailers: RawFields = []
+  #isAnswered = false
+
+  constructor(
+    stream: ClientHttp2Stream,
+    request: OriginRequest,
+    isReused: boolean,
+    handler: OriginHandler,
+    guard: Guard,
+  ) {
+    this.#stream = stream
+    this.#request = request
+    this.#isReused = isReused
+    this.#handler = handler
+    stream.pause()
+    onRaw(guard, stream, 'headers', (headers, _flags, raw) => {
+      this.#handler?.originOnInterim(statusOf(headers), splitPseudo(raw).regular)
+    })
+    onRaw(guard, stream, 'response', (headers, flags, raw) => this.#onAnswer(headers, flags, raw))
+    onRaw(guard, stream, 'trailers', (_headers, _flags, raw) => {
+      this.#answerTrailers = raw
+    })
+    // Node ends what is reset, too; without the trailers that end is not sent, and a cut upload stays one.
+    guard.once(stream, 'wantTrailers', () => {
+      if (this.#requestTrailers !== undefined) stream.sendTrailers(toHeaders(this.#requestTrailers))
+    })
+    guard.on(stream, 'data', (bytes: Buffer) => this.#handler?.originOnData(bytes))
+    guard.on(stream, 'drain', () => this.#handler?.originOnDrain())
+    guard.once(stream, 'end', () => this.#onEnd())
+    guard.on(stream, 'error', (error: Error) => this.#fail(error))
+    guard.once(stream, 'close', () => this.#fail(new Refusal('connection-closed', 'the origin closed the stream')))
+    process.nextTick(guard.wrap(() => this.#handler?.originOnOpen()))
+  }
+
+  write(bytes: Buffer): boolean {
+    return this.#stream.write(bytes)
+  }
+
+  end(trailers: RawFields): void {
+    this.#requestTrailers = trailers
+    if (hasBody(this.#request)) this.#stream.end()
+  }
+
+  pauseBody(): void {
+    this.#stream.pause()
+  }
+
+  resumeBody(): void {
+    this.#stream.resume()
+  }
+
+  destroy(): void {
+    this.#handler = undefined
+    this.#stream.close(NGHTTP2_CANCEL)
+    // Without a reader node keeps a stream open that is closed.
+    this.#stream.resume()
+  }
+
+  #onAnswer(headers: IncomingHttpHeaders, flags: number, raw: RawFields): void {
+    this.#isAnswered = true
+    this.#handler?.originOnAnswer({
+      status: statusOf(headers),
+      reason: '',
+      fields: splitPseudo(raw).regular,
+      hasBody: (flags & NGHTTP2_FLAG_END_STREAM) === 0 && this.#request.method !== 'HEAD',
+      isSwitched: false,
+    })
+  }
+
+  #onEnd(): void {
+    // A reset ends a stream too, and is no end of the answer.
+    if (this.#stream.rstCode !== NGHTTP2_NO_ERROR || this.#stream.aborted) return
+    const handler = this.#handler
+    this.#handler = undefined
+    handler?.originOnEnd(this.#answerTrailers)
+  }
+
+  #fail(error: unknown): void {
+    const handler = this.#handler
+    this.#handler = undefined
+    const { rstCode } = this.#stream
+    // nghttp2 resets a stream with this code when its answer breaks the rules of RFC 9113, section 8.1.1.
+    const refusal =
+      rstCode === NGHTTP2_PROTOCOL_ERROR
+        ? new Refusal('response-invalid', "the origin's answer is not valid HTTP/2")
+        : originRefusal(error)
+    // RFC 9113, section 8.7; nghttp2 gives it to streams above the last one of a GOAWAY too (section 6.8).
+    const isUnprocessed = rstCode === NGHTTP2_REFUSED_STREAM
+    const isStale = this.#isReused && !this.#isAnswered && refusal.code === 'connection-closed'
+    handler?.originOnFailure(refusal, isUnprocessed || (isStale && isIdempotent(this.#request.method)))
   }
 }
 
-function sendBody(stream: ClientHttp2Stream, request: OriginRequest, options: SendOptions): void {
-  let trailers: string[] | undefined
-  // Node ends what is reset, too; without the trailers that end is not sent, and a cut upload stays one.
-  stream.once('wantTrailers', () => {
-    if (trailers !== undefined) stream.sendTrailers(toHeaders(trailers))
-  })
-  const end = (received: string[]) => {
-    trailers = received
-    stream.end()
-  }
-  uploadBody(request, stream, options, { end, abort: () => stream.close(NGHTTP2_CANCEL) })
-}
-
-function awaitResponse(
-  stream: ClientHttp2Stream,
-  request: OriginRequest,
-  { responseHeadTimeoutMs, onInterim }: SendOptions,
-): Promise<OriginResponse> {
-  const interim = new InterimCounter(onInterim)
-  return new Promise((resolve, reject) => {
-    let timer: NodeJS.Timeout | undefined
-    let trailers: RawFields = []
-    const fail = (error: unknown) => {
-      reject(error)
-      stream.close(NGHTTP2_CANCEL)
-    }
-    stream.once('finish', () => {
-      timer = setTimeout(() => {
-        fail(new Refusal('response-timeout', `the origin did not answer in ${responseHeadTimeoutMs} ms`))
-      }, responseHeadTimeoutMs)
-    })
-    onRaw(stream, 'headers', (headers, _flags, raw) => {
-      try {
-        interim.take(headers[':status'] as unknown as number, splitPseudo(raw).regular)
-      } catch (error) {
-        fail(error)
-      }
-    })
-    onRaw(stream, 'response', (headers, flags, raw) => {
-      clearTimeout(timer)
-      resolve({
-        status: headers[':status'] as unknown as number,
-        reason: '',
-        fields: splitPseudo(raw).regular,
-        hasBody: (flags & NGHTTP2_FLAG_END_STREAM) === 0 && request.method !== 'HEAD',
-        body: stream,
-        isBodyWhole: () => stream.rstCode === NGHTTP2_NO_ERROR && !stream.aborted,
-        trailers: () => trailers,
-      })
-    })
-    onRaw(stream, 'trailers', (_headers, _flags, raw) => {
-      trailers = raw
-    })
-    stream.on('error', (error) => reject(streamRefusal(stream, error)))
-    stream.once('close', () => {
-      clearTimeout(timer)
-      // After a response nobody hears this.
-      reject(streamRefusal(stream))
-    })
-  })
-}
-
-/** nghttp2 resets a stream whose answer breaks the rules of RFC 9113, section 8.1.1, with this code. */
-function streamRefusal(stream: ClientHttp2Stream, error?: Error): unknown {
-  if (stream.rstCode === NGHTTP2_PROTOCOL_ERROR) {
-    return new Refusal('response-invalid', "the origin's answer is not valid HTTP/2")
-  }
-  return error ?? new Refusal('connection-closed', 'the origin closed the stream')
+function statusOf(headers: IncomingHttpHeaders): number {
+  return headers[':status'] as unknown as number
 }
 
 /** Node gives the list of fields as they came to every one of these events; its types say so of none. */
 function onRaw(
+  guard: Guard,
   stream: ClientHttp2Stream,
   event: 'headers' | 'response' | 'trailers',
   listener: (headers: IncomingHttpHeaders, flags: number, rawHeaders: RawFields) => void,
 ): void {
-  ;(stream as NodeJS.EventEmitter).on(event, listener)
+  guard.on(stream, event, listener)
 }

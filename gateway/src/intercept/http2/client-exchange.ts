@@ -1,0 +1,186 @@
+// One HTTP/2 request of an intercepted client, as exchange.ts sees it.
+
+import { constants, type ServerHttp2Stream } from 'node:http2'
+import { endToEndFields, type RawFields, trailerFields, valuesOf } from '../../fields.js'
+import { Refusal, refusalBody, refusalHeaders } from '../../refusal.js'
+import type { AnswerHead, ClientExchange, ClientHandler } from '../client-exchange.js'
+import type { Guard } from '../guard.js'
+import { MAX_REQUEST_HEAD_BYTES } from '../origin-exchange.js'
+import type { BodyLength, RequestHead } from '../request-head.js'
+import { joinCookies, splitPseudo, toHeaders } from './fields.js'
+
+const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants
+
+/** Dates are the origin's to give; node's types do not have the option. */
+const NO_DATE: object = { sendDate: false }
+
+export class Http2ClientExchange implements ClientExchange {
+  readonly #stream: ServerHttp2Stream
+  readonly #guard: Guard
+  readonly #pseudo: ReadonlyMap<string, string>
+  readonly #fields: RawFields
+  readonly #isBodyless: boolean
+  #requestTrailers: RawFields = []
+  #answerTrailers: RawFields = []
+  #isEnded = false
+  /** END_STREAM is on its way: a client that leaves when it comes may do so before the stream has reported its own end. */
+  #isSent = false
+
+  constructor(stream: ServerHttp2Stream, flags: number, rawHeaders: RawFields, guard: Guard) {
+    this.#stream = stream
+    this.#guard = guard
+    this.#isBodyless = (flags & NGHTTP2_FLAG_END_STREAM) !== 0
+    const { pseudo, regular } = splitPseudo(rawHeaders)
+    this.#pseudo = pseudo
+    this.#fields = regular
+  }
+
+  get method(): string {
+    return this.#pseudo.get(':method') ?? ''
+  }
+
+  get target(): string {
+    return this.#pseudo.get(':path') ?? ''
+  }
+
+  readHead(): RequestHead {
+    if (this.method.toUpperCase() !== 'CONNECT' && this.#pseudo.get(':scheme') !== 'https') {
+      throw new Refusal('bad-request', 'the scheme is not https')
+    }
+    // RFC 9113, section 8.3.1: Host may stand in for :authority.
+    const authority = this.#pseudo.get(':authority')
+    const [host, ...others] = [...(authority === undefined ? [] : [authority]), ...valuesOf(this.#fields, 'host')]
+    if (host === undefined) throw new Refusal('bad-request', 'the request has neither :authority nor Host')
+    if (sizeOf(this.#fields) > MAX_REQUEST_HEAD_BYTES) {
+      throw new Refusal('head-too-large', `the request's head has more than ${MAX_REQUEST_HEAD_BYTES} bytes`)
+    }
+    return {
+      method: this.method,
+      target: this.target,
+      hosts: [host, ...others],
+      fields: joinCookies(this.#fields),
+      bodyLength: this.#bodyLength(),
+    }
+  }
+
+  #bodyLength(): BodyLength {
+    if (this.#isBodyless) return 'none'
+    const lengths = valuesOf(this.#fields, 'content-length')
+    if (lengths.length === 0) return 'unknown'
+    if (lengths.length > 1 || !/^[0-9]{1,15}$/.test(lengths[0] as string)) {
+      throw new Refusal('bad-request', 'content-length is not one number')
+    }
+    return Number(lengths[0])
+  }
+
+  start(handler: ClientHandler): void {
+    const stream = this.#stream
+    stream.pause()
+    const guard = this.#guard
+    guard.on(stream, 'trailers', (_headers, _flags, raw: RawFields) => {
+      this.#requestTrailers = raw
+    })
+    guard.on(stream, 'data', (bytes: Buffer) => handler.clientOnData(bytes))
+    guard.once(stream, 'end', () => {
+      // A reset ends a stream too; the origin must not take that for the end of the body.
+      const isWhole = stream.rstCode === NGHTTP2_NO_ERROR && !stream.aborted
+      if (isWhole && !this.#isBodyless) handler.clientOnEnd(this.#requestTrailers)
+    })
+    guard.on(stream, 'drain', () => handler.clientOnDrain())
+    // Node ends what is reset, too; without the trailers that end is not sent, and the reset is what the client sees.
+    guard.on(stream, 'wantTrailers', () => this.#sendTrailers())
+    guard.once(stream, 'close', () => {
+      handler.clientOnClose(this.#isSent || (this.#isEnded && stream.rstCode === NGHTTP2_NO_ERROR))
+    })
+  }
+
+  pauseBody(): void {
+    this.#stream.pause()
+  }
+
+  resumeBody(): void {
+    this.#stream.resume()
+  }
+
+  sendInterim(status: number, fields: RawFields): void {
+    if (this.#isClosed || this.#stream.headersSent) return
+    this.#stream.additionalHeaders(toHeaders([':status', String(status), ...endToEndFields(fields, isAny)]))
+  }
+
+  sendHead({ status, fields, hasBody }: AnswerHead): void {
+    if (this.#isClosed) return
+    const headers = toHeaders([...fields])
+    this.#stream.respond(
+      { ...headers, ':status': sendableStatus(status) },
+      { ...NO_DATE, endStream: !hasBody, waitForTrailers: hasBody },
+    )
+    if (hasBody) return
+    this.#isEnded = true
+    this.#isSent = true
+    this.#stopUpload()
+  }
+
+  write(bytes: Buffer): boolean {
+    return this.#isEnded || this.#isClosed || this.#stream.write(bytes)
+  }
+
+  end(trailers: RawFields): void {
+    if (this.#isEnded || this.#isClosed) return
+    this.#isEnded = true
+    this.#answerTrailers = trailerFields(trailers, isAny)
+    this.#stream.end()
+  }
+
+  refuse(refusal: Refusal): void {
+    if (this.#isClosed) return
+    const fields = endToEndFields(refusalHeaders(refusal), isAny)
+    this.sendHead({ status: refusal.status, reason: '', fields, hasBody: this.method !== 'HEAD' })
+    if (this.#isEnded) return
+    this.#isEnded = true
+    this.#stream.end(refusalBody(refusal))
+  }
+
+  cutOff(): void {
+    this.#stream.close(NGHTTP2_INTERNAL_ERROR)
+    // Without a reader node keeps a stream open that is closed.
+    this.#stream.resume()
+  }
+
+  switchProtocols(): void {
+    throw new Error('HTTP/2 has no upgrade')
+  }
+
+  get #isClosed(): boolean {
+    return this.#stream.closed || this.#stream.destroyed
+  }
+
+  #sendTrailers(): void {
+    if (!this.#isEnded) return
+    this.#isSent = !this.#isClosed
+    this.#stream.sendTrailers(toHeaders(this.#answerTrailers))
+    this.#stopUpload()
+  }
+
+  /** RFC 9113, section 8.1: the answer is whole, and what is left of the request is not wanted. */
+  #stopUpload(): void {
+    const stream = this.#stream
+    if (this.#isBodyless || stream.readableEnded) return
+    stream.resume()
+    // Not at once: a reset overtakes what is still to be written.
+    setImmediate(this.#guard.wrap(() => stream.close(NGHTTP2_NO_ERROR)))
+  }
+}
+
+/** Node sends none above 599; RFC 9110, section 15: clients take such a status for a server's error. */
+function sendableStatus(status: number): number {
+  return status <= 599 ? status : 502
+}
+
+/** RFC 9113, section 6.5.2. Node announces the limit and does not keep it. */
+function sizeOf(fields: RawFields): number {
+  return fields.reduce((sum, text) => sum + text.length, (fields.length / 2) * 32)
+}
+
+function isAny(): boolean {
+  return true
+}
