@@ -1,5 +1,5 @@
 // The token is in no place that is meant to be read: environments, command lines, logs, errors, objects, files. That the
-// search would find it is shown in memory.test.ts, where root finds it in the memory of the same processes.
+// search would find it is shown in memory.long.test.ts, where root finds it in the memory of the same processes.
 
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'

@@ -1,37 +1,16 @@
 // What children get: by level, by choice, and over an environment that has something of its own already.
 
 import assert from 'node:assert/strict'
-import { after, describe, test } from 'node:test'
-import { type ChildTargets, createChildEnvironment } from '#src/system/children/child-env.js'
+import { describe, test } from 'node:test'
+import { createChildEnvironment } from '#src/system/children/child-env.js'
 import { CHILD_VARIABLES } from '#src/system/children/variables.js'
-import { isInstalled, run } from '../support/cli-process.js'
-import { SharedScope } from '../support/temp-dir.js'
+import { TARGETS, withChoice } from './child-targets.js'
 
 const CONTRACT = [
   ...['HTTPS_PROXY', 'https_proxy', 'NO_PROXY', 'no_proxy', 'SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS'],
   ...['REQUESTS_CA_BUNDLE', 'CURL_CA_BUNDLE'],
 ]
 const FILES = ['WGETRC', 'PHP_INI_SCAN_DIR', 'APT_CONFIG', 'NODE_OPTIONS', 'JAVA_TOOL_OPTIONS', 'RUBYLIB']
-
-const TARGETS: ChildTargets = {
-  proxyUrl: 'http://127.0.0.1:4000',
-  noProxy: 'localhost,127.0.0.1,10.0.0.0/8',
-  fullBundleFile: '/run/relay/ca-bundle.pem',
-  extraCertificatesFile: '/run/relay/extra-certificates.pem',
-  files: {
-    wgetrc: '/run/relay/wgetrc',
-    phpIniDirectory: '/run/relay/php',
-    aptConf: '/run/relay/apt.conf',
-    javaTrustStore: '/run/relay/java-trust-store.jks',
-    nodePreload: '/opt/package/node-proxy.cjs',
-    rubyLibrary: '/opt/package/ruby',
-  },
-  choice: { level: 'files', except: [], gitHttpsHosts: [] },
-}
-
-function withChoice(choice: Partial<ChildTargets['choice']>): ChildTargets {
-  return { ...TARGETS, choice: { ...TARGETS.choice, ...choice } }
-}
 
 describe('the environment for children', () => {
   test('of the level contract is the variables of the contract', () => {
@@ -126,38 +105,4 @@ describe('the environment for children', () => {
     )
     assert.equal(new Set(names).size, names.length)
   })
-})
-
-const setup = new SharedScope()
-const hasGit = await isInstalled(setup, 'git')
-after(() => setup.end())
-
-describe('GIT_CONFIG_COUNT', { skip: !hasGit && 'git is not installed' }, () => {
-  const targets = withChoice({ gitHttpsHosts: ['git.example'] })
-
-  test('says HTTP/1.1, and stays as it is where it is excepted', async (t) => {
-    const env = { PATH: process.env.PATH, ...createChildEnvironment(TARGETS, {}) }
-    const { stdout } = await run(t, 'git', ['config', 'http.version'], { env })
-    assert.equal(stdout, 'HTTP/1.1\n')
-    const excepted = createChildEnvironment(withChoice({ except: ['GIT_CONFIG_COUNT'] }), { GIT_CONFIG_COUNT: '1' })
-    assert.deepEqual(
-      Object.keys(excepted).filter((name) => name.startsWith('GIT_CONFIG')),
-      [],
-    )
-  })
-
-  for (const address of ['git@git.example:a/b.git', 'ssh://git@git.example/a/b.git']) {
-    test(`makes git take HTTPS for ${address}, and keeps what was there`, async (t) => {
-      const inherited = {
-        GIT_CONFIG_COUNT: '1',
-        GIT_CONFIG_KEY_0: 'user.name',
-        GIT_CONFIG_VALUE_0: 'somebody',
-      }
-      const env = { PATH: process.env.PATH, ...inherited, ...createChildEnvironment(targets, inherited) }
-      const ask = async (...args: string[]) => (await run(t, 'git', args, { env })).stdout.trim()
-      assert.equal(await ask('ls-remote', '--get-url', address), 'https://git.example/a/b.git')
-      assert.equal(await ask('ls-remote', '--get-url', 'git@other.example:a/b.git'), 'git@other.example:a/b.git')
-      assert.equal(await ask('config', 'user.name'), 'somebody')
-    })
-  }
 })

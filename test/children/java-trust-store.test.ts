@@ -1,19 +1,14 @@
-// The trust store's bytes, and what every JDK here makes of it.
+// The trust store's bytes. What a JDK makes of them is in java-trust-store.long.test.ts.
 
 import assert from 'node:assert/strict'
 import { createHash, X509Certificate } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { rootCertificates } from 'node:tls'
 import { encodeJavaTrustStore } from '#src/system/children/files/java-trust-store.js'
-import { run } from '../support/cli-process.js'
-import { createTempDirectory } from '../support/temp-dir.js'
-import { findJavaHomes } from './java-homes.js'
 
 const roots = rootCertificates.map((pem) => new X509Certificate(pem))
 
-describe('the Java trust store', { timeout: 120_000 }, () => {
+describe('the Java trust store', () => {
   it('begins with magic, version and count, and ends with the keyed digest of all before', () => {
     const store = encodeJavaTrustStore(roots.slice(0, 1))
     assert.equal(store.toString('hex', 0, 12), 'feedfeed0000000200000001')
@@ -37,24 +32,4 @@ describe('the Java trust store', { timeout: 120_000 }, () => {
     assert.equal(store.readUInt32BE(8), roots.length)
     assert.ok(user + system < 100_000, `${(user + system) / 1000} ms of CPU`)
   })
-
-  const homes = findJavaHomes()
-  if (homes.length === 0) it('is read by keytool', { skip: 'no JDK is installed' })
-  for (const home of homes) {
-    it(`is read whole by keytool of ${home}`, async (t) => {
-      const folder = createTempDirectory(t)
-      writeFileSync(join(folder, 'trust.jks'), encodeJavaTrustStore(roots))
-      const options = ['-list', '-rfc', '-storetype', 'JKS', '-storepass', 'changeit']
-      const keytool = join(home, 'bin/keytool')
-      const { exitCode, stdout } = await run(t, keytool, [...options, '-keystore', join(folder, 'trust.jks')], {
-        env: { LC_ALL: 'C' },
-      })
-      assert.equal(exitCode, 0, stdout)
-      const listed = stdout.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []
-      const fingerprints = (pems: readonly string[]) =>
-        pems.map((pem) => new X509Certificate(pem).fingerprint256).sort()
-      assert.deepEqual(fingerprints(listed), fingerprints(rootCertificates))
-      assert.equal(stdout.match(/^Entry type: trustedCertEntry$/gm)?.length, roots.length)
-    })
-  }
 })

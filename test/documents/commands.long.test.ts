@@ -63,7 +63,7 @@ describe('the commands of the documents', { concurrency: 2, timeout: 120_000 }, 
 
 /** An example has needs of its own, and a test of its own that runs its README; so has the gateway. */
 function testOfItsOwn(path: string): string | undefined {
-  if (path === 'gateway/README.md') return 'test/documents/quick-start.test.ts'
+  if (path === 'gateway/README.md') return 'test/documents/quick-start.long.test.ts'
   const name = /^examples\/([^/]+)\/README\.md$/.exec(path)?.[1]
   if (name === undefined) return undefined
   const candidates = ['test.ts', 'long.test.ts'].map((ending) => `test/examples/${name}.${ending}`)

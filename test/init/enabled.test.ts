@@ -7,7 +7,6 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { findFreePort, startCaServer } from '../support/ca-server.js'
-import { isInstalled, run } from '../support/cli-process.js'
 import { createSession, type Session, type System, startSystem, TOKEN } from '../support/system.js'
 import { type Scope, SharedScope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'
@@ -24,7 +23,6 @@ import {
 
 const setup = new SharedScope()
 const actor = chooseActor(setup)
-const hasOpenssl = await isInstalled(setup, 'openssl', 'version')
 
 /** What DESIGN.md names. */
 const NAMED = [
@@ -109,13 +107,6 @@ describe('a start that succeeds', { concurrency: 2, timeout: 60_000 }, () => {
     const { report } = await start(t)
     assert.deepEqual(subjectsOf(report.caBundlePath).sort(), ['CN=interception root', 'CN=public root'])
     assert.deepEqual(subjectsOf(report.env.NODE_EXTRA_CA_CERTS ?? ''), ['CN=interception root'])
-  })
-
-  it('writes a bundle that openssl reads', { skip: hasOpenssl ? false : 'openssl is not installed' }, async (t) => {
-    const { report } = await start(t)
-    const args = ['crl2pkcs7', '-nocrl', '-certfile', report.caBundlePath]
-    const { exitCode, stderr } = await run(t, 'openssl', args, { env: { PATH: process.env.PATH } })
-    assert.equal(exitCode, 0, stderr)
   })
 
   it('writes files for all to read and for nobody else to change under any umask', async (t) => {

@@ -1,8 +1,10 @@
 // The debugger of another process: which ports it has opened, and whether it takes orders there.
 
+import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { get } from 'node:http'
 import { WebSocket } from 'ws'
+import type { RunningVictim } from './attack.js'
 
 /** The ports of a process's listening TCP sockets; without the right to see its descriptors, those of its whole user. */
 export function listeningPorts(pid: number): number[] {
@@ -78,4 +80,16 @@ export function pidBehind(url: string | undefined): Promise<number | undefined> 
     socket.on('close', () => resolve(undefined))
     socket.on('error', () => resolve(undefined))
   })
+}
+
+/** Makes sure that a process listens for its clients alone, and said nothing. */
+export async function assertNoDebugger({
+  pid,
+  port,
+  process: child,
+}: Pick<RunningVictim, 'pid' | 'port' | 'process'>): Promise<void> {
+  // Without the right to see its descriptors, these are those of its whole user.
+  if (process.getuid?.() === 0) assert.deepEqual(listeningPorts(pid), [port])
+  assert.deepEqual(await debuggersOf(pid), [])
+  assert.equal(child.stderr, '')
 }

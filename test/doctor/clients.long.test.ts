@@ -1,5 +1,5 @@
 // How the doctor treats clients, with programs that stand for them: which it tries, what it says of those that cannot be
-// tried, and that nothing of the user's is written. Real ones are in test/e2e/doctor.test.ts.
+// tried, and that nothing of the user's is written. Real ones are in test/e2e/doctor.long.test.ts.
 
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'

@@ -1,0 +1,80 @@
+// The certificates, judged by openssl and Python.
+
+import assert from 'node:assert/strict'
+import { execFile, spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { createServer } from 'node:tls'
+import { promisify } from 'node:util'
+import { CertificateAuthority, createCertificateAuthority, issueServerCertificate } from 'ccr-upstream-gateway'
+
+const folder = mkdtempSync(join(tmpdir(), 'gateway-ca-'))
+after(() => rmSync(folder, { recursive: true }))
+
+const authority = await createCertificateAuthority({ commonName: 'root', days: 30 })
+const LONG_NAME = `${'a'.repeat(60)}.example.com`
+
+const run = promisify(execFile)
+const isMissing = (program: string) =>
+  spawnSync(program, ['--version']).error !== undefined && `${program} is not installed`
+
+test('an authority loads from its own PEM, and from an RSA one that openssl made', {
+  skip: isMissing('openssl'),
+}, async () => {
+  const copy = await CertificateAuthority.load({
+    certificatePem: authority.certificatePem,
+    privateKeyPem: authority.privateKeyPem(),
+  })
+  assert.ok((await copy.leafFor('api.example.com')).certificatePem.startsWith('-----BEGIN CERTIFICATE-----'))
+  const [certificate, key] = [join(folder, 'rsa.pem'), join(folder, 'rsa.key')]
+  const args = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=rsa', '-days', '2']
+  const files = ['-keyout', key, '-out', certificate]
+  await run('openssl', [...args, ...files, '-addext', 'keyUsage=critical,keyCertSign,cRLSign'])
+  const rsa = await CertificateAuthority.load({
+    certificatePem: readFileSync(certificate, 'utf8'),
+    privateKeyPem: readFileSync(key, 'utf8'),
+  })
+  await verifyWithOpenssl(rsa, 'api.example.com')
+})
+
+async function verifyWithOpenssl(issuer: CertificateAuthority, host: string): Promise<void> {
+  const [root, leaf] = [join(folder, 'verify-root.pem'), join(folder, 'verify-leaf.pem')]
+  writeFileSync(root, issuer.certificatePem)
+  writeFileSync(leaf, (await issuer.leafFor(host)).certificatePem)
+  const name = /^[\d.]+$|:/.test(host) ? ['-verify_ip', host] : ['-verify_hostname', host]
+  const args = ['verify', '-x509_strict', '-purpose', 'sslserver', ...name, '-CAfile', root, leaf]
+  const { stdout } = await run('openssl', args)
+  assert.equal(stdout, `${leaf}: OK\n`)
+}
+
+test('openssl verify -x509_strict accepts root and leaf', { skip: isMissing('openssl') }, async () => {
+  for (const host of ['api.example.com', LONG_NAME, '192.0.2.1', '2001:db8::1'])
+    await verifyWithOpenssl(authority, host)
+})
+
+const PYTHON_CLIENT = `
+import socket, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[1])
+context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+with socket.create_connection(('127.0.0.1', int(sys.argv[2]))) as raw:
+    with context.wrap_socket(raw, server_hostname='localhost') as tls:
+        print(tls.recv(100).decode())
+`
+
+test('Python accepts the certificate with VERIFY_X509_STRICT', { skip: isMissing('python3') }, async () => {
+  const { certificatePem, privateKeyPem } = await issueServerCertificate(authority, ['localhost'])
+  const root = join(folder, 'python-root.pem')
+  writeFileSync(root, authority.certificatePem)
+  const server = createServer({ cert: certificatePem, key: privateKeyPem }, (socket) => socket.end('accepted'))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  try {
+    const { port } = server.address() as AddressInfo
+    const { stdout } = await run('python3', ['-c', PYTHON_CLIENT, root, String(port)])
+    assert.equal(stdout, 'accepted\n')
+  } finally {
+    server.close()
+  }
+})
