@@ -6,13 +6,23 @@ import { clientsDocument } from './generate/clients.mjs'
 import { errorsDocument } from './generate/errors.mjs'
 import { drawRefusals } from './generate/refusals.mjs'
 import { drawSession } from './generate/session.mjs'
-import { drawStates, drawTransitions } from './generate/tunnel-states.mjs'
+import { drawStates, drawTransitions, EXCHANGE, TUNNEL } from './generate/states.mjs'
 
 const DOCUMENTS = {
   'errors.md': () => errorsDocument(),
   'clients.md': () => clientsDocument(),
-  'protocol.md': (text) => withParts(text, { session: drawSession, states: drawStates, transitions: drawTransitions }),
-  'gateway.md': (text) => withParts(text, { refusals: drawRefusals }),
+  'protocol.md': (text) =>
+    withParts(text, {
+      session: drawSession,
+      states: () => drawStates(TUNNEL),
+      transitions: () => drawTransitions(TUNNEL),
+    }),
+  'gateway.md': (text) =>
+    withParts(text, {
+      states: () => drawStates(EXCHANGE),
+      transitions: () => drawTransitions(EXCHANGE),
+      refusals: drawRefusals,
+    }),
 }
 
 /** `text` with each part drawn anew. */

@@ -38,6 +38,8 @@ export interface InterceptedTunnel {
    * @throws {Refusal}
    */
   readonly admitRequest: () => void
+  /** Says to the operator that a listener threw: that is a defect of the gateway. */
+  readonly reportDefect: (thrown: unknown) => void
   /** Calls back after `ms`, once; the function it gives back stops that. */
   readonly schedule: (ms: number, callback: () => void) => () => void
 }
@@ -405,7 +407,8 @@ export class Exchange {
   }
 
   /** A listener threw: what it was about cannot be trusted any more. */
-  #onDefect(_thrown: unknown): void {
+  #onDefect(thrown: unknown): void {
+    this.#tunnel.reportDefect(thrown)
     if (this.#state.name === 'done') return
     this.#error = 'internal'
     for (const letGo of [() => this.#dropOrigin(), () => this.#client.cutOff()]) {

@@ -46,7 +46,8 @@ export function interceptTunnel(
     let outcome: InterceptOutcome = 'client-tls-failed'
     // What ends a stream with an error is no clean end on the wire either.
     const abort = () => stream.destroy(new Error('the exchange was cut off'))
-    const guard = new Guard(() => {
+    const guard = new Guard((thrown) => {
+      tunnel.reportDefect(thrown)
       exchanges.abort('internal')
       abort()
     })

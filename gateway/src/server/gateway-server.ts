@@ -153,6 +153,7 @@ class GatewayServer implements Gateway {
     this.#admin = new AdminServer(this.#metrics, () => this.#closing === undefined)
     this.#shared = {
       audit: (record) => this.#record(record),
+      warn: (message) => this.#warn(message),
       connectHeadTimeoutMs: options.connectHeadTimeoutMs ?? 10_000,
       connectWaitMs: options.connectWaitMs ?? 600_000,
       responseHeadTimeoutMs: options.responseHeadTimeoutMs ?? 120_000,

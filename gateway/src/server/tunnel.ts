@@ -17,6 +17,7 @@ import { encodeRefusal, isRefusalCode, REFUSALS, Refusal } from '../refusal.js'
 import type { Session } from '../sessions/session.js'
 import { isBasicOf } from '../sessions/sessions.js'
 import type { ChunkStream } from './chunk-stream.js'
+import { describeDefect } from './describe-defect.js'
 import { SessionEndedError } from './session-ended-error.js'
 
 /** What all tunnels of a gateway share. */
@@ -26,6 +27,8 @@ export interface TunnelContext {
   readonly leafContexts: LeafContexts
   readonly dialer: Pick<Dialer, 'assertAllowed' | 'dial' | 'dialTls'>
   readonly audit: (record: AuditRecord) => void
+  /** Takes what should not have happened: a line for the operator. */
+  readonly warn: (message: string) => void
   readonly connectHeadTimeoutMs: number
   readonly connectWaitMs: number
   readonly responseHeadTimeoutMs: number
@@ -127,6 +130,7 @@ class Tunnel {
       responseHeadTimeoutMs: this.#context.responseHeadTimeoutMs,
       audit: (record: AuditRecord) => this.#audit(record),
       admitRequest: () => this.#admitRequest(),
+      reportDefect: (thrown: unknown) => this.#context.warn(describeDefect(thrown)),
     }
     const secureContext = this.#context.leafContexts.of(leaf)
     const outcome = await interceptTunnel(this.#stream, secureContext, tunnel, this.#context.interceptLimits)
