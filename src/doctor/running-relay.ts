@@ -65,7 +65,7 @@ function mute(record: RelayRecord): RunningRelay {
 
 async function isListening(port: number): Promise<boolean> {
   const route = { trust: runtime.createTrust(undefined), egress: undefined, egressTimeoutMs: ANSWER_TIMEOUT_MS }
-  const limits = { timeoutMs: ANSWER_TIMEOUT_MS, maxBytes: 4_096 }
+  const limits = { maxBytes: 4_096, signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) }
   try {
     const { body } = await runtime.download(new URL(`http://127.0.0.1:${port}/`), route, limits)
     return (JSON.parse(Buffer.from(body).toString('utf8')) as { hop?: unknown }).hop === 'relay'

@@ -3,6 +3,7 @@
 // taken without it: directly, or through the container's own egress proxy. No other target is ever dialled from here, and
 // nothing of the session goes this way.
 
+import { type Deadline, startDeadline } from '../deadline.js'
 import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
 import type { Authority } from '../protocol/authority.js'
 import { type EgressProxy, exceptOwnAddress } from '../protocol/egress-proxy.js'
@@ -100,7 +101,7 @@ class BypassCarrier implements Carrier, ConnectionHandler {
   readonly #onGone: () => void
   readonly #abandoned = new AbortController()
   #connection: Connection | undefined
-  #closeTimer: NodeJS.Timeout | undefined
+  #closeDeadline: Deadline | undefined
   #hasEnded = false
   #hasFinished = false
   #isLetGo = false
@@ -170,7 +171,7 @@ class BypassCarrier implements Carrier, ConnectionHandler {
     }
     this.#connection.resumeReading()
     this.#connection.endWriting()
-    this.#closeTimer = setTimeout(() => this.#connection?.reset(), this.#closeLingerMs)
+    this.#closeDeadline = startDeadline(this.#closeLingerMs, () => this.#connection?.reset())
     this.#closeWhenDone()
   }
 
@@ -214,7 +215,7 @@ class BypassCarrier implements Carrier, ConnectionHandler {
   }
 
   connectionOnClose(): void {
-    clearTimeout(this.#closeTimer)
+    this.#closeDeadline?.clear()
     const lost = new UpstreamProxyError('target-unreachable', 'the connection to the target broke', { side: 'remote' })
     this.#tell(() => this.#handler.carrierOnFailure(lost))
     this.#onGone()

@@ -18,7 +18,7 @@ export interface Carrier {
   pauseReading(): void
   resumeReading(): void
   /** Looks whether the far end is still there; once begun, from time to time. */
-  keepAlive(now: number, isReadingPaused: boolean): void
+  keepAlive(isReadingPaused: boolean): void
   /** Lets go in order: what was sent still arrives. */
   close(): void
   /** Drops everything at once. */

@@ -5,6 +5,7 @@
 // that it waited for too long (408), and nothing but the head was sent, the head goes out again over a new one; once.
 
 import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from '../errors.js'
+import type { LimitTime } from '../limit-clock.js'
 import type { Authority } from '../protocol/authority.js'
 import { encodeConnectHead } from '../protocol/connect-head.js'
 import { GatewayAnswerParser } from '../protocol/gateway-answer.js'
@@ -22,8 +23,7 @@ export interface GatewayWay {
   readonly credential: Credential
   readonly dial: (handler: GatewayHandler) => GatewaySocket
   readonly warmPool: WarmPool
-  /** Monotonic milliseconds. */
-  readonly now: () => number
+  readonly clock: LimitTime
 }
 
 /** Close codes by which a gateway says that the stream is whole: 1000, and 1005 for a Close frame without a code. */
@@ -110,7 +110,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   #sendFirst(held: readonly Uint8Array[]): boolean {
-    this.#keepalive = new Keepalive(this.#way.limits, this.#way.now())
+    this.#keepalive = new Keepalive(this.#way.limits, this.#way.clock)
     const credential = this.#lendCredential()
     if (credential === undefined) return true
     const head = encodeConnectHead(this.#authority, credential, this.#requestId)
@@ -147,9 +147,9 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     this.#socket.resumeReading()
   }
 
-  keepAlive(now: number, isReadingPaused: boolean): void {
-    if (this.#retriedAt !== undefined) this.#checkRetry(now - this.#retriedAt)
-    else this.#checkGateway(now, isReadingPaused)
+  keepAlive(isReadingPaused: boolean): void {
+    if (this.#retriedAt !== undefined) this.#checkRetry(this.#way.clock.readUntil - this.#retriedAt)
+    else this.#checkGateway(isReadingPaused)
   }
 
   /** To its tunnel it waits for the answer already, so the time to dial is looked at here. */
@@ -159,10 +159,10 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
       this.#fail('gateway-dial-timeout', `the gateway did not accept the WebSocket within ${dialTimeoutMs} ms`)
   }
 
-  #checkGateway(now: number, isReadingPaused: boolean): void {
+  #checkGateway(isReadingPaused: boolean): void {
     const { queuedBytes } = this.#socket
     const movedBytes = this.#movedBytes - queuedBytes
-    switch (this.#keepalive?.check(now, { movedBytes, isReadingPaused, queuedBytes })) {
+    switch (this.#keepalive?.check({ movedBytes, isReadingPaused, queuedBytes })) {
       case 'ping':
         this.#socket.ping()
         return
@@ -200,7 +200,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   gatewayOnPong(): void {
-    this.#keepalive?.onPong(this.#way.now())
+    this.#keepalive?.onPong()
   }
 
   gatewayOnDrain(): void {
@@ -229,7 +229,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     this.#canRetry = false
     this.isWarm = false
     this.#answer = new GatewayAnswerParser()
-    this.#retriedAt = this.#way.now()
+    this.#retriedAt = this.#way.clock.now
     this.#socket = this.#dial()
     return true
   }

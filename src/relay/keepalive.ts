@@ -9,6 +9,7 @@
 // - While the upload waits for the gateway its pongs wait too (a gateway that holds back does not read pings either), so
 //   none are sent, and only the longer `stallTimeoutMs` without any progress counts.
 
+import type { LimitTime } from '../limit-clock.js'
 import type { RelayLimits } from './limits.js'
 
 /** What is known about the tunnel at one moment. */
@@ -24,45 +25,48 @@ export type KeepaliveAction = 'none' | 'ping' | 'pong' | 'dead'
 /** The keepalive of one WebSocket. It is asked from time to time and has no timer. */
 export class Keepalive {
   readonly #limits: RelayLimits
+  readonly #clock: LimitTime
   #movedBytes = 0
   #unanswered = 0
   #lastSentAt: number
   #lastHeardAt: number
 
-  constructor(limits: RelayLimits, now: number) {
+  constructor(limits: RelayLimits, clock: LimitTime) {
     this.#limits = limits
-    this.#lastSentAt = now
-    this.#lastHeardAt = now
+    this.#clock = clock
+    this.#lastSentAt = clock.now
+    this.#lastHeardAt = clock.now
   }
 
   /** A pong came in. */
-  onPong(now: number): void {
-    this.#heard(now)
+  onPong(): void {
+    this.#heard()
   }
 
   /** What to do now. */
-  check(now: number, signs: VitalSigns): KeepaliveAction {
+  check(signs: VitalSigns): KeepaliveAction {
     if (signs.movedBytes !== this.#movedBytes || signs.isReadingPaused) {
       this.#movedBytes = signs.movedBytes
-      this.#heard(now)
+      this.#heard()
     }
-    if (this.#isDead(now, signs)) return 'dead'
+    if (this.#isDead(signs)) return 'dead'
     // Behind what waits already, a ping would not reach the gateway any sooner; and it would count as something that moves.
     if (signs.queuedBytes > 0) return 'none'
-    if (now - this.#lastSentAt < this.#limits.pingIntervalMs) return 'none'
-    this.#lastSentAt = now
+    if (this.#clock.now - this.#lastSentAt < this.#limits.pingIntervalMs) return 'none'
+    this.#lastSentAt = this.#clock.now
     if (signs.isReadingPaused) return 'pong'
     this.#unanswered++
     return 'ping'
   }
 
-  #heard(now: number): void {
+  #heard(): void {
     this.#unanswered = 0
-    this.#lastHeardAt = now
+    this.#lastHeardAt = this.#clock.now
   }
 
-  #isDead(now: number, { queuedBytes }: VitalSigns): boolean {
-    if (queuedBytes > 0) return now - this.#lastHeardAt >= this.#limits.stallTimeoutMs
-    return this.#unanswered >= 2 && now - this.#lastSentAt >= this.#limits.pongTimeoutMs
+  #isDead({ queuedBytes }: VitalSigns): boolean {
+    const { readUntil } = this.#clock
+    if (queuedBytes > 0) return readUntil - this.#lastHeardAt >= this.#limits.stallTimeoutMs
+    return this.#unanswered >= 2 && readUntil - this.#lastSentAt >= this.#limits.pongTimeoutMs
   }
 }

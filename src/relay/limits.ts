@@ -6,9 +6,6 @@ import { MAX_MESSAGE_BYTES } from '../protocol/chunk.js'
 /** Milliseconds that open tunnels get when a relay is closed. */
 export const DEFAULT_CLOSE_GRACE_MS = 5_000
 
-/** A timer of Node that is to wait for longer goes off at once. */
-export const LONGEST_TIMER_MS = 2 ** 31 - 1
-
 export interface RelayLimits {
   /** Bytes of a CONNECT head. 16,384, as Node's own HTTP parser. */
   readonly maxHeadBytes: number

@@ -4,7 +4,9 @@
 // It never dials the target of a CONNECT itself, for everything that listens on this machine's loopback would be in reach;
 // but for targets that the clients' own NO_PROXY names, which clients reach without it too (bypass-carrier.ts).
 
+import { startDeadline } from '../deadline.js'
 import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
+import { LimitClock } from '../limit-clock.js'
 import { createLogger, type Logger } from '../log.js'
 import type { Authority } from '../protocol/authority.js'
 import { type EgressProxy, exceptOwnAddress, parseEgressProxy } from '../protocol/egress-proxy.js'
@@ -25,7 +27,7 @@ import type { TunnelRoute } from './channels.js'
 import { Credential, type TokenSource, tokenFromText } from './credential.js'
 import { GatewayCarrier, type GatewayWay } from './gateway-carrier.js'
 import { GoneClients } from './gone-clients.js'
-import { DEFAULT_CLOSE_GRACE_MS, LONGEST_TIMER_MS, type RelayLimits, resolveLimits } from './limits.js'
+import { DEFAULT_CLOSE_GRACE_MS, type RelayLimits, resolveLimits } from './limits.js'
 import { RelayMonitor, type RelayStatistics } from './monitor.js'
 import { createStatus, type RelayStatus } from './status.js'
 import { Tunnel, type TunnelContext } from './tunnel.js'
@@ -98,6 +100,7 @@ export async function startRelayOn(runtime: Runtime, trust: Trust, options: Rela
 class RunningRelay implements Relay {
   readonly #runtime: Runtime
   readonly #limits: RelayLimits
+  readonly #clock: LimitClock
   readonly #logger: Logger
   readonly #log: TunnelLog | undefined
   readonly #monitor: RelayMonitor
@@ -120,6 +123,7 @@ class RunningRelay implements Relay {
   constructor(runtime: Runtime, trust: Trust, options: RelayOptions) {
     this.#runtime = runtime
     this.#limits = resolveLimits(options.limits)
+    this.#clock = new LimitClock(this.#sweepIntervalMs())
     this.#logger = options.logger ?? createLogger('warn')
     this.#closeGraceMs = options.closeGraceMs ?? DEFAULT_CLOSE_GRACE_MS
     const { token } = options
@@ -131,12 +135,13 @@ class RunningRelay implements Relay {
     this.#bypass = this.#createBypass(trust, options.bypass)
     const dial = this.#dialWith(parseTunnelUrl(options.tunnelUrl), credential)
     const tokenGeneration = () => credential.generation()
-    this.#warmPool = new WarmPool({ limits: this.#limits, dial, now, tokenGeneration })
-    const way: GatewayWay = { limits: this.#limits, credential, dial, warmPool: this.#warmPool, now }
+    const [limits, clock] = [this.#limits, this.#clock]
+    this.#warmPool = new WarmPool({ limits, dial, now, clock, tokenGeneration })
+    const way: GatewayWay = { limits, credential, dial, warmPool: this.#warmPool, clock }
     this.#log = options.tunnelLog === undefined ? undefined : TunnelLog.open(options.tunnelLog, this.#logger)
     this.#monitor = new RelayMonitor(this.#log)
     this.#context = {
-      limits: this.#limits,
+      limits,
       monitor: this.#monitor,
       logger: this.#logger,
       routeTo: (authority) => this.#routeTo(authority),
@@ -145,6 +150,7 @@ class RunningRelay implements Relay {
           ? this.#bypass.open(authority, handler)
           : new GatewayCarrier(way, authority, requestId, handler),
       now,
+      clock,
       onClosed: (tunnel) => this.#forget(tunnel),
     }
   }
@@ -160,7 +166,7 @@ class RunningRelay implements Relay {
     // Cheaper than a timer for each tunnel. The listener keeps the process alive, and this need not.
     this.#sweeper = setInterval(() => this.#sweep(), this.#sweepIntervalMs()).unref()
     try {
-      this.#warmPool.sweep(now())
+      this.#warmPool.sweep()
       this.#monitor.state('listening', this.port)
       this.#logger.debug(`the relay listens on 127.0.0.1:${this.port}`)
     } catch (error) {
@@ -234,16 +240,15 @@ class RunningRelay implements Relay {
     return this.close()
   }
 
-  async #close(givenGraceMs: number): Promise<void> {
-    const graceMs = Math.min(givenGraceMs, LONGEST_TIMER_MS)
+  async #close(graceMs: number): Promise<void> {
     this.#monitor.state('closing', this.port)
     const listenerClosed = this.#listener?.close()
     this.#warmPool.close()
     clearInterval(this.#sweeper)
     this.#sweeper = setInterval(() => this.#sweep(), CLOSING_SWEEP_MS)
-    const timer = setTimeout(() => this.#abortAll(), graceMs)
+    const grace = startDeadline(graceMs, () => this.#abortAll())
     await this.#emptied()
-    clearTimeout(timer)
+    grace.clear()
     clearTimeout(this.#lastAbort)
     clearInterval(this.#sweeper)
     await this.#statusListener?.close()
@@ -280,10 +285,10 @@ class RunningRelay implements Relay {
   }
 
   #sweep(): void {
-    const time = now()
+    this.#clock.wind()
     this.#dismissGoneClients()
-    for (const tunnel of this.#tunnels) tunnel.sweep(time)
-    this.#warmPool.sweep(time)
+    for (const tunnel of this.#tunnels) tunnel.sweep()
+    this.#warmPool.sweep()
   }
 
   /** A half-closed tunnel keeps its WebSocket for as long as somebody may wait for what comes. */

@@ -5,6 +5,7 @@
 // Time is told to a tunnel by sweep(), so that it needs no timer of its own.
 
 import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
+import type { LimitTime } from '../limit-clock.js'
 import type { Logger } from '../log.js'
 import type { Authority } from '../protocol/authority.js'
 import { ConnectHeadParser } from '../protocol/connect-head.js'
@@ -37,8 +38,10 @@ export interface TunnelContext {
     requestId: string | undefined,
     handler: CarrierHandler,
   ) => Carrier
-  /** Monotonic milliseconds. */
+  /** Monotonic milliseconds: how long things took. */
   readonly now: () => number
+  /** How long a tunnel may still rest. */
+  readonly clock: LimitTime
   /** Called once, when the tunnel is over. */
   readonly onClosed: (tunnel: Tunnel) => void
 }
@@ -85,8 +88,8 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   constructor(context: TunnelContext, client: Connection) {
     this.#context = context
     this.#client = client
-    this.#restingSince = context.now()
-    this.#history = new TunnelHistory(context.monitor, this.#restingSince)
+    this.#restingSince = context.clock.now
+    this.#history = new TunnelHistory(context.monitor, context.now())
     this.#head = new ConnectHeadParser(context.limits)
   }
 
@@ -124,7 +127,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
 
   connectionOnFinish(): void {
     this.#clientFlushed = true
-    this.#restingSince = this.#context.now()
+    this.#restingSince = this.#context.clock.now
     if (this.#state === 'ending') this.#closeWhenDone()
   }
 
@@ -308,20 +311,20 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   }
 
   /** Looks whether a limit of time has passed. */
-  sweep(now: number): void {
+  sweep(): void {
+    const { clock, limits } = this.#context
     const moved = this.#bytesUp + this.#bytesDown - this.#client.queuedBytes
     if (moved !== this.#movedAtSweep) {
       this.#movedAtSweep = moved
-      this.#restingSince = now
+      this.#restingSince = clock.now
     } else this.#client.rest()
     const error = checkTimeLimit(
       { state: this.#state, route: this.#route, isClientFlushed: this.#clientFlushed },
-      now - this.#restingSince,
-      this.#context.limits,
+      clock.readUntil - this.#restingSince,
+      limits,
     )
     if (error !== undefined) this.abort(error)
-    else if (this.#state === 'waiting-for-answer' || this.#isAnswered)
-      this.#carrier?.keepAlive(now, this.#downloadPaused)
+    else if (this.#state === 'waiting-for-answer' || this.#isAnswered) this.#carrier?.keepAlive(this.#downloadPaused)
   }
 
   /** The one place where the state changes in order. */
@@ -330,7 +333,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
     const to = nextTunnelState(from, event)
     if (to === from) return
     this.#state = to
-    this.#restingSince = this.#context.now()
+    this.#restingSince = this.#context.clock.now
     this.#enter(to, event)
   }
 
@@ -340,20 +343,20 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
         this.#dial()
         return
       case 'waiting-for-answer':
-        this.#history.connected(this.#carrier?.isWarm === true, this.#restingSince)
+        this.#history.connected(this.#carrier?.isWarm === true, this.#context.now())
         this.#begin()
         return
       case 'half-closed':
         this.#carrier?.endSending()
         return
       case 'open':
-        this.#history.answered(true, this.#restingSince)
+        this.#history.answered(true, this.#context.now())
         this.#context.monitor.established(this.facts, this.#route)
         for (const bytes of this.#held.take()) this.#upload(bytes)
         this.#resumeUpload()
         return
       case 'refused':
-        this.#history.answered(false, this.#restingSince)
+        this.#history.answered(false, this.#context.now())
         this.#context.monitor.refused(() => ({ ...this.facts(), code: undefined }), undefined)
         this.#held.take()
         this.#resumeUpload()
@@ -373,7 +376,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
 
   #dial(): void {
     if (this.#authority === undefined) return
-    this.#history.dials(this.#route, this.#restingSince)
+    this.#history.dials(this.#route, this.#context.now())
     this.#context.monitor.connecting(this.facts)
     this.#carrier = this.#context.open(this.#route, this.#authority, this.#history.requestId, this)
   }

@@ -12,6 +12,7 @@
 // - What a spare hears before it is handed out can only be its end.
 
 import type { UpstreamProxyError } from '../errors.js'
+import type { LimitTime } from '../limit-clock.js'
 import type { GatewayHandler, GatewaySocket } from '../runtime/runtime.js'
 import { Keepalive } from './keepalive.js'
 import type { RelayLimits } from './limits.js'
@@ -44,7 +45,10 @@ const FIRST_RETRY_MS = 1_000
 export interface WarmPoolInputs {
   readonly dial: (handler: GatewayHandler) => GatewaySocket
   readonly limits: RelayLimits
+  /** Monotonic milliseconds: what was not heard of while the process was stopped may be gone. */
   readonly now: () => number
+  /** How long one that is dialled, or pinged, may still be silent. */
+  readonly clock: LimitTime
   /** Changes when the token does: what was opened with the old one is dropped. */
   readonly tokenGeneration: () => number
 }
@@ -100,10 +104,10 @@ export class WarmPool {
   }
 
   /** Keeps alive what rests, drops what is too much or has an old token, opens what is missing. */
-  sweep(now: number): void {
-    if (now - this.#changedAt >= SHRINK_AFTER_MS && this.#wanted > 1) this.#resize(this.#wanted - 1)
+  sweep(): void {
+    if (this.#inputs.now() - this.#changedAt >= SHRINK_AFTER_MS && this.#wanted > 1) this.#resize(this.#wanted - 1)
     for (const spare of this.#spares.filter((spare) => !this.#isCurrent(spare))) this.#drop(spare)
-    for (const spare of this.#spares.filter((spare) => !spare.keepAlive(now))) {
+    for (const spare of this.#spares.filter((spare) => !spare.keepAlive())) {
       this.#drop(spare)
       this.#onEnd(spare)
     }
@@ -178,8 +182,8 @@ export class WarmPool {
 
   /** Who lends the token out may throw. Nobody waits for this dial, so nobody is told; the next CONNECT is. */
   #open(): void {
-    const { dial, limits, now, tokenGeneration } = this.#inputs
-    const spare = new Spare(limits, now, { onOpen: () => this.#onOpen(), onEnd: () => this.#onEnd(spare) })
+    const { dial, tokenGeneration } = this.#inputs
+    const spare = new Spare(this.#inputs, { onOpen: () => this.#onOpen(), onEnd: () => this.#onEnd(spare) })
     this.#spares.push(spare)
     try {
       spare.generation = tokenGeneration()
@@ -250,29 +254,31 @@ class Spare implements GatewayHandler {
   readonly dialledAt: number
   socket: GatewaySocket | undefined
   isOpen = false
-  readonly #limits: RelayLimits
-  readonly #now: () => number
+  readonly #inputs: WarmPoolInputs
   readonly #owner: SpareOwner
+  readonly #waitsSince: number
   #keepalive: Keepalive
   #heardAt: number
 
-  constructor(limits: RelayLimits, now: () => number, owner: SpareOwner) {
-    this.#limits = limits
-    this.#now = now
+  constructor(inputs: WarmPoolInputs, owner: SpareOwner) {
+    this.#inputs = inputs
     this.#owner = owner
-    this.dialledAt = now()
+    this.#waitsSince = inputs.clock.now
+    this.dialledAt = inputs.now()
     this.#heardAt = this.dialledAt
-    this.#keepalive = new Keepalive(limits, this.dialledAt)
+    this.#keepalive = this.#startKeepalive()
   }
 
   isFresh(now: number): boolean {
-    return now - this.#heardAt <= this.#limits.pingIntervalMs + this.#limits.pongTimeoutMs
+    const { pingIntervalMs, pongTimeoutMs } = this.#inputs.limits
+    return now - this.#heardAt <= pingIntervalMs + pongTimeoutMs
   }
 
   /** Pings where it is time to; false when there is nobody at the other end. */
-  keepAlive(now: number): boolean {
-    if (!this.isOpen) return now - this.dialledAt < this.#limits.dialTimeoutMs
-    const action = this.#keepalive.check(now, { movedBytes: 0, isReadingPaused: false, queuedBytes: 0 })
+  keepAlive(): boolean {
+    const { clock, limits } = this.#inputs
+    if (!this.isOpen) return clock.readUntil - this.#waitsSince < limits.dialTimeoutMs
+    const action = this.#keepalive.check({ movedBytes: 0, isReadingPaused: false, queuedBytes: 0 })
     if (action === 'ping') this.socket?.ping()
     return action !== 'dead'
   }
@@ -284,14 +290,18 @@ class Spare implements GatewayHandler {
 
   gatewayOnOpen(): void {
     this.isOpen = true
-    this.#heardAt = this.#now()
-    this.#keepalive = new Keepalive(this.#limits, this.#heardAt)
+    this.#heardAt = this.#inputs.now()
+    this.#keepalive = this.#startKeepalive()
     this.#owner.onOpen()
   }
 
   gatewayOnPong(): void {
-    this.#heardAt = this.#now()
-    this.#keepalive.onPong(this.#heardAt)
+    this.#heardAt = this.#inputs.now()
+    this.#keepalive.onPong()
+  }
+
+  #startKeepalive(): Keepalive {
+    return new Keepalive(this.#inputs.limits, this.#inputs.clock)
   }
 
   gatewayOnDrain(): void {}

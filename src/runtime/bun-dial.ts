@@ -4,6 +4,7 @@
 // TLS within TLS, to a gateway behind an egress proxy that speaks TLS itself, is the one thing that Bun's sockets cannot do; its
 // node:tls can (node-dial.ts).
 
+import { withDeadline } from '../deadline.js'
 import { systemCode, UpstreamProxyError } from '../errors.js'
 import { type Authority, formatAuthority } from '../protocol/authority.js'
 import { EgressAnswerParser, type EgressProxy, encodeEgressConnect } from '../protocol/egress-proxy.js'
@@ -56,22 +57,23 @@ export async function connectToGateway(
 
 // -- The egress proxy ------------------------------------------------------------------------------------------------------
 
-async function connectThroughProxy(
+function connectThroughProxy(
   url: URL,
   egress: EgressProxy,
   { trust, egressTimeoutMs }: Route,
   options: BunConnectionOptions,
   signal: AbortSignal,
 ): Promise<BunConnection> {
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(egressTimeoutMs)])
-  try {
-    const connection = await openConnection(egress.url, trust as NodeTrust, options, deadline)
-    return await askForTarget(connection, `${url.hostname}:${portOf(url)}`, egress, deadline)
-  } catch (error) {
-    if (error instanceof UpstreamProxyError) throw error
-    if (deadline.aborted) throw egressTimeout(egress, egressTimeoutMs)
-    throw egressUnreachable(egress, systemCode(error) || 'it failed')
-  }
+  const createError = (): UpstreamProxyError => egressTimeout(egress, egressTimeoutMs)
+  return withDeadline(egressTimeoutMs, createError, async (late) => {
+    const deadline = AbortSignal.any([signal, late])
+    try {
+      const connection = await openConnection(egress.url, trust as NodeTrust, options, deadline)
+      return await askForTarget(connection, `${url.hostname}:${portOf(url)}`, egress, deadline)
+    } catch (error) {
+      throw error instanceof UpstreamProxyError ? error : egressUnreachable(egress, systemCode(error) || 'it failed')
+    }
+  })
 }
 
 /** Says CONNECT to the egress proxy and reads its answer; what stands behind it is the first that the target says. */

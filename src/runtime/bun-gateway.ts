@@ -7,6 +7,7 @@
 //   the code for it (section 7.1.7).
 // - A ping that comes while the upload waits is answered behind it, and only the last of them (section 5.5.3).
 
+import { type Deadline, startDeadline } from '../deadline.js'
 import { asUpstreamProxyError, type UpstreamProxyError } from '../errors.js'
 import { encodeCloseFrame, encodeControlFrame } from '../protocol/control-frame.js'
 import { FrameEncoder, selectEncodeFrames } from '../protocol/frame.js'
@@ -84,7 +85,7 @@ class BunGatewaySocket implements GatewaySocket, ConnectionHandler, FrameReaderH
   /** Whether the handler is told nothing any more. */
   #isLetGo = false
   #hasSentClose = false
-  #closeTimer: NodeJS.Timeout | undefined
+  #closeDeadline: Deadline | undefined
   /** Whether too much waits to be sent. */
   #isFull = false
   /** The body of a ping whose pong has to wait for that. */
@@ -223,7 +224,7 @@ class BunGatewaySocket implements GatewaySocket, ConnectionHandler, FrameReaderH
   connectionOnFinish(): void {}
 
   connectionOnClose(): void {
-    clearTimeout(this.#closeTimer)
+    this.#closeDeadline?.clear()
     this.#tellLoss()
     this.#shared.onGone(this)
   }
@@ -291,6 +292,6 @@ class BunGatewaySocket implements GatewaySocket, ConnectionHandler, FrameReaderH
     if (!this.#canSend) return
     this.#hasSentClose = true
     this.#connection?.write(encodeCloseFrame(code, this.#shared.keys))
-    this.#closeTimer = setTimeout(() => this.#connection?.reset(), CLOSE_TIMEOUT_MS)
+    this.#closeDeadline = startDeadline(CLOSE_TIMEOUT_MS, () => this.#connection?.reset())
   }
 }

@@ -1,4 +1,4 @@
-// One small GET with limits of size and time, over whatever connection the runtime's adapter makes.
+// One small GET with a limit of size and a signal that ends it, over whatever connection the runtime's adapter makes.
 
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
@@ -15,26 +15,20 @@ export function download(url: URL, opening: Opening, limits: DownloadLimits): Pr
     const { createConnection } = opening
     const request = send(url, { method: 'GET', headers, createConnection }, (response) => {
       collect(response, limits.maxBytes).then((body) => {
-        clearTimeout(timer)
+        limits.signal.removeEventListener('abort', onAbort)
         resolve({ status: response.statusCode ?? 0, location: response.headers.location, body })
       }, fail)
     })
     const fail = (error: unknown): void => {
-      clearTimeout(timer)
+      limits.signal.removeEventListener('abort', onAbort)
       request.destroy()
       opening.abandon()
       reject(error instanceof UpstreamProxyError ? error : dialFailed(systemCode(error)))
     }
-    const passedMs = limits.startedAt === undefined ? 0 : performance.now() - limits.startedAt
-    const timer = setTimeout(() => fail(downloadTimeout(url, limits)), Math.max(limits.timeoutMs - passedMs, 1))
+    const onAbort = (): void => fail(limits.signal.reason)
+    limits.signal.addEventListener('abort', onAbort)
     request.on('error', fail).end()
-  })
-}
-
-/** The download took too long. */
-export function downloadTimeout(url: URL, limits: DownloadLimits): UpstreamProxyError {
-  return new UpstreamProxyError('ca-timeout', `${url.host} did not serve its CA within ${limits.timeoutMs} ms`, {
-    side: 'remote',
+    if (limits.signal.aborted) onAbort()
   })
 }
 

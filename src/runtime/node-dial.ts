@@ -5,6 +5,7 @@
 import type { RequestOptions } from 'node:http'
 import { isIP, type LookupFunction, connect as netConnect, type Socket } from 'node:net'
 import { type ConnectionOptions, createSecureContext, type SecureContext, connect as tlsConnect } from 'node:tls'
+import { startDeadline } from '../deadline.js'
 import { systemCode, type UpstreamProxyError } from '../errors.js'
 import { EgressAnswerParser, type EgressProxy, encodeEgressConnect } from '../protocol/egress-proxy.js'
 import { egressRefusal, egressTimeout, egressUnreachable } from './failures.js'
@@ -186,7 +187,7 @@ function connectThroughProxy(url: URL, egress: EgressProxy, route: Route, option
     const socket = connectToServer(egress.url, route.trust, options)
     const answer = new EgressAnswerParser()
     const settle = (error: UpstreamProxyError | undefined): void => {
-      clearTimeout(timer)
+      deadline.clear()
       options.signal?.removeEventListener('abort', onAbort)
       socket.removeListener('data', onData).removeListener('error', onError).removeListener('end', onEnd)
       if (error === undefined) resolve(socket)
@@ -207,7 +208,8 @@ function connectThroughProxy(url: URL, egress: EgressProxy, route: Route, option
     const onError = (error: Error): void => settle(egressUnreachable(egress, systemCode(error) || 'it failed'))
     const onEnd = (): void => settle(egressUnreachable(egress, 'it closed the connection'))
     const onAbort = (): void => settle(options.signal?.reason)
-    const timer = setTimeout(() => settle(egressTimeout(egress, route.egressTimeoutMs)), route.egressTimeoutMs)
+    const onLate = (): void => settle(egressTimeout(egress, route.egressTimeoutMs))
+    const deadline = startDeadline(route.egressTimeoutMs, onLate)
     options.signal?.addEventListener('abort', onAbort)
     socket.on('data', onData).on('error', onError).on('end', onEnd)
     if (options.signal?.aborted) return onAbort()

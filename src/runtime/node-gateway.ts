@@ -9,6 +9,7 @@
 // - A ping that comes while a pong still waits to be sent takes the place of the one before (section 5.5.3).
 
 import type { Socket } from 'node:net'
+import { type Deadline, startDeadline } from '../deadline.js'
 import type { UpstreamProxyError } from '../errors.js'
 import { encodeCloseFrame, encodeControlFrame } from '../protocol/control-frame.js'
 import { FrameEncoder, selectEncodeFrames } from '../protocol/frame.js'
@@ -81,7 +82,7 @@ class NodeGatewaySocket implements GatewaySocket, UpgradeHandler, FrameReaderHan
   /** Whether the handler is told nothing any more. */
   #isLetGo = false
   #hasSentClose = false
-  #closeTimer: NodeJS.Timeout | undefined
+  #closeDeadline: Deadline | undefined
   /** The body of a ping that is not answered yet. */
   #ping: Uint8Array | undefined
   #isPongWaiting = false
@@ -194,7 +195,7 @@ class NodeGatewaySocket implements GatewaySocket, UpgradeHandler, FrameReaderHan
   }
 
   #onClose(): void {
-    clearTimeout(this.#closeTimer)
+    this.#closeDeadline?.clear()
     this.#shared.onClosed(this)
     this.#tellEnd(NO_CLOSE_FRAME)
   }
@@ -243,6 +244,6 @@ class NodeGatewaySocket implements GatewaySocket, UpgradeHandler, FrameReaderHan
     if (socket === undefined || !this.#canSend) return
     socket.write(encodeCloseFrame(code, this.#shared.keys))
     this.#hasSentClose = true
-    this.#closeTimer = setTimeout(() => socket.destroy(), CLOSE_TIMEOUT_MS)
+    this.#closeDeadline = startDeadline(CLOSE_TIMEOUT_MS, () => socket.destroy())
   }
 }

@@ -125,11 +125,9 @@ export interface DownloadedAnswer {
 
 /** How a download is bounded. */
 export interface DownloadLimits {
-  /** Milliseconds, as errors say them. */
-  readonly timeoutMs: number
-  /** Since when they run, by performance.now(); since the call unless given. */
-  readonly startedAt?: number
   readonly maxBytes: number
+  /** Ends it; the reason is what it rejects with. */
+  readonly signal: AbortSignal
 }
 
 /** The adapter itself. */

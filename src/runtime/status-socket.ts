@@ -4,6 +4,7 @@
 import { chmodSync, lstatSync, rmSync, statSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
+import { startDeadline } from '../deadline.js'
 import { systemCode, UpstreamProxyError } from '../errors.js'
 import { fitsSocketPath, MAX_PATH_BYTES } from './socket-path.js'
 
@@ -60,7 +61,7 @@ export function readStatus(path: string, timeoutMs = ANSWER_TIMEOUT_MS): Promise
     const fail = (why: string): void => end(unavailable(path, why))
     const pieces: Buffer[] = []
     let length = 0
-    const timer = setTimeout(() => fail(`did not answer within ${timeoutMs} ms`), timeoutMs)
+    const deadline = startDeadline(timeoutMs, () => fail(`did not answer within ${timeoutMs} ms`))
     const socket = connect({ path })
       .on('data', (piece: Buffer) => {
         pieces.push(piece)
@@ -73,7 +74,7 @@ export function readStatus(path: string, timeoutMs = ANSWER_TIMEOUT_MS): Promise
         else fail(`cannot be read (${code})`)
       })
       .on('end', () => resolve(Buffer.concat(pieces).toString('utf8')))
-      .on('close', () => clearTimeout(timer))
+      .on('close', () => deadline.clear())
   })
 }
 
@@ -84,9 +85,9 @@ function serve(socket: Socket, connections: Set<Socket>, answer: () => string): 
     return
   }
   connections.add(socket)
-  const timer = setTimeout(() => socket.destroy(), ANSWER_TIMEOUT_MS)
+  const deadline = startDeadline(ANSWER_TIMEOUT_MS, () => socket.destroy())
   socket.on('close', () => {
-    clearTimeout(timer)
+    deadline.clear()
     connections.delete(socket)
   })
   // What is said here is thrown away: an end that nobody reads does not come.

@@ -3,10 +3,11 @@
 
 import { channel } from 'node:diagnostics_channel'
 import { Worker } from 'node:worker_threads'
+import { startDeadline } from '../deadline.js'
 import { asUpstreamProxyError, systemCode, UpstreamProxyError } from '../errors.js'
 import type { Logger } from '../log.js'
 import { CHANNELS, type EventName } from '../relay/channels.js'
-import { DEFAULT_CLOSE_GRACE_MS, LONGEST_TIMER_MS } from '../relay/limits.js'
+import { DEFAULT_CLOSE_GRACE_MS } from '../relay/limits.js'
 import type { RelayStatistics } from '../relay/monitor.js'
 import type { Relay } from '../relay/relay.js'
 import type { ProvidedCertificates } from '../system/certificates/certificate-keeper.js'
@@ -136,14 +137,13 @@ export class RelayThread implements RelayHome {
   }
 
   async #close(graceMs = this.#closeGraceMs): Promise<void> {
-    const limitMs = Math.min(graceMs + CLOSE_TIMEOUT_MS, LONGEST_TIMER_MS)
-    const timer = setTimeout(() => this.#worker.terminate(), limitMs)
+    const deadline = startDeadline(graceMs + CLOSE_TIMEOUT_MS, () => this.#worker.terminate())
     try {
       this.#statistics = await this.#ask('close', graceMs)
     } catch {
-      // It has ended by itself or by the timer, and that was logged.
+      // It has ended by itself or by the deadline, and that was logged.
     }
-    clearTimeout(timer)
+    deadline.clear()
     await this.#terminate()
   }
 
@@ -160,9 +160,10 @@ export class RelayThread implements RelayHome {
 
   #untilReady(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#onReady?.(threadEnded('it did not start in time')), START_TIMEOUT_MS)
+      const onLate = (): void => this.#onReady?.(threadEnded('it did not start in time'))
+      const deadline = startDeadline(START_TIMEOUT_MS, onLate)
       this.#onReady = (error) => {
-        clearTimeout(timer)
+        deadline.clear()
         if (error === undefined) resolve()
         else reject(error)
       }

@@ -12,6 +12,7 @@ import { DEFAULT_RELAY_LIMITS } from '#src/relay/limits.js'
 import { WarmPool } from '#src/relay/warm-pool.js'
 import type { GatewayHandler, GatewaySocket } from '#src/runtime/runtime.js'
 import { FakeGatewaySocket } from './fake-gateway-socket.js'
+import { testClock } from './test-clock.js'
 
 const AUTHORITY: Authority = { kind: 'name', host: 'h.example', port: 443 }
 
@@ -25,10 +26,10 @@ class CarrierBench {
   failure: Error | undefined
 
   constructor() {
-    const [limits, now] = [DEFAULT_RELAY_LIMITS, () => this.time]
+    const [limits, now, clock] = [DEFAULT_RELAY_LIMITS, () => this.time, testClock(() => this.time)]
     const dial = (handler: GatewayHandler) => this.#dial(handler)
-    const warmPool = new WarmPool({ limits, now, dial, tokenGeneration: () => 1 })
-    this.way = { limits, now, dial, warmPool, credential: new Credential(tokenFromText('tok'), 'session') }
+    const warmPool = new WarmPool({ limits, now, clock, dial, tokenGeneration: () => 1 })
+    this.way = { limits, clock, dial, warmPool, credential: new Credential(tokenFromText('tok'), 'session') }
   }
 
   #dial(handler: GatewayHandler): GatewaySocket {
@@ -47,7 +48,7 @@ class CarrierBench {
 
   /** One over a warm WebSocket that has sent its head, lost it, and dials again. */
   async retry(): Promise<GatewayCarrier> {
-    this.way.warmPool.sweep(0)
+    this.way.warmPool.sweep()
     this.socket.handler.gatewayOnOpen()
     const carrier = this.open()
     await Promise.resolve()
@@ -113,10 +114,10 @@ test('a new one in the place of a warm one that was lost has the time that every
   const bench = new CarrierBench()
   const carrier = await bench.retry()
   bench.time = DEFAULT_RELAY_LIMITS.dialTimeoutMs - 1
-  carrier.keepAlive(bench.time, false)
+  carrier.keepAlive(false)
   assert.deepEqual([bench.told, bench.socket.pings], [['connected'], 0])
   bench.time++
-  carrier.keepAlive(bench.time, false)
+  carrier.keepAlive(false)
   assert.deepEqual([bench.told, bench.socket.pings], [['connected', 'gateway-dial-timeout'], 0])
 })
 
@@ -128,6 +129,6 @@ test('a new one that opens in time sends the head, and is pinged from then on', 
   socket.handler.gatewayOnOpen()
   assert.match(Buffer.from(socket.sent[0] ?? []).toString(), /^CONNECT h\.example:443 /)
   bench.time += DEFAULT_RELAY_LIMITS.pingIntervalMs
-  carrier.keepAlive(bench.time, false)
+  carrier.keepAlive(false)
   assert.deepEqual([bench.told, socket.pings], [['connected'], 1])
 })

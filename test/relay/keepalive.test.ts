@@ -16,11 +16,14 @@ function actionsOf(
   signsAt: (second: number) => Partial<typeof QUIET>,
   pongAt: number[] = [],
 ): string[] {
-  const keepalive = new Keepalive(DEFAULT_RELAY_LIMITS, 0)
+  const clock = { now: 0, readUntil: 0 }
+  const keepalive = new Keepalive(DEFAULT_RELAY_LIMITS, clock)
   const actions: string[] = []
   for (let second = 1; second <= seconds; second++) {
-    if (pongAt.includes(second)) keepalive.onPong(second * 1_000)
-    const action = keepalive.check(second * 1_000, { ...QUIET, ...signsAt(second) })
+    clock.now = second * 1_000
+    clock.readUntil = clock.now
+    if (pongAt.includes(second)) keepalive.onPong()
+    const action = keepalive.check({ ...QUIET, ...signsAt(second) })
     if (action !== 'none') actions.push(`${second}: ${action}`)
     if (action === 'dead') break
   }

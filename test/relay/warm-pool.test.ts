@@ -8,6 +8,7 @@ import { DEFAULT_RELAY_LIMITS, type RelayLimits } from '#src/relay/limits.js'
 import { WarmPool } from '#src/relay/warm-pool.js'
 import type { GatewayHandler, GatewaySocket } from '#src/runtime/runtime.js'
 import { FakeGatewaySocket } from './fake-gateway-socket.js'
+import { testClock } from './test-clock.js'
 
 /** The end of a tunnel that takes what is warm. */
 const TAKER: GatewayHandler = {
@@ -34,9 +35,10 @@ class PoolBench {
       dial: (handler) => this.#dial(handler),
       limits: { ...DEFAULT_RELAY_LIMITS, ...limits },
       now: () => this.time,
+      clock: testClock(() => this.time),
       tokenGeneration: () => this.tokenGeneration(),
     })
-    this.pool.sweep(0)
+    this.pool.sweep()
   }
 
   #dial(handler: GatewayHandler): GatewaySocket {
@@ -84,7 +86,7 @@ class PoolBench {
       this.pool.take(TAKER)
       this.pool.onAnswered()
     }
-    this.pool.sweep(this.time)
+    this.pool.sweep()
     for (const socket of this.dialled.slice(-count)) socket.handler.gatewayOnOpen()
     assert.equal(this.ready, count)
   }
@@ -98,7 +100,7 @@ class PoolBench {
 
   sweepAt(time: number): void {
     this.time = time
-    this.pool.sweep(time)
+    this.pool.sweep()
   }
 }
 
@@ -113,7 +115,7 @@ test('one more is wanted after each CONNECT that finds none, up to the limit', (
       assert.equal(bench.pool.take(TAKER), undefined)
       bench.pool.onAnswered()
     }
-    bench.pool.sweep(0)
+    bench.pool.sweep()
     assert.equal(bench.dialled.length - 1, maxWarmTunnels)
   }
 })
@@ -238,7 +240,7 @@ test('a CONNECT that finds none open takes the one that is being dialled, unless
   assert.equal(pool.take(TAKER), undefined)
   pool.onAnswered()
   pool.onAnswered()
-  pool.sweep(0)
+  pool.sweep()
   bench.time = 1_000
   assert.equal(pool.take(TAKER), undefined)
   assert.equal(bench.dialled.length, 4)
@@ -283,7 +285,7 @@ test('a gateway that cannot be reached is dialled after 1, 2, 4 seconds, at last
   assert.deepEqual(rests, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600])
   bench.open()
   bench.pool.take(TAKER)
-  bench.pool.sweep(bench.time)
+  bench.pool.sweep()
   bench.fail()
   assert.equal(bench.msUntilDial(), 1_000)
 })
@@ -334,10 +336,10 @@ test('a sweep drops what was opened or dialled with an old token, and dials with
   const bench = new PoolBench()
   bench.grow(3)
   bench.end()
-  bench.pool.sweep(0)
+  bench.pool.sweep()
   const old = bench.dialled.slice(1)
   bench.tokenGeneration = () => 2
-  bench.pool.sweep(0)
+  bench.pool.sweep()
   assert.deepEqual(
     old.map(({ isLetGo }) => isLetGo),
     [true, true, false, true],

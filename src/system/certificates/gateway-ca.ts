@@ -1,6 +1,7 @@
 // The gateway's interception CA: downloaded, bounded, and checked before any client is told to trust it.
 
 import type { X509Certificate } from 'node:crypto'
+import { withDeadline } from '../../deadline.js'
 import { UpstreamProxyError } from '../../errors.js'
 import type { Logger } from '../../log.js'
 import type { DownloadedAnswer, DownloadLimits } from '../../runtime/runtime.js'
@@ -38,7 +39,11 @@ export async function fetchGatewayCa(
   url: URL,
   timeoutMs: number,
 ): Promise<readonly X509Certificate[]> {
-  const answer = await downloadWithinOrigin(download, url, timeoutMs)
+  const answer = await withDeadline(
+    timeoutMs,
+    () => tooLate(url, timeoutMs),
+    (signal) => downloadWithinOrigin(download, url, { maxBytes: MAX_CA_BYTES, signal }),
+  )
   if (answer.status !== 200) {
     throw new UpstreamProxyError('ca-refused', `${url} answered with status ${answer.status}`, { side: 'remote' })
   }
@@ -55,8 +60,13 @@ export function warnOfFindings(certificates: readonly X509Certificate[], logger:
   }
 }
 
-async function downloadWithinOrigin(download: Download, start: URL, timeoutMs: number): Promise<DownloadedAnswer> {
-  const limits = { timeoutMs, startedAt: performance.now(), maxBytes: MAX_CA_BYTES }
+function tooLate(url: URL, timeoutMs: number): UpstreamProxyError {
+  return new UpstreamProxyError('ca-timeout', `${url.host} did not serve its CA within ${timeoutMs} ms`, {
+    side: 'remote',
+  })
+}
+
+async function downloadWithinOrigin(download: Download, start: URL, limits: DownloadLimits): Promise<DownloadedAnswer> {
   let url = start
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     const answer = await download(url, limits)
