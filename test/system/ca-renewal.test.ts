@@ -1,78 +1,98 @@
-// A CA that expires is fetched again, and written beside the old one.
+// A CA that expires is fetched again, and written beside the old one; at a time of the test's own.
 
 import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
-import { describe, test } from 'node:test'
-import { createCertificateAuthority } from 'ccr-upstream-gateway'
+import { type TestContext, test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
 import { UpstreamProxyError } from '#src/errors.js'
 import { createLogger, type LogEntry } from '#src/log.js'
 import { CaRenewal } from '#src/system/certificates/ca-renewal.js'
+import { createTestCa } from '../support/test-ca.js'
 
-const DAY_SECONDS = 86_400
+const HOUR_MS = 3_600_000
 
-/** A CA that expires in so many seconds. */
-async function createCa(seconds: number): Promise<X509Certificate> {
-  const { certificatePem } = await createCertificateAuthority({ days: seconds / DAY_SECONDS })
-  return new X509Certificate(certificatePem)
+/** A CA that expires in so many hours. */
+async function createCa(hours: number): Promise<X509Certificate> {
+  return new X509Certificate((await createTestCa('some root', hours / 24)).rootPem)
 }
 
-/** Renews `first` by what `answers` give in turn, each after a while; resolves when something was written. */
-async function renew(first: X509Certificate, answers: readonly (X509Certificate | UpstreamProxyError)[], delayMs = 0) {
+type Answer = X509Certificate | UpstreamProxyError
+
+/** Renews `first` by what `answer` gives for each time that it is asked. */
+function startRenewal(t: TestContext, first: X509Certificate, answer: () => Answer) {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: Date.now() })
   const warnings: LogEntry[] = []
-  const logger = createLogger('warn', (entry) => warnings.push(entry))
+  const written: (readonly X509Certificate[])[] = []
   let asked = 0
   const download = async (): Promise<readonly X509Certificate[]> => {
-    const answer = answers[Math.min(asked++, answers.length - 1)]
-    await new Promise((resolve) => setTimeout(resolve, delayMs))
-    if (answer instanceof X509Certificate) return [answer]
-    throw answer
+    asked++
+    const given = answer()
+    if (given instanceof X509Certificate) return [given]
+    throw given
   }
-  let renewal: CaRenewal | undefined
-  const written = await new Promise<readonly X509Certificate[]>((resolve) => {
-    renewal = new CaRenewal([first], download, resolve, logger)
-    // What waits does not keep a process alive by itself.
-    const alive = setTimeout(() => resolve([]), 30_000)
-    void alive
-  })
-  renewal?.stop()
-  return { written, asked, warnings }
+  const logger = createLogger('warn', (entry) => warnings.push(entry))
+  const renewal = new CaRenewal([first], download, (certificates) => written.push(certificates), logger)
+  t.after(() => renewal.stop())
+  const pass = async (hours: number): Promise<number> => {
+    t.mock.timers.tick(hours * HOUR_MS)
+    await turn()
+    return asked
+  }
+  return { renewal, pass, written, warnings }
 }
 
-// Each waits for a certificate of its own to grow old: at the same time.
-describe('the renewal of the CA', { concurrency: true, timeout: 60_000 }, () => {
-  test('comes before the old one expires, which stays trusted until then', async () => {
-    const [old, young] = await Promise.all([createCa(6), createCa(DAY_SECONDS * 9)])
-    const begun = Date.now()
-    const { written, asked } = await renew(old, [young])
-    assert.deepEqual(written, [old, young])
-    assert.equal(asked, 1)
-    assert.ok(Date.now() < begun + 6_000)
-    assert.ok(Date.now() > begun + 2_000)
-  })
+test('a CA is fetched again after two thirds of its time, and the old one stays trusted until it expires', async (t) => {
+  const [old, young] = [await createCa(6), await createCa(9 * 24)]
+  const { pass, written } = startRenewal(t, old, () => young)
+  assert.equal(await pass(3.9), 0)
+  assert.equal(await pass(0.2), 1)
+  assert.deepEqual(written, [[old, young]])
+})
 
-  test('is tried again after a failure, with a warning', async () => {
-    const [old, young] = await Promise.all([createCa(6), createCa(DAY_SECONDS)])
-    const failure = new UpstreamProxyError('gateway-unreachable', 'nobody is there', { side: 'remote' })
-    const { written, asked, warnings } = await renew(old, [failure, young])
-    assert.equal(asked, 2)
-    assert.ok(written.includes(young))
-    assert.deepEqual(
-      warnings.map(({ code }) => code),
-      ['ca-not-renewed'],
-    )
-    assert.match(warnings[0]?.message ?? '', /nobody is there/)
-  })
+test('a CA that could not be fetched is tried again after two thirds of the rest, with a warning', async (t) => {
+  const [old, young] = [await createCa(6), await createCa(24)]
+  const answers: Answer[] = [
+    new UpstreamProxyError('gateway-unreachable', 'nobody is there', { side: 'remote' }),
+    young,
+  ]
+  const { pass, written, warnings } = startRenewal(t, old, () => answers.shift() as Answer)
+  assert.equal(await pass(4.1), 1)
+  assert.deepEqual(written, [])
+  assert.deepEqual(
+    warnings.map(({ code }) => code),
+    ['ca-not-renewed'],
+  )
+  assert.match(warnings[0]?.message ?? '', /nobody is there/)
+  assert.equal(await pass(1.1), 1)
+  assert.equal(await pass(0.3), 2)
+  assert.deepEqual(written, [[old, young]])
+})
 
-  test('writes nothing while the gateway hands out the same', async () => {
-    const [old, young] = await Promise.all([createCa(4), createCa(DAY_SECONDS)])
-    const { written, asked } = await renew(old, [old, young])
-    assert.ok(asked >= 2)
-    assert.ok(written.includes(young))
-  })
+test('nothing is written while the gateway hands out the same', async (t) => {
+  const [old, young] = [await createCa(4), await createCa(24)]
+  let latest = old
+  const { pass, written } = startRenewal(t, old, () => latest)
+  assert.equal(await pass(2.7), 1)
+  assert.equal(await pass(0.9), 2)
+  assert.deepEqual(written, [])
+  latest = young
+  assert.equal(await pass(0.3), 3)
+  assert.deepEqual(written, [[old, young]])
+})
 
-  test('drops the old one where it has expired meanwhile', async () => {
-    const [old, young] = await Promise.all([createCa(2), createCa(DAY_SECONDS)])
-    const { written } = await renew(old, [young], 2_000)
-    assert.deepEqual(written, [young])
+test('the old one is dropped where it has expired while the other was fetched', async (t) => {
+  const [old, young] = [await createCa(2), await createCa(24)]
+  const { pass, written } = startRenewal(t, old, () => {
+    t.mock.timers.setTime(Date.now() + HOUR_MS)
+    return young
   })
+  await pass(1.5)
+  assert.deepEqual(written, [[young]])
+})
+
+test('nothing is fetched once it is stopped', async (t) => {
+  const old = await createCa(6)
+  const { renewal, pass } = startRenewal(t, old, () => old)
+  renewal.stop()
+  assert.equal(await pass(5), 0)
 })
