@@ -5,6 +5,7 @@
 // takes commands from standard input, one a line; when that ends, only the relay keeps the process alive. It imports nothing of the tests, for it may use a copy of the package.
 
 import { subscribe } from 'node:diagnostics_channel'
+import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { getHeapSnapshot } from 'node:v8'
 import { Worker } from 'node:worker_threads'
@@ -31,9 +32,10 @@ function listen(): void {
     subscribe(`ccr-upstream-proxy:${name}`, (message) => events.push({ name, ...(message as object) }))
 }
 
-async function block(milliseconds: number): Promise<void> {
+/** Until there is a file. */
+async function block(file: string): Promise<void> {
   await say('blocked')
-  for (const end = performance.now() + milliseconds; performance.now() < end; );
+  while (!existsSync(file));
 }
 
 async function snapshotHolds(source: AsyncIterable<Buffer>, hex: string): Promise<boolean> {
@@ -60,7 +62,7 @@ const commands: Readonly<Record<string, (argument: string) => unknown>> = {
   events: () => events,
   entries: () => entries,
   stats: () => relay.stats(),
-  block: (milliseconds) => block(Number(milliseconds)),
+  block,
   close: (graceMs) => relay.close(Number(graceMs)),
   exit: (code) => process.exit(Number(code)),
   hasThread: () => thread !== undefined,

@@ -74,23 +74,19 @@ describeOnEachRuntime('the thread of the relay', (runtime) => {
     return { gateway, program: await startThreadProgram(scope, runtime, { options }) }
   }
 
-  for (const thread of MODES) {
-    const what = thread === 'worker' ? 'tunnels go on' : 'tunnels wait'
-    test(`${what} while the program is blocked and thread is ${thread}`, async (t) => {
-      const { program } = await start(t, thread)
-      const client = await openTunnel(t, program)
-      assert.equal(await program.ask('block 1500'), 'blocked')
-      const unblocked = program.next().then(() => 'the program')
-      const work = async (): Promise<string> => {
-        for (let round = 0; round < 20; round++) await exchange(client, round)
-        await openTunnel(t, program)
-        return 'the tunnels'
-      }
-      const working = work()
-      assert.equal(await Promise.race([working, unblocked]), thread === 'worker' ? 'the tunnels' : 'the program')
-      await Promise.all([working, unblocked])
-    })
-  }
+  test('while the program is blocked tunnels go on with thread: worker, and wait with thread: main', async (t) => {
+    const [worker, main] = await Promise.all([start(t, 'worker'), start(t, 'main')])
+    const [going, waiting] = [await openTunnel(t, worker.program), await openTunnel(t, main.program)]
+    const unblock = join(createTempDirectory(t), 'unblock')
+    for (const { program } of [worker, main]) assert.equal(await program.ask(`block ${unblock}`), 'blocked')
+    const { received } = waiting
+    const waited = exchange(waiting, 1)
+    for (let round = 0; round < 20; round++) await exchange(going, round)
+    await openTunnel(t, worker.program)
+    assert.equal(waiting.received, received)
+    writeFileSync(unblock, '')
+    await Promise.all([waited, worker.program.next(), main.program.next()])
+  })
 
   test('it is there by default, and not with thread: main', async (t) => {
     const [byDefault, main] = [await start(t, undefined), await start(t, 'main')]
