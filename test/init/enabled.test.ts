@@ -126,14 +126,18 @@ describe('a start that succeeds', { concurrency: 2, timeout: 60_000 }, () => {
     const inodes = files.map((file) => statSync(file).ino)
     assert.deepEqual(subjectsOf(caBundlePath).sort(), ['CN=public root', 'CN=short root'])
     await new Promise<void>((resolve) => {
-      const watcher = watch(join(caBundlePath, '..'), () => {
+      const look = (): void => {
         if (files.some((file, index) => statSync(file).ino === inodes[index])) return
         watcher.close()
         resolve()
-      })
+      }
+      const watcher = watch(join(caBundlePath, '..'), look)
+      look()
     })
-    assert.deepEqual(subjectsOf(caBundlePath).sort(), ['CN=public root', 'CN=short root', 'CN=some root'])
-    assert.deepEqual(subjectsOf(env.NODE_EXTRA_CA_CERTS ?? '').sort(), ['CN=short root', 'CN=some root'])
+    // The old one has expired by then on a machine that is slow (ca-renewal.test.ts has both).
+    const lasting = (file: string) => subjectsOf(file).filter((subject) => subject !== 'CN=short root')
+    assert.deepEqual(lasting(caBundlePath).sort(), ['CN=public root', 'CN=some root'])
+    assert.deepEqual(lasting(env.NODE_EXTRA_CA_CERTS ?? ''), ['CN=some root'])
     assert.deepEqual(
       listTree(session.temporary).filter((name) => name.includes('.new')),
       [],

@@ -35,7 +35,6 @@ export interface CaServer {
 export async function startCaServer(scope: Scope, elsewhere = 'http://127.0.0.1:1'): Promise<CaServer> {
   const ca = await createTestCa('some root')
   const leaf = await ca.serverCertificate('leaf.example.test')
-  const short = await createTestCa('short root', 6 / 86_400)
   let shortAnswers = 0
   const redirect = (response: ServerResponse, location: string): void => {
     response.writeHead(302, { Location: location }).end()
@@ -44,13 +43,17 @@ export async function startCaServer(scope: Scope, elsewhere = 'http://127.0.0.1:
   const held = new Promise<() => void>((resolve) => {
     hold = resolve
   })
-  const answers: Readonly<Record<string, (response: ServerResponse, path: string) => void>> = {
+  const answers: Readonly<Record<string, (response: ServerResponse, path: string) => unknown>> = {
     good: (response) => response.end(ca.rootPem),
     'not-found': (response) => response.writeHead(404).end(ca.rootPem),
     html: (response) => response.writeHead(200, { 'Content-Type': 'text/html' }).end('<!doctype html><p>Sign in'),
     large: (response) => response.end(ca.rootPem + '\n'.repeat(1024 * 1024)),
     leaf: (response) => response.end(leaf.cert),
-    short: (response) => response.end(shortAnswers++ === 0 ? short.rootPem : ca.rootPem),
+    // Its six seconds begin when it is asked for.
+    short: async (response) => {
+      const { rootPem } = shortAnswers++ === 0 ? await createTestCa('short root', 6 / 86_400) : ca
+      response.end(rootPem)
+    },
     expired: (response) => response.end(EXPIRED_ROOT),
     elsewhere: (response) => redirect(response, `${elsewhere}/good/upstreamproxy/ca-cert`),
     moved: (response) => redirect(response, '/good/upstreamproxy/ca-cert'),
