@@ -90,11 +90,8 @@ for (const [protocol, origin] of [
     session.close()
   })
 
-  test(`HEAD, 103 and a silent origin, ${protocol} to the origin`, async (context) => {
-    const gateway = await startGateway(context, {
-      origin: { protocol: origin },
-      options: { responseHeadTimeoutMs: 200 },
-    })
+  test(`HEAD and 103, ${protocol} to the origin`, async (context) => {
+    const gateway = await startGateway(context, { origin: { protocol: origin } })
     const { session } = await gateway.openHttp2()
     const head = await ask(session, { ':method': 'HEAD' })
     assert.equal(head.status, 200)
@@ -105,6 +102,15 @@ for (const [protocol, origin] of [
       early.interim.map((headers) => [headers[':status'], headers.link]),
       [[103, '</style.css>; rel=preload']],
     )
+    session.close()
+  })
+
+  test(`a silent origin, ${protocol} to the origin`, async (context) => {
+    const gateway = await startGateway(context, {
+      origin: { protocol: origin },
+      options: { responseHeadTimeoutMs: 200 },
+    })
+    const { session } = await gateway.openHttp2()
     const silent = await ask(session, { ':path': '/silent' })
     assert.equal(silent.status, 504)
     assert.equal(JSON.parse(silent.text).code, 'response-timeout')

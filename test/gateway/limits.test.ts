@@ -1,16 +1,38 @@
 // Clients that are slow on purpose, and what belongs to one session only.
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import { CREDENTIALS, requestOver, responseOf, startGateway, textOf } from './fixture.js'
+import type { Duplex } from 'node:stream'
+import { type TestContext, test } from 'node:test'
+import { CREDENTIALS, requestOver, responseOf, startGateway, type TestGateway, textOf } from './fixture.js'
 import { ask } from './http2-client.js'
 import { readAll } from './wire-client.js'
 
-const LIMITS = { handshakeTimeoutMs: 300, requestHeadTimeoutMs: 300 }
 const HOST = 'Host: api.example.com\r\n'
 
+/** For what has to come on a busy machine too. */
+const LONG = { handshakeTimeoutMs: 60_000, requestHeadTimeoutMs: 60_000 }
+
+function startWithShortHeads(context: TestContext): Promise<TestGateway> {
+  return startGateway(context, { options: { interceptLimits: { ...LONG, requestHeadTimeoutMs: 300 } } })
+}
+
+/** Goes on with a head that never ends; all that is answered until it is cut off. */
+async function readWhileDribbling(socket: Duplex): Promise<string> {
+  const dribble = setInterval(() => socket.write('x'), 50)
+  const answer = await readAll(socket)
+  clearInterval(dribble)
+  return answer.toString()
+}
+
+/** Resolves when a head that was begun by now has had its time. */
+async function headLimitPasses(gateway: TestGateway): Promise<void> {
+  const { socket } = await gateway.connect()
+  socket.write(`GET /late HTTP/1.1\r\n${HOST}X: `)
+  assert.match(await readWhileDribbling(socket), /^HTTP\/1\.1 408 /)
+}
+
 test('a TLS handshake that does not end is cut off, also when bytes keep coming', async (context) => {
-  const gateway = await startGateway(context, { options: { interceptLimits: LIMITS } })
+  const gateway = await startGateway(context, { options: { interceptLimits: { ...LONG, handshakeTimeoutMs: 300 } } })
   const { stream } = await gateway.openTunnel('api.example.com')
   // The head of a record that announces 16 KiB, then one byte of it after the other.
   stream.write(Buffer.from([0x16, 3, 1, 0x3f, 0xff]))
@@ -22,48 +44,40 @@ test('a TLS handshake that does not end is cut off, also when bytes keep coming'
 })
 
 test('a request head that does not end is answered 408, also when bytes keep coming', async (context) => {
-  const gateway = await startGateway(context, { options: { interceptLimits: LIMITS } })
+  const gateway = await startWithShortHeads(context)
   const { socket } = await gateway.connect()
   socket.write(`GET / HTTP/1.1\r\n${HOST}X: `)
-  const dribble = setInterval(() => socket.write('x'), 50)
-  const answer = await readAll(socket)
-  clearInterval(dribble)
-  assert.match(answer.toString(), /^HTTP\/1\.1 408 [\s\S]*"code":"head-timeout"/)
+  assert.match(await readWhileDribbling(socket), /^HTTP\/1\.1 408 [\s\S]*"code":"head-timeout"/)
   assert.equal(gateway.origin.connections, 0)
   const record = await gateway.nextRecord()
   assert.ok(record.mode === 'refused' && record.code === 'head-timeout' && record.status === 408)
 })
 
 test('the second head of a connection has the same limit, and a pause between two requests has none', async (context) => {
-  const gateway = await startGateway(context, { options: { interceptLimits: LIMITS } })
+  const gateway = await startWithShortHeads(context)
   const { socket } = await gateway.connect()
   const request = requestOver(socket, { headers: { connection: 'keep-alive' } })
   request.end()
   await textOf(await responseOf(request))
-  // More than twice the limit.
-  await new Promise((resolve) => setTimeout(resolve, 700))
+  await headLimitPasses(gateway)
   const second = requestOver(socket, { headers: { connection: 'keep-alive' } })
   second.end()
   assert.equal((await responseOf(second)).statusCode, 200)
   const { socket: slow } = await gateway.connect()
   slow.write(`GET / HTTP/1.1\r\n${HOST}\r\nGET /second HTTP/1.1\r\n`)
-  const dribble = setInterval(() => slow.write('X'), 50)
-  const answer = (await readAll(slow)).toString()
-  clearInterval(dribble)
+  const answer = await readWhileDribbling(slow)
   assert.match(answer, /^HTTP\/1\.1 200 /)
   assert.match(answer, /HTTP\/1\.1 408 /)
 })
 
 test('an upload that takes longer than the limit of a head is not cut', async (context) => {
-  const gateway = await startGateway(context, { options: { interceptLimits: LIMITS } })
+  const gateway = await startWithShortHeads(context)
   const { socket } = await gateway.connect()
   const request = requestOver(socket, { method: 'POST', path: '/upload' })
-  for (let index = 0; index < 6; index++) {
-    request.write('x')
-    await new Promise((resolve) => setTimeout(resolve, 150))
-  }
-  request.end()
-  assert.equal(JSON.parse(await textOf(await responseOf(request))).bytes, 6)
+  request.write('x')
+  await headLimitPasses(gateway)
+  request.end('y')
+  assert.equal(JSON.parse(await textOf(await responseOf(request))).bytes, 2)
 })
 
 test('two sessions, and two tunnels of one, never share a connection to the origin', async (context) => {
@@ -81,23 +95,19 @@ test('two sessions, and two tunnels of one, never share a connection to the orig
   }
 })
 
-test('the first event of a stream arrives at once, over either protocol', async (context) => {
+test('the first event of a stream arrives while the stream goes on, over either protocol', async (context) => {
   const gateway = await startGateway(context)
   const { socket } = await gateway.connect()
-  const begun = performance.now()
   const request = requestOver(socket, { path: '/events' })
   request.end()
   const response = await responseOf(request)
   const [event] = (await new Promise((resolve) => response.once('data', (...all) => resolve(all)))) as [Buffer]
   assert.equal(event.toString(), 'data: first\n\n')
-  assert.ok(performance.now() - begun < 250)
   request.destroy()
   const { session } = await gateway.openHttp2()
-  const again = performance.now()
   const stream = session.request({ ':path': '/events' })
   stream.on('error', () => {})
   const first = await new Promise<Buffer>((resolve) => stream.once('data', resolve))
   assert.equal(first.toString(), 'data: first\n\n')
-  assert.ok(performance.now() - again < 250)
   session.destroy()
 })

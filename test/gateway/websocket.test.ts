@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
-import type { GatewayOptions } from 'ccr-upstream-gateway'
 import { WebSocket } from 'ws'
 import { Mailbox } from '../support/mailbox.js'
-import { HOST, SECRET, startGateway, type TestGateway } from './fixture.js'
+import { startOrigin } from '../support/origin.js'
+import { type GatewaySetup, HOST, requestOver, responseOf, SECRET, startGateway, type TestGateway } from './fixture.js'
 import { readAll } from './wire-client.js'
 
-const startStage = (context: TestContext, options: GatewayOptions = {}) => {
-  return startGateway(context, { origin: { protocol: 'websocket' }, options })
+const startStage = (context: TestContext, setup: GatewaySetup = {}) => {
+  return startGateway(context, { ...setup, origin: { protocol: 'websocket' } })
 }
 
 /** A `ws` client over an intercepted tunnel, and the next message that came to it. */
@@ -56,12 +56,23 @@ test("the origin's close code reaches the client", async (context) => {
 })
 
 test('a WebSocket stays open while nothing is said, past every limit for requests', async (context) => {
-  const limits = { handshakeTimeoutMs: 2_000, requestHeadTimeoutMs: 1_000 }
-  const gateway = await startStage(context, { responseHeadTimeoutMs: 1_000, interceptLimits: limits })
+  const idle = await startOrigin(context, { protocol: 'raw' })
+  const interceptLimits = { handshakeTimeoutMs: 3_500, requestHeadTimeoutMs: 3_500 }
+  const gateway = await startStage(context, {
+    rules: { [HOST]: [], 'other.example.com': [] },
+    connectTo: { 'other.example.com:443': idle.address },
+    options: { responseHeadTimeoutMs: 3_500, interceptLimits },
+  })
   const { webSocket, next } = await openWebSocket(gateway, '/')
   assert.equal(await next(), 'welcome')
-  // Past the idle limit of pooled connections too, which is the longest.
-  await new Promise((resolve) => setTimeout(resolve, 4_500))
+  // A pooled connection that rests from now on has the longest of the limits.
+  const { socket } = await gateway.connect('other.example.com')
+  const request = requestOver(socket, { headers: { host: 'other.example.com', connection: 'keep-alive' } })
+  request.end()
+  const pooled = await idle.nextConnection()
+  pooled.write('HTTP/1.1 204 No Content\r\n\r\n')
+  assert.equal((await responseOf(request)).statusCode, 204)
+  await pooled.ended
   webSocket.send('still here')
   assert.equal(await next(), 'still here')
   webSocket.close()
