@@ -2,7 +2,7 @@
 //
 // Rules:
 // - A ping goes out every `pingIntervalMs`. Two in a row without an answer, and nothing else heard within `pongTimeoutMs`
-//   of the second: the gateway is dead.
+//   of the second: the gateway is dead. No third one goes out before that is known, or there would always be a later one to wait for.
 // - Whatever comes in, and whatever the gateway takes of the upload, is an answer too.
 // - While reading is paused no pong can come in, so the count stands still, and an unsolicited pong goes out instead, for
 //   middleboxes that cut what is silent.
@@ -52,7 +52,7 @@ export class Keepalive {
     if (this.#isDead(signs)) return 'dead'
     // Behind what waits already, a ping would not reach the gateway any sooner; and it would count as something that moves.
     if (signs.queuedBytes > 0) return 'none'
-    if (this.#clock.now - this.#lastSentAt < this.#limits.pingIntervalMs) return 'none'
+    if (this.#unanswered >= 2 || this.#clock.now - this.#lastSentAt < this.#limits.pingIntervalMs) return 'none'
     this.#lastSentAt = this.#clock.now
     if (signs.isReadingPaused) return 'pong'
     this.#unanswered++

@@ -4,20 +4,21 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { after, before, describe, test } from 'node:test'
 import { Keepalive } from '#src/relay/keepalive.js'
-import { DEFAULT_RELAY_LIMITS } from '#src/relay/limits.js'
+import { DEFAULT_RELAY_LIMITS, type RelayLimits } from '#src/relay/limits.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
-import { type RelayFixture, startFixture } from './fixture.js'
+import { type OpenTunnel, type RelayFixture, startFixture } from './fixture.js'
 
 const QUIET = { movedBytes: 0, isReadingPaused: false, queuedBytes: 0 }
 
-/** What a keepalive with the default limits does in each second, as `second: action`. */
+/** What a keepalive does in each second, as `second: action`. */
 function actionsOf(
   seconds: number,
   signsAt: (second: number) => Partial<typeof QUIET>,
   pongAt: number[] = [],
+  limits: Partial<RelayLimits> = {},
 ): string[] {
   const clock = { now: 0, readUntil: 0 }
-  const keepalive = new Keepalive(DEFAULT_RELAY_LIMITS, clock)
+  const keepalive = new Keepalive({ ...DEFAULT_RELAY_LIMITS, ...limits }, clock)
   const actions: string[] = []
   for (let second = 1; second <= seconds; second++) {
     clock.now = second * 1_000
@@ -30,11 +31,18 @@ function actionsOf(
   return actions
 }
 
-describe('the rules of the keepalive, with the default limits', () => {
+describe('the rules of the keepalive, with the default limits unless it is said', () => {
   test('a gateway that answers nothing is dead after 44 seconds', () => {
     assert.deepEqual(
       actionsOf(100, () => ({})),
       ['20: ping', '40: ping', '44: dead'],
+    )
+  })
+
+  test('so is one with a pong that may take longer than the next ping would', () => {
+    assert.deepEqual(
+      actionsOf(100, () => ({}), [], { pingIntervalMs: 2_000 }),
+      ['2: ping', '4: ping', '8: dead'],
     )
   })
 
@@ -71,30 +79,36 @@ describe('the rules of the keepalive, with the default limits', () => {
 
 describeOnEachRuntime('keepalive', (runtime) => {
   let fixture: RelayFixture
-  const limits = { pingIntervalMs: 200, pongTimeoutMs: 100 }
+  /** A gateway on a busy machine answers one of two pings within this time. */
+  const limits = { pingIntervalMs: 250, pongTimeoutMs: 1_500 }
 
   before(async () => {
     fixture = await startFixture(runtime, { limits })
   })
   after(() => fixture.end())
 
+  /** The gateway reads nothing more of a tunnel, and so answers no ping, until the relay gives it up. */
+  async function silence({ client, tunnel }: OpenTunnel): Promise<void> {
+    tunnel.pause()
+    assert.equal(await client.ended, 'reset')
+    tunnel.resume()
+    await tunnel.closed
+  }
+
   test('a gateway that takes bytes and answers nothing is found, and the client is reset', async () => {
     const { client, tunnel } = await fixture.open()
     tunnel.send('before')
     assert.equal((await client.take(6)).toString(), 'before')
     const begin = performance.now()
-    tunnel.pause()
-    assert.equal(await client.ended, 'reset')
+    await silence({ client, tunnel })
     const tookMs = performance.now() - begin
-    assert.ok(tookMs >= 300 && tookMs < 3_000, `${tookMs} ms`)
-    tunnel.resume()
-    await tunnel.closed
+    assert.ok(tookMs >= limits.pongTimeoutMs, `${tookMs} ms`)
     assert.equal((await fixture.relay.stats()).tunnels.broken['tunnel-lost'], 1)
   })
 
   test('a gateway that answers pings keeps a silent tunnel', async () => {
     const { client, tunnel } = await fixture.open()
-    for (let pings = 0; pings < 5; pings++) await once(tunnel.socket, 'ping')
+    await silence(await fixture.open())
     tunnel.send('still here')
     assert.equal((await client.take(10)).toString(), 'still here')
     client.reset()
@@ -106,7 +120,7 @@ describeOnEachRuntime('keepalive', (runtime) => {
     client.socket.pause()
     const sent = 16 * 1024 * 1024
     const sending = tunnel.sendAll([Buffer.alloc(sent, 0x61)])
-    for (let pongs = 0; pongs < 5; pongs++) await once(tunnel.socket, 'pong')
+    for (let pongs = 0; pongs < 10; pongs++) await once(tunnel.socket, 'pong')
     client.socket.resume()
     await sending
     assert.equal((await client.take(sent)).length, sent)
@@ -120,8 +134,7 @@ describeOnEachRuntime('keepalive', (runtime) => {
     const sent = 16 * 1024 * 1024
     const received = tunnel.received
     const sending = client.writeAll([Buffer.alloc(sent, 0x62)])
-    // Longer than what a silent gateway gets.
-    await new Promise((resolve) => setTimeout(resolve, 2_000))
+    await silence(await fixture.open())
     tunnel.resume()
     await sending
     await tunnel.reached(received + sent)
