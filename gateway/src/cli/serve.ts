@@ -2,8 +2,9 @@
 
 import { type GatewayConfig, loadGatewayConfig } from '../config/config.js'
 import { GatewayConfigError } from '../config/config-problem.js'
-import { checkGatewayConfig, type Gateway, startGateway } from '../server/gateway-server.js'
+import type { Gateway } from '../server/gateway.js'
 import { GatewayStartError } from '../server/start-error.js'
+import { checkGatewayConfig, startGateway } from '../server/start-gateway.js'
 import { type Command, EXIT_FAILURE, EXIT_OK, parseCommandLine, requireOption, type Streams } from './command.js'
 import { CHECK_HELP, SERVE_HELP } from './help.js'
 

@@ -1,5 +1,5 @@
 // The gateway's own server: the WebSocket endpoint, the CA certificate, health. It checks who comes, and hands each
-// WebSocket to a tunnel. The only file that knows every part.
+// WebSocket to a tunnel.
 
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
@@ -7,70 +7,21 @@ import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws'
 import type { AuditRecord } from '../audit/audit-record.js'
-import { type AuditSink, functionSink, openAudit } from '../audit/audit-sink.js'
+import type { AuditSink } from '../audit/audit-sink.js'
 import { Metrics } from '../audit/metrics.js'
 import type { GatewayConfig } from '../config/config.js'
 import type { ListenAddress } from '../config/config-schema.js'
-import { DEFAULT_INTERCEPT_LIMITS, type InterceptLimits } from '../intercept/intercept.js'
-import type { Lookup } from '../origin/dialer.js'
+import { DEFAULT_INTERCEPT_LIMITS } from '../intercept/intercept.js'
 import { encodeRefusal, Refusal, refusalBody, refusalHeaders } from '../refusal.js'
 import { onExpiry, type Session } from '../sessions/session.js'
-import { SessionUsages } from '../sessions/sessions.js'
+import type { SessionUsages } from '../sessions/sessions.js'
 import { ActiveConfig, type ActiveConfigOptions, type SharedContext, tlsOptions } from './active-config.js'
 import { AdminServer } from './admin-server.js'
 import { ChunkStream } from './chunk-stream.js'
+import type { Gateway, GatewayOptions } from './gateway.js'
 import { SessionEndedError } from './session-ended-error.js'
 import { GatewayStartError, startStep } from './start-error.js'
 import { serveTunnel } from './tunnel.js'
-
-/** What a program that embeds the gateway can set besides the config. All of it is optional. */
-export interface GatewayOptions {
-  /** Takes the audit's records instead of the target in the config. */
-  readonly audit?: (record: AuditRecord) => void
-  /** Takes warnings about the gateway itself, one line each. Default: `process.emitWarning`. */
-  readonly warn?: (message: string) => void
-  /** Resolves host names to addresses. Default: the system's resolver. Its answers are checked either way. */
-  readonly lookup?: Lookup
-  /** Milliseconds from the first byte of a CONNECT head to its last. Default 10,000: relays send it in one message. */
-  readonly connectHeadTimeoutMs?: number
-  /** Milliseconds until a CONNECT head begins. Default 600,000: relays open WebSockets before they need them. */
-  readonly connectWaitMs?: number
-  /** Milliseconds for resolving, connecting and TLS to an origin. Default 15,000: three SYNs and a handshake. */
-  readonly dialTimeoutMs?: number
-  /** Milliseconds from the end of a request to the head of its answer. Default 120,000: models think long. */
-  readonly responseHeadTimeoutMs?: number
-  /** Milliseconds that an intercepted client has for its TLS handshake and for a request head. Default 60,000 each. */
-  readonly interceptLimits?: InterceptLimits
-  /** Tunnels at once; one more is answered 503. Default 10,000, some 100 KiB each. */
-  readonly maxTunnels?: number
-}
-
-/** A running gateway. */
-export interface Gateway {
-  /** The base that relays are given, `http://127.0.0.1:8443`. */
-  readonly url: string
-  readonly port: number
-  /** The port of metrics and probes, when the config has one. */
-  readonly adminPort: number | undefined
-  /** The certificate that clients of intercepted hosts must trust. */
-  readonly caCertificatePem: string
-  /**
-   * Takes another config in the place of the one in use, all of it or nothing. New tunnels go by it; open ones go on by
-   * theirs, but those of sessions that are not let in any more end.
-   * @throws {GatewayStartError} and goes on with the config in use
-   */
-  reload(config: GatewayConfig): Promise<void>
-  /** Counts a config that did not get as far as `reload`. */
-  noteFailedReload(): void
-  /** For a rotation that moved the audit's file away. */
-  reopenAudit(): Promise<void>
-  /**
-   * Stops listening, lets tunnels go on for `graceMs` (default 0), then cuts those that are left. Called again while
-   * it waits, without a grace, it waits no longer.
-   */
-  close(options?: { readonly graceMs?: number }): Promise<void>
-  [Symbol.asyncDispose](): Promise<void>
-}
 
 /** Received messages: the wire's own limit is far lower, but other relays may send larger ones. */
 const MAX_RECEIVED_MESSAGE_BYTES = 4 * 1_048_576
@@ -79,38 +30,8 @@ const CLOSE_TIMEOUT_MS = 10_000
 /** Tunnels of agents are short. */
 const RETRY_AFTER_SECONDS = 5
 
-/**
- * Starts a gateway; resolves when it listens.
- * @throws {GatewayStartError} when something that the config names cannot be used, or an address not bound
- */
-export async function startGateway(config: GatewayConfig, options: GatewayOptions = {}): Promise<Gateway> {
-  const usages = new SessionUsages()
-  const active = await ActiveConfig.start(config, activeConfigOptions(options, usages))
-  let server: GatewayServer | undefined
-  try {
-    const audit = await startStep(config, ['audit'], () => {
-      return options.audit === undefined ? openAudit(config.audit, warnerOf(options)) : functionSink(options.audit)
-    })
-    server = new GatewayServer(active, options, usages, audit)
-    await server.listen()
-    return server
-  } catch (error) {
-    await server?.close()
-    active.stop()
-    throw error
-  }
-}
-
-/**
- * Tries everything that `startGateway` would use, without listening.
- * @throws {GatewayStartError}
- */
-export async function checkGatewayConfig(config: GatewayConfig): Promise<void> {
-  const active = await ActiveConfig.start(config, activeConfigOptions({}, new SessionUsages()))
-  active.stop()
-}
-
-function activeConfigOptions(options: GatewayOptions, usages: SessionUsages): ActiveConfigOptions {
+/** What of `options` an ActiveConfig takes. */
+export function activeConfigOptions(options: GatewayOptions, usages: SessionUsages): ActiveConfigOptions {
   const { lookup, dialTimeoutMs = 15_000 } = options
   return { lookup, dialTimeoutMs, usages, report: warnerOf(options) }
 }
@@ -122,7 +43,7 @@ interface OpenTunnel {
   readonly done: Promise<void>
 }
 
-class GatewayServer implements Gateway {
+export class GatewayServer implements Gateway {
   readonly #options: GatewayOptions
   readonly #usages: SessionUsages
   readonly #audit: AuditSink
@@ -362,7 +283,8 @@ function assertReloadable(current: GatewayConfig, next: GatewayConfig): void {
   throw new GatewayStartError(next, ['tls'], 'cannot come or go by a reload, only by a restart')
 }
 
-function warnerOf({ warn }: GatewayOptions): (message: string) => void {
+/** Where warnings about the gateway itself go. */
+export function warnerOf({ warn }: GatewayOptions): (message: string) => void {
   return warn ?? ((message) => process.emitWarning(message))
 }
 
