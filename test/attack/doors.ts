@@ -15,7 +15,7 @@ import {
   type VictimOptions,
 } from '../support/attack.js'
 import { pidBehind } from '../support/attack-debugger.js'
-import { findFreePort } from '../support/ca-server.js'
+import { freePort } from '../support/listening.js'
 import type { TestRuntime } from '../support/runtimes.js'
 import type { Scope } from '../support/temp-dir.js'
 
@@ -163,7 +163,7 @@ const definition = (name: string, value: string): Door => ({
 })
 
 async function bunDoors(): Promise<Door[]> {
-  const url = async (): Promise<string> => `ws://127.0.0.1:${await findFreePort()}/door`
+  const url = async (): Promise<string> => `ws://127.0.0.1:${await freePort()}/door`
   const [address, option, inherited] = [await url(), await url(), await url()]
   return [
     {

@@ -2,12 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { createAptConf } from '#src/system/children/files/apt-conf.js'
 import { isInstalled } from '../support/cli-process.js'
+import { startOrigin } from '../support/origin.js'
 import { INJECTION, SECRET } from '../support/system.js'
 import { createTempDirectory, SharedScope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'
@@ -25,17 +24,17 @@ describe('apt behind the relay', { timeout: 120_000, skip: !hasApt && 'apt is no
   let credentials: (string | undefined)[] = []
   before(async () => {
     const publicCa = await createTestCa('public root')
-    const server = createServer(await publicCa.serverCertificate(HOST), (request, response) => {
-      credentials.push(request.headers.authorization)
-      if (request.url === '/./Packages') response.end(PACKAGES)
-      else response.writeHead(404).end()
+    const origin = await startOrigin(setup, {
+      certificate: await publicCa.serverCertificate(HOST),
+      handler: (request, response) => {
+        credentials.push(request.headers.authorization)
+        if (request.url === '/./Packages') response.end(PACKAGES)
+        else response.writeHead(404).end()
+      },
     })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    setup.after(() => void server.close())
-    const { port } = server.address() as AddressInfo
     session = await startFileSession(setup, {
       publicCa,
-      origins: { [HOST]: `127.0.0.1:${port}` },
+      origins: { [HOST]: origin.address },
       hosts: { [HOST]: INJECTION },
     })
   })

@@ -3,13 +3,14 @@
 import assert from 'node:assert/strict'
 import { createServer, type Server } from 'node:http'
 import { createRequire } from 'node:module'
-import { type AddressInfo, createServer as createTcpServer, type Server as TcpServer } from 'node:net'
+import { createServer as createTcpServer } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { isInNoProxy } from '#src/protocol/no-proxy.js'
 import { nodeOptions, nodePreloadFile } from '#src/system/children/files/node-options.js'
 import { startRelaySession } from '../e2e/relay-session.js'
 import { run } from '../support/cli-process.js'
+import { listen } from '../support/listening.js'
 import { runtimes } from '../support/runtimes.js'
 import { RULED_HOST, SECRET } from '../support/system.js'
 import { SharedScope } from '../support/temp-dir.js'
@@ -46,9 +47,7 @@ describe('the Node preload', { timeout: 600_000 }, () => {
       if (request.url === '/redirect') response.writeHead(302, { location: `https://${RULED_HOST}/redirected` }).end()
       else response.end(`plain ${request.url}`)
     })
-    await new Promise<void>((resolve) => http.listen(0, '127.0.0.2', resolve))
-    setup.after(() => void http.close())
-    httpUrl = `http://127.0.0.2:${(http.address() as AddressInfo).port}`
+    httpUrl = `http://${(await listen(setup, http, '127.0.0.2')).address}`
   })
   after(() => setup.end())
 
@@ -151,9 +150,7 @@ describe('the Node preload', { timeout: 600_000 }, () => {
       })
 
       it('the wait for a proxy that is silent has an end', async (t) => {
-        const silent = await startSilentServer()
-        t.after(() => silent.close())
-        const address = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`
+        const address = `http://${(await listen(t, createTcpServer())).address}`
         const { stdout } = await ask(node, 'https.get in a hurry', url, {
           HTTPS_PROXY: address,
           https_proxy: address,
@@ -246,11 +243,4 @@ describe("the preload's reading of NO_PROXY is the relay's", () => {
 /** What the relay exports, without the session's own variables. */
 function relayVariables({ clientEnv, env }: FileSession): Record<string, string> {
   return Object.fromEntries(Object.entries(clientEnv).filter(([name]) => env[name] === undefined))
-}
-
-/** Takes connections and says nothing. */
-async function startSilentServer(): Promise<TcpServer> {
-  const server = createTcpServer((socket) => socket.on('error', () => {}))
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return server
 }

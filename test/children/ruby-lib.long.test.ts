@@ -3,12 +3,11 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { extendRubyLib, rubyLibraryDirectory } from '#src/system/children/files/ruby-lib.js'
 import { isInstalled, run } from '../support/cli-process.js'
+import { startOrigin } from '../support/origin.js'
 import { INJECTION, RULED_HOST, SECRET } from '../support/system.js'
 import { createTempDirectory, SharedScope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'
@@ -26,16 +25,17 @@ describe('Ruby behind the relay', { timeout: 120_000, skip: !hasRuby && 'ruby is
   before(async () => {
     const publicCa = await createTestCa('public root')
     const files = hasBundler ? await buildGemIndex() : {}
-    const server = createServer(await publicCa.serverCertificate(GEM_HOST), (request, response) => {
-      const file = request.headers.authorization === `Bearer ${SECRET}` ? files[request.url ?? ''] : undefined
-      if (file === undefined) response.writeHead(404).end()
-      else response.end(file)
+    const origin = await startOrigin(setup, {
+      certificate: await publicCa.serverCertificate(GEM_HOST),
+      handler: (request, response) => {
+        const file = request.headers.authorization === `Bearer ${SECRET}` ? files[request.url ?? ''] : undefined
+        if (file === undefined) response.writeHead(404).end()
+        else response.end(file)
+      },
     })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    setup.after(() => void server.close())
     session = await startFileSession(setup, {
       publicCa,
-      origins: { [GEM_HOST]: `127.0.0.1:${(server.address() as AddressInfo).port}` },
+      origins: { [GEM_HOST]: origin.address },
       hosts: { [GEM_HOST]: INJECTION },
     })
   })

@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { after, before, describe, it } from 'node:test'
-import { findFreePort } from '../support/ca-server.js'
 import { CLI_FILE, type Outcome, RunningProcess, run } from '../support/cli-process.js'
 import { requestThroughTunnel, TunnelStream } from '../support/connect-client.js'
+import { freePort, listen } from '../support/listening.js'
 import { createSession, RULED_HOST, SECRET, type Session, type System, startSystem, TOKEN } from '../support/system.js'
 import { type Scope, SharedScope } from '../support/temp-dir.js'
 import { chooseActor, listTree } from '../support/unprivileged.js'
@@ -74,16 +74,13 @@ describe('relay', { concurrency: 2, timeout: 60_000 }, () => {
   })
 
   it('listens on the port of --port', async (t) => {
-    const port = await findFreePort()
+    const port = await freePort()
     const { relay } = start(t, ['--json', '--port', `${port}`])
     assert.equal((JSON.parse(await firstLine(relay)) as { port: number }).port, port)
   })
 
   it('says that it stays off, and exits with 3', async (t) => {
-    const server = createServer()
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    t.after(() => new Promise((resolve) => server.close(resolve)))
-    const { port } = server.address() as AddressInfo
+    const { port } = await listen(t, createServer())
     for (const args of [[], ['--json']]) {
       const { relay, session } = start(t, [...args, '--port', `${port}`])
       const before = listTree(session.directory)

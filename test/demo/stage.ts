@@ -62,8 +62,7 @@ export class Stage {
   async open(): Promise<void> {
     const publicCa = await createCertificateAuthority({ commonName: 'demo public root', days: 1 })
     const { certificatePem: cert, privateKeyPem: key } = await issueServerCertificate(publicCa, [ORIGIN_HOST])
-    const origin = await startEchoOrigin({ cert, key })
-    this.#undo.push(() => origin.close())
+    const origin = await startEchoOrigin({ after: (close) => this.#undo.push(close) }, { cert, key })
     await this.#writeGatewayFiles(publicCa.certificatePem, origin.port)
     const gateway = await startGateway(loadGatewayConfig(this.#path('gateway/gateway.yaml'), {}))
     this.#gateway = gateway

@@ -1,10 +1,9 @@
 // Everything that goes wrong between a client and its origin is found by the doctor, which names the hop and the next step.
 
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { after, before, describe, it } from 'node:test'
+import { listen } from '../support/listening.js'
 import { describeOnEachRuntime, IS_LARGE, type TestRuntime } from '../support/runtimes.js'
 import { startSystem } from '../support/system.js'
 import { SharedScope } from '../support/temp-dir.js'
@@ -41,13 +40,8 @@ describeOnEachRuntime('the doctor', (runtime) => {
       const server = createHttpServer((_request, response) => {
         response.setHeader('Date', new Date(Date.now() + 3_600_000).toUTCString()).end('')
       })
-      server.listen(0, '127.0.0.1')
-      await once(server, 'listening')
-      t.after(() => server.close())
-      const { port } = server.address() as AddressInfo
-      const diagnosis = await examine(t, world, runtime, {
-        env: { CCR_UPSTREAM_PROXY_URL: `http://127.0.0.1:${port}` },
-      })
+      const { address } = await listen(t, server)
+      const diagnosis = await examine(t, world, runtime, { env: { CCR_UPSTREAM_PROXY_URL: `http://${address}` } })
       const { code, seen } = checkOf(diagnosis, 'clock')
       assert.deepEqual([code, seen], ['clock-skew', "the gateway's clock is 60 minutes ahead of this machine's"])
     })

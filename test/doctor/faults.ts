@@ -1,12 +1,12 @@
 // Fourteen things that go wrong between a client and its origin, each with a code of its own. The gateway is real, and so is every
 // fault.
 
-import { once } from 'node:events'
 import { rmSync } from 'node:fs'
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { createServer } from 'node:net'
 import { mock } from 'node:test'
-import { findFreePort, startCaServer } from '../support/ca-server.js'
+import { startCaServer } from '../support/ca-server.js'
 import { startScriptedProxy } from '../support/egress-proxy.js'
+import { freePort, listen } from '../support/listening.js'
 import { startOrigin } from '../support/origin.js'
 import type { TestRuntime } from '../support/runtimes.js'
 import { createSession, INJECTION, RULED_HOST, type Session, type System, startSystem } from '../support/system.js'
@@ -56,7 +56,7 @@ export const FAULTS: readonly Fault[] = [
     next: /that the gateway is up/,
     check: 'gateway',
     status: 502,
-    arrange: async () => ({ env: { CCR_UPSTREAM_PROXY_URL: `https://127.0.0.1:${await findFreePort()}` } }),
+    arrange: async () => ({ env: { CCR_UPSTREAM_PROXY_URL: `https://127.0.0.1:${await freePort()}` } }),
   },
   {
     title: 'the token is wrong',
@@ -96,7 +96,7 @@ export const FAULTS: readonly Fault[] = [
     next: /nothing answers there/,
     check: 'egress',
     status: 502,
-    arrange: async () => behindEgress(await findFreePort()),
+    arrange: async () => behindEgress(await freePort()),
   },
   {
     title: 'the name of the gateway is in no DNS',
@@ -196,25 +196,14 @@ export async function startWorld(scope: Scope): Promise<World> {
 async function startSystemWithOrigins(scope: Scope): Promise<System> {
   const strangers = await createTestCa('a root that the gateway does not know')
   const untrusted = await startOrigin(scope, { certificate: await strangers.serverCertificate(UNTRUSTED_HOST) })
+  // It takes connections and says nothing.
+  const silent = await listen(scope, createServer())
   return startSystem(scope, {
-    origins: { [UNTRUSTED_HOST]: untrusted.address, [SILENT_HOST]: await startSilentOrigin(scope) },
+    origins: { [UNTRUSTED_HOST]: untrusted.address, [SILENT_HOST]: silent.address },
     hosts: { [UNTRUSTED_HOST]: INJECTION, [SILENT_HOST]: INJECTION },
     deny: [DENIED_HOST],
     dialTimeoutMs: 500,
   })
-}
-
-/** It takes connections and says nothing. */
-async function startSilentOrigin(scope: Scope): Promise<string> {
-  const sockets = new Set<Socket>()
-  const server = createServer((socket) => sockets.add(socket.on('error', () => {})))
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  scope.after(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
 /** A root that was made on a machine whose clock is a day ahead of this one. */

@@ -3,15 +3,15 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { createServer } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { after, before, describe, it } from 'node:test'
 import { startScriptedProxy, tunnelBehind } from '../support/egress-proxy.js'
+import { listen } from '../support/listening.js'
 import { describeOnEachRuntime, type TestRuntime } from '../support/runtimes.js'
 import { createSession, RULED_HOST, type System, startSystem, TOKEN } from '../support/system.js'
-import { type Scope, SharedScope } from '../support/temp-dir.js'
+import { SharedScope } from '../support/temp-dir.js'
 import { type Actor, chooseActor } from '../support/unprivileged.js'
 import { checkOf, diagnosisOf, failuresOf, runDoctor } from './doctor-process.js'
 
@@ -114,7 +114,7 @@ describeOnEachRuntime('the doctor', (runtime) => {
     })
 
     it('is in time where the gateway takes connections and says nothing', async (t) => {
-      const port = await listen(
+      const { port } = await listen(
         t,
         createServer(() => {}),
       )
@@ -133,7 +133,7 @@ describeOnEachRuntime('the doctor', (runtime) => {
         assert.ok(authorization.endsWith(TOKEN))
         socket.end(`HTTP/1.1 403 ${authorization}\r\nConnection: close\r\n\r\n\x1b[2Jyou sent ${authorization}`)
       })
-      const port = await listen(t, server)
+      const { port } = await listen(t, server)
       const session = createSession(t, self, {
         ...system.environment,
         CCR_UPSTREAM_PROXY_URL: `http://127.0.0.1:${port}`,
@@ -144,16 +144,3 @@ describeOnEachRuntime('the doctor', (runtime) => {
     })
   })
 })
-
-/** Its port; it and its connections go with the test. */
-async function listen(scope: Scope, server: Server): Promise<number> {
-  const sockets = new Set<Socket>()
-  server.on('connection', (socket) => sockets.add(socket.on('error', () => {})))
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  scope.after(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  return (server.address() as AddressInfo).port
-}

@@ -27,8 +27,7 @@ function commandsUnder(heading: string): string[][] {
 async function startOrigin(t: Scope, folder: string): Promise<string> {
   const authority = await createCertificateAuthority({ days: 1 })
   const { certificatePem: cert, privateKeyPem: key } = await issueServerCertificate(authority, [HOST])
-  const origin = await startEchoOrigin({ cert, key })
-  t.after(() => origin.close())
+  const origin = await startEchoOrigin(t, { cert, key })
   writeFileSync(join(folder, 'origin-root.pem'), authority.certificatePem)
   return `upstream: { caFiles: [origin-root.pem], connectTo: { "${HOST}:443": "127.0.0.1:${origin.port}" } }\n`
 }

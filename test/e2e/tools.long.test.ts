@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { isInstalled, type Outcome, run } from '../support/cli-process.js'
 import { startGitOrigin } from '../support/git-origin.js'
-import { type NpmRegistry, startNpmRegistry } from '../support/npm-registry.js'
+import { startNpmRegistry } from '../support/npm-registry.js'
+import type { Origin } from '../support/origin.js'
 import { INJECTION, RULED_HOST, SECRET, type System, startSystem } from '../support/system.js'
 import { createTempDirectory, SharedScope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'
@@ -29,7 +30,7 @@ const unless = (isThere: boolean, tool: string): string | false => (isThere ? fa
 describe('behind relay and gateway', { timeout: 120_000 }, () => {
   let system: System
   let session: RelaySession
-  let registry: NpmRegistry
+  let registry: Origin
   /** The commit at the head of the served repository. */
   let commit = ''
 

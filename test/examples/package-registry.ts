@@ -3,10 +3,10 @@
 
 import { mkdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { run } from '../support/cli-process.js'
+import { listen } from '../support/listening.js'
 import { createTempDirectory, type Scope } from '../support/temp-dir.js'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
@@ -35,14 +35,10 @@ export async function startPackageRegistry(scope: Scope): Promise<PackageRegistr
     else if (file !== undefined) response.end(readFileSync(join(folder, file)))
     else response.setHeader('Content-Type', 'application/json').end(describe(found, `http://${headers.host}`))
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  scope.after(async () => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-  })
+  const { address } = await listen(scope, server)
   return {
     environment: {
-      npm_config_registry: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+      npm_config_registry: `http://${address}/`,
       npm_config_fetch_retries: '0',
       npm_config_update_notifier: 'false',
       npm_config_audit: 'false',

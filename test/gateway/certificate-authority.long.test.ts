@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { createServer } from 'node:tls'
 import { promisify } from 'node:util'
 import { CertificateAuthority, createCertificateAuthority, issueServerCertificate } from 'ccr-upstream-gateway'
+import { listen } from '../support/listening.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'gateway-ca-'))
 after(() => rmSync(folder, { recursive: true }))
@@ -64,17 +64,12 @@ with socket.create_connection(('127.0.0.1', int(sys.argv[2]))) as raw:
         print(tls.recv(100).decode())
 `
 
-test('Python accepts the certificate with VERIFY_X509_STRICT', { skip: isMissing('python3') }, async () => {
+test('Python accepts the certificate with VERIFY_X509_STRICT', { skip: isMissing('python3') }, async (context) => {
   const { certificatePem, privateKeyPem } = await issueServerCertificate(authority, ['localhost'])
   const root = join(folder, 'python-root.pem')
   writeFileSync(root, authority.certificatePem)
   const server = createServer({ cert: certificatePem, key: privateKeyPem }, (socket) => socket.end('accepted'))
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  try {
-    const { port } = server.address() as AddressInfo
-    const { stdout } = await run('python3', ['-c', PYTHON_CLIENT, root, String(port)])
-    assert.equal(stdout, 'accepted\n')
-  } finally {
-    server.close()
-  }
+  const { port } = await listen(context, server)
+  const { stdout } = await run('python3', ['-c', PYTHON_CLIENT, root, String(port)])
+  assert.equal(stdout, 'accepted\n')
 })

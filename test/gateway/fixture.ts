@@ -24,8 +24,9 @@ import {
   parseGatewayConfig,
   startGateway as start,
 } from 'ccr-upstream-gateway'
+import type { Listening } from '../support/listening.js'
 import { Mailbox } from '../support/mailbox.js'
-import { type HttpOriginSetup, type Listening, type Origin, originCa, startOrigin } from '../support/origin.js'
+import { type HttpOriginSetup, type Origin, originCa, startOrigin } from '../support/origin.js'
 import { ProcessWatch } from '../support/process-watch.js'
 import { createTempDirectory, type Scope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'

@@ -2,12 +2,13 @@
 // pass by session and password. Both are the real programs of Debian.
 
 import assert from 'node:assert/strict'
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { isInstalled } from '../support/cli-process.js'
+import { startSquid } from '../support/installed-proxies.js'
 import { originCa } from '../support/origin.js'
-import { freePort, startProgram } from '../support/program.js'
+import { startProgram } from '../support/program.js'
 import { SharedScope } from '../support/temp-dir.js'
 import { CREDENTIALS, HOST, requestOver, responseOf, startGateway, textOf } from './fixture.js'
 import { startTls } from './wire-client.js'
@@ -79,39 +80,20 @@ test('mitmproxy gets the tunnel and the session, injects, and its CA is what /ca
   assert.deepEqual([record?.mode, record?.mode === 'tunnel' && record.host], ['tunnel', HOST])
 })
 
-const squidConfig = (port: number, folder: string) => `
-http_port 127.0.0.1:${port}
-auth_param basic program /usr/lib/squid/basic_ncsa_auth ${folder}/passwords
-acl authenticated proxy_auth REQUIRED
-acl session req_header X-Ccr-Session ^${CREDENTIALS.session}$
-acl denied dstdomain other.example.com
-http_access deny denied
-http_access allow CONNECT session authenticated
-http_access deny all
-hosts_file ${folder}/hosts
-cache deny all
-memory_cache_shared off
-pid_filename none
-access_log stdio:${folder}/access.log
-cache_log ${folder}/cache.log
-coredump_dir ${folder}
-via off
-`
+const squidAccess = (folder: string) => [
+  `acl session req_header X-Ccr-Session ^${CREDENTIALS.session}$`,
+  'acl denied dstdomain other.example.com',
+  'http_access deny denied',
+  'http_access allow CONNECT session known',
+  `hosts_file ${folder}/hosts`,
+]
 
-async function startSquid(context: TestContext, folder: string): Promise<number> {
-  const port = await freePort()
-  writeFileSync(join(folder, 'squid.conf'), squidConfig(port, folder))
+async function startSessionSquid(context: TestContext, folder: string): Promise<number> {
   // `openssl passwd -apr1` of "p:ss word".
   writeFileSync(join(folder, 'passwords'), 'gateway:$apr1$ccrccrcc$VjqpRITDkImpMf8LxOr1b0\n')
   writeFileSync(join(folder, 'hosts'), '127.0.0.1 api.example.com plain.example.com other.example.com\n')
-  chmodSync(folder, 0o777)
-  await startProgram(context, ['squid', '-N', '-d', '1', '-n', `ccr${process.pid}`, '-f', join(folder, 'squid.conf')], {
-    cwd: folder,
-    ready: /Accepting HTTP Socket connections/,
-    uid: 65_534,
-    stopSignal: 'SIGKILL',
-  })
-  return port
+  const auth = `/usr/lib/squid/basic_ncsa_auth ${folder}/passwords`
+  return startSquid(context, folder, { auth, access: squidAccess(folder) })
 }
 
 test('Squid gets the session and the credential; what it denies is 403, wrong credentials are 502', {
@@ -119,7 +101,7 @@ test('Squid gets the session and the credential; what it denies is 403, wrong cr
   timeout: 60_000,
 }, async (context) => {
   const gateway = await startGateway(context, { rules: {} })
-  const proxyPort = await startSquid(context, gateway.folder)
+  const proxyPort = await startSessionSquid(context, gateway.folder)
   const originPort = gateway.origin.port
   const forwardTo = (password: string) =>
     gateway.configWith({

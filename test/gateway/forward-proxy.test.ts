@@ -1,22 +1,15 @@
 // Tunnels handed to a CONNECT proxy that is not there, is none, or is not asked. Real ones are in forward-proxy.long.test.ts.
 
 import assert from 'node:assert/strict'
-import { type AddressInfo, createServer } from 'node:net'
+import { createServer } from 'node:net'
 import { test } from 'node:test'
-import { freePort } from '../support/program.js'
+import { freePort, listen } from '../support/listening.js'
 import { HOST, startGateway } from './fixture.js'
 
 test('a proxy that is not there, or is none, is a 502; the rest of the gateway goes on', async (context) => {
   const gateway = await startGateway(context, { rules: {} })
-  const noProxy = createServer((socket) =>
-    socket
-      .on('error', () => {})
-      .resume()
-      .end('SSH-2.0-none\r\n'),
-  )
-  await new Promise<void>((resolve) => noProxy.listen(0, '127.0.0.1', resolve))
-  context.after(() => new Promise((resolve) => noProxy.close(resolve)))
-  for (const port of [await freePort(), (noProxy.address() as AddressInfo).port]) {
+  const noProxy = createServer((socket) => socket.resume().end('SSH-2.0-none\r\n'))
+  for (const port of [await freePort(), (await listen(context, noProxy)).port]) {
     await gateway.reload({ forward: `http://127.0.0.1:${port}`, ca: { certificate: 'ca.pem' } })
     const { status, text } = await gateway.openTunnel(`${HOST}`)
     assert.deepEqual([status, text.includes('"forward-failed"')], [502, true])

@@ -3,9 +3,10 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import * as grpc from '@grpc/grpc-js'
+import { listen } from '../support/listening.js'
 import { originCa } from '../support/origin.js'
 import { SECRET, startGateway, type TestGateway } from './fixture.js'
 
@@ -68,7 +69,6 @@ async function startGrpcOrigin(context: TestContext): Promise<{ address: string;
 /** A local port whose connections are tunnels to api.example.com. */
 async function startPort(context: TestContext, gateway: TestGateway): Promise<number> {
   const server = createServer((socket) => {
-    socket.on('error', () => {})
     void gateway.openTunnel('api.example.com:443').then(({ stream }) => {
       socket.pipe(stream)
       stream.pipe(socket)
@@ -76,10 +76,7 @@ async function startPort(context: TestContext, gateway: TestGateway): Promise<nu
       socket.on('close', () => stream.destroy())
     })
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  context.after(() => server.close())
-  return (server.address() as AddressInfo).port
+  return (await listen(context, server)).port
 }
 
 async function startStage(context: TestContext) {

@@ -3,7 +3,6 @@
 
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { hashToken } from 'ccr-upstream-gateway'
 import {
@@ -17,6 +16,7 @@ import {
   SignJWT,
 } from 'jose'
 import { WebSocket } from 'ws'
+import { listen } from '../support/listening.js'
 import { CREDENTIALS, HOST, startGateway, type TestGateway } from './fixture.js'
 import { type Credentials, connectHead, readAll, sendHead, type UpgradeRefusal, upgrade } from './wire-client.js'
 
@@ -136,9 +136,7 @@ test('the key set may be a URL; a set that cannot be had is answered 503 with Re
     if (isUp) response.end(await keySet('key-1'))
     else response.writeHead(500).end()
   })
-  await new Promise<void>((resolve) => issuer.listen(0, '127.0.0.1', resolve))
-  context.after(() => new Promise((resolve) => issuer.close(resolve).closeAllConnections()))
-  const jwks = `http://127.0.0.1:${(issuer.address() as AddressInfo).port}/jwks.json`
+  const jwks = `http://${(await listen(context, issuer)).address}/jwks.json`
   const gateway = await startGateway(context, { config: jwt({ jwks }) })
   const token = await sign()
   const { status, code, headers } = await refusal(gateway, token)

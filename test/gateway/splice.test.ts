@@ -1,24 +1,17 @@
 // Hosts without a rule, and where the gateway may dial at all.
 
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import type { GatewayOptions } from 'ccr-upstream-gateway'
+import { listen } from '../support/listening.js'
 import { originCa } from '../support/origin.js'
 import { CREDENTIALS, requestOver, responseOf, startGateway, textOf } from './fixture.js'
 import { connect, readAll, startTls } from './wire-client.js'
 
-/** A TCP server that hands out its connections. */
+/** A TCP server that hands out its connections; its address. */
 async function startTcpServer(context: TestContext, onSocket: (socket: Socket) => void): Promise<string> {
-  const server = createServer((socket) => {
-    socket.on('error', () => {})
-    onSocket(socket)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  context.after(() => server.close())
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`
+  return (await listen(context, createServer(onSocket))).address
 }
 
 test("a host without a rule shows the origin's own certificate, a ruled one the gateway's", async (context) => {

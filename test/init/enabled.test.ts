@@ -6,7 +6,8 @@ import { chmodSync, existsSync, readFileSync, statSync, watch, writeFileSync } f
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { findFreePort, startCaServer } from '../support/ca-server.js'
+import { startCaServer } from '../support/ca-server.js'
+import { freePort } from '../support/listening.js'
 import { createSession, type Session, type System, startSystem, TOKEN } from '../support/system.js'
 import { type Scope, SharedScope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'
@@ -200,7 +201,7 @@ describe('a start that succeeds', { concurrency: 2, timeout: 60_000 }, () => {
       ...system.environment,
       CCR_UPSTREAM_PROXY_URL: `${caServer.url}/held`,
     })
-    const port = await findFreePort()
+    const port = await freePort()
     const child = startInit(t, actor, session, { options: { port } })
     const release = await caServer.held
     assert.ok(existsSync(session.tokenFile), 'the token file went before the CA was there')

@@ -4,11 +4,12 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { chmodSync, linkSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { type CaServer, findFreePort, startCaServer } from '../support/ca-server.js'
+import { type CaServer, startCaServer } from '../support/ca-server.js'
 import { run } from '../support/cli-process.js'
+import { freePort, listen } from '../support/listening.js'
 import { createSession, type Session, type System, startSystem, TOKEN } from '../support/system.js'
 import { type Scope, SharedScope } from '../support/temp-dir.js'
 import { type Actor, chooseActor, listTree } from '../support/unprivileged.js'
@@ -96,7 +97,7 @@ const FAILURES: readonly Failure[] = [
   {
     title: 'the gateway is down',
     code: 'gateway-unreachable',
-    spoil: async () => ({ CCR_UPSTREAM_PROXY_URL: `http://127.0.0.1:${await findFreePort()}` }),
+    spoil: async () => ({ CCR_UPSTREAM_PROXY_URL: `http://127.0.0.1:${await freePort()}` }),
   },
   {
     title: "the gateway's certificate comes from an unknown CA",
@@ -201,12 +202,9 @@ describe('a failing start', { concurrency: 4, timeout: 120_000 }, () => {
   }
 
   it('is listen-failed when the port is taken', async (t) => {
-    const server = createServer()
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    t.after(() => new Promise((resolve) => server.close(resolve)))
+    const { port } = await listen(t, createServer())
     const session = createSession(t, actor, surroundings.system.environment)
     const before = listTree(session.directory)
-    const { port } = server.address() as AddressInfo
     const child = startInit(t, actor, session, { options: { port } })
     const report = await child.next<Report & DisabledReport>()
     child.process.endInput()

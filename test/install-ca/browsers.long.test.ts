@@ -6,12 +6,12 @@ import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { systemCode } from '#src/errors.js'
 import { RunningProcess } from '../support/cli-process.js'
+import { listen } from '../support/listening.js'
 import { createTempDirectory, type Scope, SharedScope } from '../support/temp-dir.js'
 import { createTestCa, type TestCa } from '../support/test-ca.js'
 import { assertSameTree, install, uninstall } from './command.js'
@@ -57,11 +57,7 @@ describe('a browser', { timeout: 300_000 }, () => {
   async function startPage(t: Scope): Promise<{ port: number; verdict: () => Promise<'trusted' | 'refused'> }> {
     const server = createServer(await ca.serverCertificate(HOST, 'localhost'))
     server.on('request', (_request, response: ServerResponse) => response.end('<!doctype html><p>hello'))
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    t.after(() => {
-      server.close()
-      server.closeAllConnections()
-    })
+    const { port } = await listen(t, server)
     const verdict = (): Promise<'trusted' | 'refused'> =>
       new Promise((resolve) => {
         server.once('request', () => resolve('trusted'))
@@ -70,7 +66,7 @@ describe('a browser', { timeout: 300_000 }, () => {
           if (/ALERT_(?:UNKNOWN_CA|CERTIFICATE_UNKNOWN|BAD_CERTIFICATE)/.test(systemCode(error))) resolve('refused')
         })
       })
-    return { port: (server.address() as AddressInfo).port, verdict }
+    return { port, verdict }
   }
 
   /** Refused before the CA is installed, trusted while it is, refused when it is gone. */

@@ -3,11 +3,10 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { CLI_FILE, type Outcome, run } from '../support/cli-process.js'
+import { startOrigin } from '../support/origin.js'
 import { createTempDirectory, type Scope, SharedScope } from '../support/temp-dir.js'
 import { createTestCa, type TestCa } from '../support/test-ca.js'
 import { ask, assertSameTree, install, uninstall } from './command.js'
@@ -151,12 +150,10 @@ describe('with Java', { concurrency: 2, timeout: 240_000, skip }, () => {
   })
 
   it('Java trusts a server of the CA over HTTPS, and no more when it is uninstalled', async (t) => {
-    const server = createServer(await ca.serverCertificate('localhost'), (_request, response) =>
-      response.end('hello from afar'),
-    )
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    t.after(() => new Promise((resolve) => server.close(resolve)))
-    const { port } = server.address() as AddressInfo
+    const { port } = await startOrigin(t, {
+      certificate: await ca.serverCertificate('localhost'),
+      handler: (_request, response) => void response.end('hello from afar'),
+    })
     const source = join(folder, 'Fetch.java')
     writeFileSync(
       source,

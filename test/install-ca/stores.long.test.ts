@@ -16,8 +16,9 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { findFreePort, startCaServer } from '../support/ca-server.js'
+import { startCaServer } from '../support/ca-server.js'
 import { CLI_FILE, run } from '../support/cli-process.js'
+import { freePort } from '../support/listening.js'
 import { runtimes } from '../support/runtimes.js'
 import { createTempDirectory, type Scope, SharedScope } from '../support/temp-dir.js'
 import { createTestCa, type TestCa } from '../support/test-ca.js'
@@ -291,7 +292,7 @@ describe('install-ca in a tree', { concurrency: 2, timeout: 120_000 }, () => {
       { args: [], code: 'ca-invalid', options: base(`${server.url}/expired`) },
       { args: [], code: 'ca-invalid', options: base(`${server.url}/leaf`) },
       { args: [], code: 'ca-refused', options: base(`${server.url}/not-found`) },
-      { args: [], code: 'gateway-unreachable', options: base(`http://127.0.0.1:${await findFreePort()}`) },
+      { args: [], code: 'gateway-unreachable', options: base(`http://127.0.0.1:${await freePort()}`) },
     ]
     for (const { args, code, options } of CASES) {
       const answer = await ask(t, ['install-ca', '--root', root, ...args], options)

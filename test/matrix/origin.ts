@@ -12,8 +12,9 @@ import {
   type Http2ServerRequest,
   type Http2ServerResponse,
 } from 'node:http2'
-import type { AddressInfo, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { WebSocketServer } from 'ws'
+import { type Listening, listen } from '../support/listening.js'
 import { SECRET } from '../support/system.js'
 import type { Scope } from '../support/temp-dir.js'
 import type { TestCertificate } from '../support/test-ca.js'
@@ -40,22 +41,17 @@ export interface OriginOptions {
 /** A running origin. */
 export class Origin {
   readonly requests: OriginRequest[] = []
-  /** TCP connections so far. */
-  connections = 0
   /** In every answer: whoever prints it was here. */
   readonly word = `word-${randomBytes(8).toString('hex')}`
-  readonly listenAddress: string
-  readonly port: number
+  readonly #listening: Listening
   readonly #guardedHost: string
-  readonly #sockets = new Set<Socket>()
   readonly #registries = new Map<string, Promise<Registry>>()
   readonly #scope: Scope
 
-  private constructor(scope: Scope, server: Http2SecureServer, { address, guardedHost }: OriginOptions) {
+  private constructor(scope: Scope, server: Http2SecureServer, listening: Listening, guardedHost: string) {
     this.#scope = scope
-    this.listenAddress = address
+    this.#listening = listening
     this.#guardedHost = guardedHost
-    this.port = (server.address() as AddressInfo).port
     server.on('request', (request, response) => {
       // A client that goes away in the middle has seen enough.
       this.#answer(request, response).catch(() => response.destroy())
@@ -67,38 +63,37 @@ export class Origin {
     })
   }
 
+  /** The loopback address that it listens on. */
+  get host(): string {
+    return this.#listening.host
+  }
+
+  get port(): number {
+    return this.#listening.port
+  }
+
   /** `address:port` */
   get address(): string {
-    return `${this.listenAddress}:${this.port}`
+    return this.#listening.address
+  }
+
+  /** TCP connections so far. */
+  get connections(): number {
+    return this.#listening.connections
   }
 
   /** Starts an origin; it goes with `scope`. */
   static async start(scope: Scope, options: OriginOptions): Promise<Origin> {
     const server = createSecureServer({ ...options.certificate, allowHTTP1: true })
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(0, options.address, resolve)
-    })
-    const origin = new Origin(scope, server, options)
-    server.on('connection', (socket: Socket) => {
-      origin.connections++
-      origin.#sockets.add(socket)
-      socket.once('close', () => origin.#sockets.delete(socket))
-      // The control run of a client that does not trust the origin ends its connection in its own way.
-      socket.on('error', () => {})
-    })
+    // The control run of a client that does not trust the origin ends its connection in its own way.
     server.on('sessionError', () => {})
-    scope.after(async () => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-      origin.closeConnections()
-      await closed
-    })
-    return origin
+    const listening = await listen(scope, server, options.address)
+    return new Origin(scope, server, listening, options.guardedHost)
   }
 
   /** Ends every connection, for when the client is gone: a connection that it kept open for more would keep its tunnel. */
   closeConnections(): void {
-    for (const socket of this.#sockets) socket.destroy()
+    this.#listening.closeConnections()
   }
 
   /** Writes the request down; whether it may see anything. */

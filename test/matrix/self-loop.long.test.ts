@@ -2,14 +2,13 @@
 // Runtimes read that environment by themselves (NODE_USE_ENV_PROXY, and Bun and Deno without being asked).
 
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { startRelaySession } from '../e2e/relay-session.js'
 import { RunningProcess } from '../support/cli-process.js'
 import { requestThroughTunnel } from '../support/connect-client.js'
+import { freePort } from '../support/listening.js'
 import { createSession, PLAIN_HOST, type Session, type System, startSystem } from '../support/system.js'
 import type { Scope } from '../support/temp-dir.js'
 import { chooseActor } from '../support/unprivileged.js'
@@ -58,7 +57,7 @@ async function createOwnEnvironment(scope: Scope) {
   // An address of this machine that counts as loopback nowhere: what is in 127.0.0.0/8 goes through no proxy anyhow.
   const system: System = await startSystem(scope, { gatewayHost: '0.0.0.0' })
   const { exported, port: otherPort } = await startRelaySession(scope, system)
-  const port = await findFreePort()
+  const port = await freePort()
   const env = Object.fromEntries(
     Object.entries(exported).map(([name, value]) => [
       name,
@@ -76,15 +75,6 @@ function startHost(scope: Scope, { command }: Host, session: Session, env: Recor
   // Deno asks for its own updates while it runs, which would be a tunnel too.
   const all = { ...session.env, ...env, DENO_NO_UPDATE_CHECK: '1' }
   return new RunningProcess(scope, file, program, { env: all, cwd: session.directory })
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** Sends a command; resolves to the answer. */

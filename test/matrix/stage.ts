@@ -57,7 +57,7 @@ export async function startStage(scope: Scope, tools: readonly Tool[]): Promise<
     hosts: { '*.intercepted.example.test': INJECTION },
     onAudit: (record) => records.add(record),
   })
-  const addresses = tools.flatMap((tool) => (tool.wantsAddress === undefined ? [] : originOf(tool).listenAddress))
+  const addresses = tools.flatMap((tool) => (tool.wantsAddress === undefined ? [] : originOf(tool).host))
   const container = { CCR_UPSTREAM_PROXY_NO_PROXY: [BYPASSED_NETWORK, ...addresses].join(',') }
   const relay = await startRelaySession(scope, system, container)
   // A root that a client has compiled in cannot be made for a test: the container names it to those that know no others.
@@ -74,8 +74,8 @@ export async function startStage(scope: Scope, tools: readonly Tool[]): Promise<
   }
 }
 
-function createTarget({ id }: Tool, kind: CellKind, { listenAddress, port }: Origin): Target {
-  if (kind === 'bypassed') return { kind, host: listenAddress, port, url: `https://${listenAddress}:${port}` }
+function createTarget({ id }: Tool, kind: CellKind, origin: Origin): Target {
+  if (kind === 'bypassed') return { kind, host: origin.host, port: origin.port, url: `https://${origin.address}` }
   const host = kind === 'intercepted' ? interceptedHost(id) : publicHost(id)
   return { kind, host, port: 443, url: `https://${host}` }
 }

@@ -1,23 +1,15 @@
 // The relay behind the container's own egress proxy: what it sends there, what it takes for an answer, and who is blamed.
 
 import assert from 'node:assert/strict'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { test } from 'node:test'
+import { isInstalled } from '../support/cli-process.js'
 import { connectHead } from '../support/connect-vectors.js'
 import { deterministicBytes } from '../support/deterministic-bytes.js'
-import {
-  missing,
-  type ProxyScript,
-  type RealProxy,
-  startScriptedProxy,
-  startSquid,
-  startTinyproxy,
-  tunnelBehind,
-} from '../support/egress-proxy.js'
+import { type ProxyScript, startScriptedProxy, tunnelBehind } from '../support/egress-proxy.js'
+import { startSquid, startTinyproxy } from '../support/installed-proxies.js'
 import { startRelayProcess } from '../support/relay-process.js'
 import { describeOnEachRuntime, type TestRuntime } from '../support/runtimes.js'
+import { createTempDirectory, SharedScope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'
 import { startWireGateway, type WireGateway } from '../support/wire-gateway.js'
 import { RelayFixture, relayOptions, TOKEN } from './fixture.js'
@@ -26,6 +18,13 @@ import { RelayFixture, relayOptions, TOKEN } from './fixture.js'
 const MUCH = 4 * 1024 * 1024
 
 const CREDENTIAL = `Basic ${Buffer.from('us@er:p:w').toString('base64')}`
+
+const scope = new SharedScope()
+const PROGRAMS = [
+  { program: 'tinyproxy', start: startTinyproxy, isHere: await isInstalled(scope, 'tinyproxy', '-v') },
+  { program: 'squid', start: startSquid, isHere: await isInstalled(scope, '/usr/sbin/squid', '-v') },
+]
+await scope.end()
 
 /** Runs `check` with a relay behind a proxy at `address`. */
 async function behind(
@@ -214,27 +213,16 @@ describeOnEachRuntime('behind an egress proxy', (runtime) => {
     await proxy.close()
   })
 
-  const programs: [string, (folder: string, user: string, password: string) => Promise<RealProxy>][] = [
-    ['tinyproxy', startTinyproxy],
-    ['squid', startSquid],
-  ]
-  for (const [program, start] of programs) {
+  for (const { program, start, isHere } of PROGRAMS) {
     test(`${program} with Basic credentials carries tunnels, and its 407 is told as its own`, {
-      skip: missing(program) ?? false,
-    }, async () => {
-      const folder = mkdtempSync(join(tmpdir(), 'egress-'))
-      chmodSync(folder, 0o755)
-      const proxy = await start(folder, 'user', 'pass')
-      try {
-        await behind(runtime, `http://user:pass@127.0.0.1:${proxy.port}`, exchange)
-        await behind(runtime, `http://user:wrong@127.0.0.1:${proxy.port}`, async (fixture) => {
-          const { status, code } = await refusalOf(fixture)
-          assert.deepEqual([status, code], [502, 'egress-authentication-required'])
-        })
-      } finally {
-        await proxy.stop()
-        rmSync(folder, { recursive: true, force: true })
-      }
+      skip: !isHere && `${program} is not installed`,
+    }, async (t) => {
+      const port = await start(t, createTempDirectory(t, 'egress'))
+      await behind(runtime, `http://user:pass@127.0.0.1:${port}`, exchange)
+      await behind(runtime, `http://user:wrong@127.0.0.1:${port}`, async (fixture) => {
+        const { status, code } = await refusalOf(fixture)
+        assert.deepEqual([status, code], [502, 'egress-authentication-required'])
+      })
     })
   }
 })

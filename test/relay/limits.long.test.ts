@@ -2,11 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { after, afterEach, test } from 'node:test'
 import { createLogger, type RelayOptions, startRelay } from '#src/index.js'
 import { connectHead, connectHeadOfLength } from '../support/connect-vectors.js'
 import { deterministicBytes } from '../support/deterministic-bytes.js'
+import { freePort } from '../support/listening.js'
 import { assertRefusal } from '../support/refusal.js'
 import { startRelayProcess } from '../support/relay-process.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
@@ -257,12 +258,8 @@ describeOnEachRuntime('limits', (runtime) => {
   }
 })
 
-test('startRelay() that fails behind listening leaves no listener', async (t) => {
-  const free = createServer().listen(0, '127.0.0.1')
-  t.after(() => void free.close())
-  await once(free, 'listening')
-  const { port } = free.address() as AddressInfo
-  await new Promise((resolve) => free.close(resolve))
+test('startRelay() that fails behind listening leaves no listener', async () => {
+  const port = await freePort()
   const logger = {
     ...createLogger('silent'),
     debug() {

@@ -2,7 +2,7 @@
 // remembers who came.
 
 import { createServer, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { listen } from './listening.js'
 import type { Scope } from './temp-dir.js'
 import { createTestCa } from './test-ca.js'
 
@@ -69,22 +69,6 @@ export async function startCaServer(scope: Scope, elsewhere = 'http://127.0.0.1:
   })
   // There is no gateway behind it: WebSockets are not what the answers are for.
   server.on('upgrade', (_request, socket) => socket.destroy())
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  scope.after(
-    () =>
-      new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      }),
-  )
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests, held }
-}
-
-/** A port of 127.0.0.1 on which nothing listens. */
-export async function findFreePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise<void>((resolve) => server.close(() => resolve()))
-  return port
+  const { address } = await listen(scope, server)
+  return { url: `http://${address}`, requests, held }
 }

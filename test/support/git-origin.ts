@@ -3,9 +3,8 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { startOrigin } from './origin.js'
 import type { Scope } from './temp-dir.js'
 import type { TestCertificate } from './test-ca.js'
 
@@ -23,7 +22,7 @@ export interface GitOriginOptions {
 /** Starts the origin; resolves to its `address:port`. */
 export async function startGitOrigin(scope: Scope, options: GitOriginOptions): Promise<string> {
   const backends = new Set<ChildProcess>()
-  const server = createServer(options.certificate, (request, response) => {
+  const handler: RequestListener = (request, response) => {
     if (options.answersFirst?.(request, response) === true) return
     if (request.headers.authorization !== options.authorization) {
       response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="git"' }).end()
@@ -33,16 +32,14 @@ export async function startGitOrigin(scope: Scope, options: GitOriginOptions): P
     backends.add(backend)
     backend.once('close', () => backends.delete(backend))
     answer(request, response, backend).catch(() => response.destroy())
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  }
+  const origin = await startOrigin(scope, { certificate: options.certificate, handler })
   scope.after(async () => {
     const ended = Array.from(backends, (backend) => once(backend, 'close'))
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-    server.closeAllConnections()
     for (const backend of backends) backend.kill()
-    await Promise.all([closed, ...ended])
+    await Promise.all(ended)
   })
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`
+  return origin.address
 }
 
 /** The repositories of a request, for origins that have other things too. */

@@ -2,14 +2,14 @@
 // It speaks HTTP/1.1, HTTP/2, either, or WebSocket, and remembers every request; or it is raw: each connection is bytes,
 // and remembers every one of them, so that no parser stands between a test and what was sent.
 
-import { once } from 'node:events'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { createSecureServer } from 'node:http2'
 import { createServer as createHttpsServer } from 'node:https'
-import type { AddressInfo, Server, Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from 'node:tls'
 import { WebSocketServer } from 'ws'
 import { ByteInbox } from './byte-inbox.js'
+import { type Listening, listen } from './listening.js'
 import { Mailbox } from './mailbox.js'
 import { answerByPath, answerExpectation } from './origin-paths.js'
 import type { Scope } from './temp-dir.js'
@@ -56,15 +56,6 @@ export interface SeenRequest {
   readonly isAborted: boolean
 }
 
-export interface Listening {
-  readonly port: number
-  /** `127.0.0.1:port` */
-  readonly address: string
-  /** TCP connections so far, whether or not anything came over them. */
-  readonly connections: number
-  close(): Promise<void>
-}
-
 export interface Origin extends Listening {
   /** Every request so far. */
   readonly requests: readonly SeenRequest[]
@@ -98,7 +89,13 @@ async function startHttp(scope: Scope, setup: HttpOriginSetup): Promise<Origin> 
   server.on('request', (request, response) => onRequest(request, response, handler))
   server.on('checkContinue', (request, response) => onRequest(request, response, setup.handler ?? answerExpectation))
   if (setup.protocol === 'websocket') acceptUpgrades(server, (request) => requests.push(seenRequest(request)))
-  return Object.assign(await listen(scope, server), { requests })
+  return Object.assign(
+    await listen(
+      scope,
+      server.on('tlsClientError', () => {}),
+    ),
+    { requests },
+  )
 }
 
 function createHttpServer({ protocol, tls, ...setup }: HttpOriginSetup): Server {
@@ -205,34 +202,11 @@ async function startRaw(scope: Scope, setup: RawOriginSetup): Promise<RawOrigin>
     setup.handler?.(connection)
     unclaimed.put(connection)
   })
-  return Object.assign(await listen(scope, server), { opened, nextConnection: () => unclaimed.next() })
-}
-
-async function listen(scope: Scope, server: Server): Promise<Listening> {
-  const sockets = new Set<Socket>()
-  let connections = 0
-  server.on('tlsClientError', () => {})
-  server.on('connection', (socket: Socket) => {
-    connections++
-    sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket))
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  const close = async () => {
-    if (!server.listening) return
-    server.close()
-    for (const socket of sockets) socket.destroy()
-    await once(server, 'close')
-  }
-  scope.after(close)
-  return {
-    port,
-    address: `127.0.0.1:${port}`,
-    get connections() {
-      return connections
-    },
-    close,
-  }
+  return Object.assign(
+    await listen(
+      scope,
+      server.on('tlsClientError', () => {}),
+    ),
+    { opened, nextConnection: () => unclaimed.next() },
+  )
 }

@@ -2,12 +2,13 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { connect } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Scope } from './temp-dir.js'
 
 export interface ProgramOptions {
-  /** What it says, on either stream, when it is ready; the match is what `startProgram` resolves with. */
-  readonly ready: RegExp
+  /** What it says, on either stream, when it is ready, or the port on which it listens then. */
+  readonly ready: RegExp | number
   readonly cwd: string
   /** The user that it runs as when the test is root. */
   readonly uid?: number
@@ -18,7 +19,8 @@ export interface ProgramOptions {
 
 export interface Program {
   readonly child: ChildProcess
-  readonly match: RegExpExecArray
+  /** Of what it said when it was ready. */
+  readonly match: readonly string[]
   /** Everything that it said so far. */
   readonly output: () => string
 }
@@ -38,16 +40,17 @@ export async function startProgram(
     ...(uid !== undefined && isRoot && { uid, gid: uid }),
   })
   let output = ''
-  const match = new Promise<RegExpExecArray>((resolve, reject) => {
+  const match = new Promise<readonly string[]>((resolve, reject) => {
     const onText = (text: Buffer) => {
       output += text
-      const found = ready.exec(output)
+      const found = typeof ready === 'number' ? null : ready.exec(output)
       if (found !== null) resolve(found)
     }
     child.stdout.on('data', onText)
     child.stderr.on('data', onText)
     child.once('error', reject)
     child.once('close', (code) => reject(new Error(`${program} ended with ${code}: ${output}`)))
+    if (typeof ready === 'number') untilListening(child, ready).then(() => resolve([]), reject)
   })
   const closed = once(child, 'close')
   scope.after(async () => {
@@ -57,22 +60,17 @@ export async function startProgram(
   return { child, match: await match, output: () => output }
 }
 
-/** A port that was free just now, for programs that cannot be told to take any. */
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
+async function untilListening(child: ChildProcess, port: number): Promise<void> {
+  while (child.exitCode === null && child.signalCode === null && !(await accepts(port))) await nextTurn()
 }
 
-/** Resolves when something listens on the port, for programs that do not say when they do. */
-export async function untilListening({ child, output }: Program, port: number): Promise<void> {
-  const isOpen = () =>
-    new Promise<boolean>((resolve) => {
-      const socket = connect(port, '127.0.0.1')
-      socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
-      socket.once('connect', () => socket.destroy())
-    })
-  while (!(await isOpen())) if (child.exitCode !== null) throw new Error(`it ended: ${output()}`)
+function accepts(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  return once(socket, 'connect').then(
+    () => {
+      socket.destroy()
+      return true
+    },
+    () => false,
+  )
 }

@@ -4,12 +4,12 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { type RelayThreadChoice, startRelay } from '#src/index.js'
 import { relayOptions, TOKEN } from '../relay/fixture.js'
 import { connectHead } from '../support/connect-vectors.js'
+import { listen } from '../support/listening.js'
 import { connectRaw, type RawClient } from '../support/raw-client.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
 import { createTempDirectory, type Scope } from '../support/temp-dir.js'
@@ -242,9 +242,7 @@ describeOnEachRuntime('the thread of the relay', (runtime) => {
       const { rootPem } = await createTestCa('some root')
       // It accepts no WebSocket, so the request with the token is kept.
       const server = createServer((_request, response) => response.end(rootPem)).on('upgrade', () => {})
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-      t.after(() => void server.close())
-      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+      const url = `http://${(await listen(t, server)).address}`
       const options = { enabled: true, url, tokenFile, thread: 'worker' }
       const program = await startThreadProgram(t, runtime, { options, env: { TMPDIR: createTempDirectory(t) } })
       await openClient(t, program)
