@@ -1,0 +1,239 @@
+// What a client and an origin would see of each other without a gateway between them, they see with it: what node's libraries would
+// change by themselves, on either side.
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { describe, test } from 'node:test'
+import type { RawConnection } from '../support/origin.js'
+import { startOrigin } from '../support/origin.js'
+import { encodeFields, encodeFrame, FLAG, FRAME } from '../support/raw-http2.js'
+import { HOST, startGateway } from './fixture.js'
+import { ask } from './http2-client.js'
+
+const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
+
+/** A raw origin that answers each request of one connection with the next of `answers`. */
+async function answering(connection: RawConnection, ...answers: string[]): Promise<string[]> {
+  const heads: string[] = []
+  for (const answer of answers) {
+    heads.push(await connection.takeUntil('\r\n\r\n'))
+    connection.write(answer)
+  }
+  return heads
+}
+
+describe('a request over HTTP/1.1', () => {
+  test('by any method without a body has no body in chunks', async (context) => {
+    const origin = await startOrigin(context, { protocol: 'raw' })
+    const gateway = await startGateway(context, { origin })
+    const client = await gateway.openHttp1()
+    const methods = ['MKCOL', 'PROPFIND', 'LIST', 'POST', 'DELETE', 'M-SEARCH']
+    const seen = origin.nextConnection().then((connection) => answering(connection, ...methods.map(() => OK)))
+    for (const method of methods) {
+      assert.equal((await client.ask(`${method} /x HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`)).body, 'ok')
+    }
+    for (const [index, head] of (await seen).entries()) {
+      assert.ok(head.startsWith(`${methods[index]} /x HTTP/1.1\r\n`), head)
+      assert.ok(!/transfer-encoding/i.test(head), head)
+      assert.match(head, methods[index] === 'DELETE' ? /^(?![\s\S]*content-length)/i : /\r\nContent-Length: 0\r\n/)
+    }
+  })
+
+  test('that takes trailers says so to the origin, and gets them', async (context) => {
+    const origin = await startOrigin(context, { protocol: 'raw' })
+    const gateway = await startGateway(context, { origin })
+    const client = await gateway.openHttp1()
+    const trailing =
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n'
+    const seen = origin.nextConnection().then((connection) => answering(connection, trailing))
+    const answer = await client.ask(`GET / HTTP/1.1\r\nHost: ${HOST}\r\nTE: trailers\r\nConnection: TE\r\n\r\n`)
+    assert.match((await seen)[0] as string, /\r\nConnection: TE\r\nTE: trailers\r\n/)
+    assert.deepEqual([answer.body, answer.trailers.get('x-sum')], ['ok', ['1']])
+  })
+
+  test('gets every status, and heads with bytes beyond ASCII as they came', async (context) => {
+    const origin = await startOrigin(context, { protocol: 'raw' })
+    const gateway = await startGateway(context, { origin })
+    const { socket } = await gateway.connect()
+    const bytes =
+      'HTTP/1.1 103 Early Hints\r\nX-Name: caf\xe9\r\n\r\nHTTP/1.1 999 D\xe9ni\r\nX-Name: caf\xe9\r\nContent-Length: 2\r\n\r\nok'
+    const seen = origin.nextConnection().then((connection) => answering(connection, bytes))
+    socket.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`)
+    await seen
+    const pieces: Buffer[] = []
+    for await (const piece of socket) pieces.push(piece)
+    const text = Buffer.concat(pieces).toString('latin1')
+    assert.match(
+      text,
+      /^HTTP\/1\.1 103 Early Hints\r\nX-Name: caf\xe9\r\n\r\nHTTP\/1\.1 999 D\xe9ni\r\nX-Name: caf\xe9\r\n/,
+    )
+  })
+
+  test('of HTTP/1.0, offered by ALPN alone, is answered without chunks and closed', async (context) => {
+    const chunked = (_request: unknown, response: { write(text: string): void; end(text: string): void }) => {
+      response.write('not ')
+      response.end('in chunks')
+    }
+    const gateway = await startGateway(context, { origin: { handler: chunked } })
+    const { socket } = await gateway.connect(HOST, { protocols: ['http/1.0'] })
+    assert.equal(socket.alpnProtocol, 'http/1.0')
+    socket.write(`GET / HTTP/1.0\r\nHost: ${HOST}\r\n\r\n`)
+    const pieces: Buffer[] = []
+    for await (const piece of socket) pieces.push(piece)
+    const text = Buffer.concat(pieces).toString('latin1')
+    assert.match(text, /\r\n\r\nnot in chunks$/)
+    assert.ok(!/transfer-encoding/i.test(text))
+  })
+})
+
+describe('lists of which node:http2 takes one field only', () => {
+  const LISTS = 'Content-Language: de\r\nContent-Language: en\r\n'
+
+  test('reach an HTTP/2 client whole', async (context) => {
+    const origin = await startOrigin(context, { protocol: 'raw' })
+    const gateway = await startGateway(context, { origin })
+    const { session } = await gateway.openHttp2()
+    const raw = `HTTP/1.1 200 OK\r\n${LISTS}Content-Encoding: x-a\r\nContent-Encoding: x-b\r\nContent-Length: 0\r\n\r\n`
+    const seen = origin.nextConnection().then((connection) => answering(connection, raw))
+    const { headers } = await ask(session, {})
+    await seen
+    assert.deepEqual([headers['content-language'], headers['content-encoding']], ['de, en', 'x-a, x-b'])
+    session.close()
+  })
+
+  test('reach an HTTP/2 origin whole', async (context) => {
+    const gateway = await startGateway(context, { origin: { protocol: 'http2' } })
+    const { socket } = await gateway.connect(HOST, { protocols: ['h2'] })
+    socket.destroy()
+    const { session } = await gateway.openHttp2()
+    await ask(session, { 'if-none-match': '"a", "b"', 'content-language': 'de, en' })
+    const { rawHeaders } = gateway.origin.requests.at(-1) as { rawHeaders: readonly string[] }
+    assert.equal(rawHeaders[rawHeaders.indexOf('if-none-match') + 1], '"a", "b"')
+    session.close()
+  })
+})
+
+describe('an HTTP/2 client', () => {
+  test('may name its host by Host alone', async (context) => {
+    const gateway = await startGateway(context)
+    const { socket } = await gateway.connect(HOST, { protocols: ['h2'] })
+    const fields = encodeFields([
+      [':method', 'GET'],
+      [':scheme', 'https'],
+      [':path', '/'],
+      ['host', HOST],
+    ])
+    socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+    socket.write(encodeFrame(FRAME.settings, 0, 0))
+    socket.write(encodeFrame(FRAME.headers, FLAG.endHeaders | FLAG.endStream, 1, fields))
+    const record = await gateway.nextRecord()
+    assert.ok(record.mode === 'intercept' && record.status === 200)
+    socket.destroy()
+  })
+
+  test('gets a status above 599, which HTTP/2 libraries do not send, as the error of a server that it means', async (context) => {
+    const origin = await startOrigin(context, { protocol: 'raw' })
+    const gateway = await startGateway(context, { origin })
+    const { session } = await gateway.openHttp2()
+    const raw = 'HTTP/1.1 999 Denied\r\nContent-Length: 2\r\n\r\nno'
+    const seen = origin.nextConnection().then((connection) => answering(connection, raw))
+    const { status, text, resetCode } = await ask(session, {})
+    await seen
+    assert.deepEqual([status, text, resetCode], [502, 'no', 0])
+    session.close()
+  })
+
+  test('gets a head of 100 KiB', async (context) => {
+    const origin = await startOrigin(context, { protocol: 'raw' })
+    const gateway = await startGateway(context, { origin })
+    const { session } = await gateway.openHttp2()
+    const long = Array.from({ length: 25 }, (_, index) => `X-Long-${index}: ${'x'.repeat(4_096)}\r\n`).join('')
+    const raw = `HTTP/1.1 200 OK\r\n${long}Content-Length: 0\r\n\r\n`
+    const seen = origin.nextConnection().then((connection) => answering(connection, raw))
+    const { headers } = await ask(session, {})
+    await seen
+    assert.equal(String(headers['x-long-24']).length, 4_096)
+    session.close()
+  })
+})
+
+describe('an HTTP/2 origin', () => {
+  /** Answers the settings, then each request with what `answer` makes of its stream. */
+  function scripted(connection: RawConnection, answer: (id: number, count: number) => Buffer | undefined): void {
+    let pending = Buffer.alloc(0)
+    let isBegun = false
+    let count = 0
+    connection.write(encodeFrame(FRAME.settings, 0, 0))
+    connection.socket.on('data', (bytes: Buffer) => {
+      pending = Buffer.concat([pending, bytes])
+      if (!isBegun && pending.length >= 24) {
+        pending = pending.subarray(24)
+        isBegun = true
+      }
+      while (isBegun && pending.length >= 9 && pending.length >= 9 + pending.readUIntBE(0, 3)) {
+        const [type, id] = [pending[3], pending.readUInt32BE(5)]
+        pending = pending.subarray(9 + pending.readUIntBE(0, 3))
+        if (type !== FRAME.headers) continue
+        count++
+        connection.write(answer(id, count) ?? Buffer.alloc(0))
+      }
+    })
+  }
+
+  const answerOk = (id: number) => {
+    return Buffer.concat([
+      encodeFrame(FRAME.headers, FLAG.endHeaders, id, encodeFields([[':status', '200']])),
+      encodeFrame(FRAME.data, FLAG.endStream, id, Buffer.from('ok')),
+    ])
+  }
+  const REFUSED_STREAM = Buffer.from([0, 0, 0, 7])
+  const tls = { ALPNProtocols: ['h2'] }
+
+  test('that refuses a stream unprocessed gets a POST again', async (context) => {
+    const handler = (connection: RawConnection) =>
+      scripted(connection, (id, count) =>
+        count === 1 ? encodeFrame(FRAME.reset, 0, id, REFUSED_STREAM) : answerOk(id),
+      )
+    const origin = await startOrigin(context, { protocol: 'raw', handler, tls })
+    const gateway = await startGateway(context, { origin })
+    const { session } = await gateway.openHttp2()
+    const { status, text } = await ask(session, { ':method': 'POST' }, 'a body')
+    assert.deepEqual([status, text], [200, 'ok'])
+    const record = await gateway.nextRecord()
+    assert.ok(record.mode === 'intercept' && record.requestBytes === 6 && record.error === undefined)
+    session.close()
+  })
+
+  test('that says goodbye before a stream gets its POST on another connection', async (context) => {
+    let connections = 0
+    const handler = (connection: RawConnection) => {
+      connections++
+      const isFirst = connections === 1
+      scripted(connection, (id) => (isFirst ? encodeFrame(FRAME.goaway, 0, 0, Buffer.alloc(8)) : answerOk(id)))
+    }
+    const origin = await startOrigin(context, { protocol: 'raw', handler, tls })
+    const gateway = await startGateway(context, { origin })
+    const { session } = await gateway.openHttp2()
+    const { status, text } = await ask(session, { ':method': 'POST' }, 'a body')
+    assert.deepEqual([status, text, connections], [200, 'ok', 2])
+    session.close()
+  })
+})
+
+describe('an answer before the whole request', () => {
+  test('says that the connection closes, and its origin is asked nothing more on that connection', async (context) => {
+    const origin = await startOrigin(context, { protocol: 'raw' })
+    const gateway = await startGateway(context, { origin })
+    const client = await gateway.openHttp1()
+    client.write(`POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 100000\r\n\r\nonly a part`)
+    const connection = await origin.nextConnection()
+    await connection.takeUntil('only a part')
+    connection.write('HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno')
+    const answer = await client.answer()
+    assert.deepEqual([answer.status, answer.body, answer.fields.get('connection')], [413, 'no', ['close']])
+    await once(client.socket, 'close')
+    await connection.ended
+    const record = await gateway.nextRecord()
+    assert.ok(record.mode === 'intercept' && record.status === 413 && record.error === undefined)
+  })
+})
