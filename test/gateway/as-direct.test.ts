@@ -2,7 +2,6 @@
 // change by themselves, on either side.
 
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { describe, test } from 'node:test'
 import type { RawConnection } from '../support/origin.js'
 import { startOrigin } from '../support/origin.js'
@@ -231,7 +230,7 @@ describe('an answer before the whole request', () => {
     connection.write('HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno')
     const answer = await client.answer()
     assert.deepEqual([answer.status, answer.body, answer.fields.get('connection')], [413, 'no', ['close']])
-    await once(client.socket, 'close')
+    assert.equal(await client.rest(), '')
     await connection.ended
     const record = await gateway.nextRecord()
     assert.ok(record.mode === 'intercept' && record.status === 413 && record.error === undefined)
