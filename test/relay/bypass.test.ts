@@ -30,10 +30,7 @@ describeOnEachRuntime('targets of NO_PROXY', (runtime) => {
 
   before(async () => {
     echo = await startEcho('127.0.77.1')
-    fixture = await startFixture(runtime, {
-      bypass: { noProxy: NO_PROXY },
-      limits: { dialTimeoutMs: 1_500, closeLingerMs: 1_000, lingerMs: 1_000 },
-    })
+    fixture = await startFixture(runtime, { bypass: { noProxy: NO_PROXY } })
   })
   after(async () => {
     await fixture.end()

@@ -4,16 +4,26 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { after, afterEach, test } from 'node:test'
-import { createLogger, type RelayOptions, startRelay } from '#src/index.js'
+import { createLogger, type ERROR_CODES, type RelayOptions, startRelay } from '#src/index.js'
 import { connectHead, connectHeadOfLength } from '../support/connect-vectors.js'
 import { deterministicBytes } from '../support/deterministic-bytes.js'
 import { freePort } from '../support/listening.js'
+import type { RawAnswer } from '../support/raw-client.js'
 import { assertRefusal } from '../support/refusal.js'
 import { startRelayProcess } from '../support/relay-process.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
 import { type RelayFixture, relayOptions, startFixture } from './fixture.js'
 
 const MIB = 1024 * 1024
+
+/** A gateway that answers nothing is found after 2 s; one on a busy machine answers in less. The last makes sweeps frequent. */
+const SHORT_PINGS = { pingIntervalMs: 250, pongTimeoutMs: 1_500, egressTimeoutMs: 100 }
+
+/** The refusal says how long the limit was. */
+function assertTimeout(answer: RawAnswer, status: number, code: keyof typeof ERROR_CODES, limitMs: number): void {
+  assertRefusal(answer, status, code)
+  assert.match(answer.statusLine, new RegExp(`within ${limitMs} ms$`))
+}
 
 /** Milliseconds since `start`. */
 function since(start: number): number {
@@ -36,15 +46,15 @@ describeOnEachRuntime('limits', (runtime) => {
 
   test('headTimeoutMs: 408 for a silent client, and for one that sends a byte now and then', async () => {
     const relayed = await startWith({ headTimeoutMs: 300 })
-    const [silent, dribbling] = await Promise.all([relayed.connect(), relayed.connect()])
     const start = performance.now()
+    const [silent, dribbling] = await Promise.all([relayed.connect(), relayed.connect()])
     const head = connectHead('h.example:443')
     let at = 0
     const dribble = setInterval(() => dribbling.write(head[at++ % 20] as string), 50)
     const answers = [silent.takeOnlyAnswer(), dribbling.takeOnlyAnswer()]
-    for (const answer of answers) assertRefusal(await answer, 408, 'head-timeout')
+    for (const answer of answers) assertTimeout(await answer, 408, 'head-timeout', 300)
     clearInterval(dribble)
-    assert.ok(since(start) >= 250 && since(start) < 3_000, `${since(start)} ms`)
+    assert.ok(since(start) >= 300, `${since(start)} ms`)
   })
 
   test('maxHeadBytes and maxHeaders: 431', async () => {
@@ -80,58 +90,63 @@ describeOnEachRuntime('limits', (runtime) => {
     assert.ok(Math.max(...tunnel.messageSizes) <= 1_000)
   })
 
-  test('dialTimeoutMs: 504 while the gateway does not accept the WebSocket', async () => {
-    const relayed = await startWith({ dialTimeoutMs: 300 })
-    relayed.gateway.onUpgrade = () => {}
-    const client = await relayed.connect()
-    const start = performance.now()
-    client.write(connectHead('h.example:443'))
-    assertRefusal(await client.takeOnlyAnswer(), 504, 'gateway-dial-timeout')
-    assert.ok(since(start) >= 250 && since(start) < 3_000, `${since(start)} ms`)
-  })
+  for (const [what, silence] of [
+    ['TLS', { onConnection: () => true }],
+    ['the WebSocket', { onUpgrade: () => {} }],
+  ] as const) {
+    test(`dialTimeoutMs: 504 while the gateway does not accept ${what}`, async () => {
+      const relayed = await startWith({ dialTimeoutMs: 300 })
+      Object.assign(relayed.gateway, silence)
+      const client = await relayed.connect()
+      const start = performance.now()
+      client.write(connectHead('h.example:443'))
+      assertTimeout(await client.takeOnlyAnswer(), 504, 'gateway-dial-timeout', 300)
+      assert.ok(since(start) >= 300, `${since(start)} ms`)
+    })
+  }
 
   test('answerTimeoutMs: 504 while the gateway does not answer, even if it is alive', async () => {
     const relayed = await startWith({ answerTimeoutMs: 300, pingIntervalMs: 100 })
     const { client, tunnel } = await relayed.dial()
     const alive = setInterval(() => tunnel.sendMessage(Buffer.alloc(0)), 50)
-    assertRefusal(await client.takeOnlyAnswer(), 504, 'gateway-answer-timeout')
+    assertTimeout(await client.takeOnlyAnswer(), 504, 'gateway-answer-timeout', 300)
     clearInterval(alive)
+    await tunnel.closed
   })
 
   test('idleTimeoutMs: a reset when nothing moves, and nothing while bytes do', async () => {
-    const relayed = await startWith({ idleTimeoutMs: 400 })
+    const relayed = await startWith({ idleTimeoutMs: 2_000 })
     relayed.serveEcho()
     const bystander = await relayed.openBystander()
-    const { client } = await relayed.open()
     const start = performance.now()
+    const { client } = await relayed.open()
     let hasEnded = false
     client.ended.then(() => {
       hasEnded = true
     })
     while (!hasEnded) await bystander.check()
     assert.equal(await client.ended, 'reset')
-    assert.ok(since(start) >= 350 && since(start) < 4_000, `${since(start)} ms`)
+    assert.ok(since(start) >= 2_000, `${since(start)} ms`)
     await bystander.check()
     const { tunnels } = await relayed.relay.stats()
     assert.deepEqual(tunnels.broken, { 'tunnel-expired': 1 })
   })
 
   test('stallTimeoutMs: a gateway that takes nothing of a waiting upload for so long is given up, not sooner', async () => {
-    const limits = { pingIntervalMs: 100, pongTimeoutMs: 100, stallTimeoutMs: 1_500, headTimeoutMs: 100 }
-    const relayed = await startWith(limits)
+    const relayed = await startWith({ ...SHORT_PINGS, stallTimeoutMs: 4_000 })
     const { client, tunnel } = await relayed.open()
-    tunnel.pause()
     const start = performance.now()
+    tunnel.pause()
     const stalled = client.writeAll(deterministicBytes(64 * MIB))
     assert.equal(await client.ended, 'reset')
-    assert.ok(since(start) >= 1_400 && since(start) < 8_000, `${since(start)} ms`)
+    assert.ok(since(start) >= 4_000, `${since(start)} ms`)
     tunnel.resume()
     await stalled
   })
 
   test('idleTimeoutMs is off unless it is given', async () => {
-    // The sweep runs every 20 ms with this limit, so 300 ms of rest are long.
-    const relayed = await startWith({ headTimeoutMs: 40 })
+    // The sweep runs every 25 ms with the second limit, so a second of rest is long.
+    const relayed = await startWith({ headTimeoutMs: 1_000, egressTimeoutMs: 100 })
     const { client, tunnel } = await relayed.open()
     const probe = await relayed.connect()
     assertRefusal(await probe.takeOnlyAnswer(), 408, 'head-timeout')
@@ -140,7 +155,7 @@ describeOnEachRuntime('limits', (runtime) => {
   })
 
   test('lingerMs: a half-closed tunnel that rests is reset, and one with bytes coming is not', async () => {
-    const relayed = await startWith({ lingerMs: 400 })
+    const relayed = await startWith({ lingerMs: 2_000 })
     const resting = await relayed.open('h.example:1')
     const busy = await relayed.open('h.example:2')
     const trickle = setInterval(() => busy.tunnel.send('b'), 50)
@@ -148,7 +163,7 @@ describeOnEachRuntime('limits', (runtime) => {
     resting.client.endWriting()
     busy.client.endWriting()
     assert.equal(await resting.client.ended, 'reset')
-    assert.ok(since(start) >= 350 && since(start) < 4_000, `${since(start)} ms`)
+    assert.ok(since(start) >= 2_000, `${since(start)} ms`)
     await resting.tunnel.closed
     await busy.client.reached(busy.client.received + 20)
     clearInterval(trickle)
@@ -157,7 +172,7 @@ describeOnEachRuntime('limits', (runtime) => {
   })
 
   test('lingerMs: a client that closed its socket behind its FIN is not waited for, and its tunnel is not broken', async () => {
-    const relayed = await startWith({ lingerMs: 60_000 })
+    const relayed = await startWith({ lingerMs: 600_000 })
     const { client, tunnel } = await relayed.open('h.example:1')
     client.endWriting()
     client.socket.destroy()
@@ -167,7 +182,7 @@ describeOnEachRuntime('limits', (runtime) => {
   })
 
   test('lingerMs: nor is one that has reset what still came for it', async () => {
-    const relayed = await startWith({ lingerMs: 60_000 })
+    const relayed = await startWith({ lingerMs: 600_000 })
     const { client, tunnel } = await relayed.open('h.example:1')
     client.endWriting()
     client.socket.destroy()
@@ -204,34 +219,26 @@ describeOnEachRuntime('limits', (runtime) => {
     await relayed.relay.tunnels(0)
   })
 
-  test('pingIntervalMs: a gateway that answers pings keeps a resting tunnel', async () => {
-    const relayed = await startWith({ pingIntervalMs: 100, pongTimeoutMs: 100, headTimeoutMs: 100 })
-    const { client, tunnel } = await relayed.open()
-    for (let pings = 0; pings < 8; pings++) await once(tunnel.socket, 'ping')
-    tunnel.send('still here')
-    assert.equal((await client.take(10)).toString(), 'still here')
-  })
-
   test('pongTimeoutMs: a gateway that went silent is found after two pings: a reset, or 502 before the answer', async () => {
-    const relayed = await startWith({ pingIntervalMs: 300, pongTimeoutMs: 200, headTimeoutMs: 100 })
+    const relayed = await startWith(SHORT_PINGS)
     const open = await relayed.open('h.example:1')
     const halfClosed = await relayed.open('h.example:2')
     const waiting = await relayed.dial('h.example:3')
-    const start = performance.now()
     halfClosed.client.endWriting()
+    const start = performance.now()
     for (const { tunnel } of [open, halfClosed, waiting]) tunnel.pause()
     assertRefusal(await waiting.client.takeOnlyAnswer(), 502, 'gateway-closed')
     assert.equal(await open.client.ended, 'reset')
     assert.equal(await halfClosed.client.ended, 'reset')
-    assert.ok(since(start) >= 400 && since(start) < 4_000, `${since(start)} ms`)
+    assert.ok(since(start) >= SHORT_PINGS.pongTimeoutMs, `${since(start)} ms`)
   })
 
   test('a client that stalls does not make its gateway look dead: unsolicited pongs go out instead', async () => {
-    const relayed = await startWith({ pingIntervalMs: 200, pongTimeoutMs: 600, headTimeoutMs: 100 })
+    const relayed = await startWith(SHORT_PINGS)
     const { client, tunnel } = await relayed.open()
     client.socket.pause()
     const sent = tunnel.sendAll(deterministicBytes(32 * MIB))
-    for (let pongs = 0; pongs < 8; pongs++) await once(tunnel.socket, 'pong')
+    for (let pongs = 0; pongs < 10; pongs++) await once(tunnel.socket, 'pong')
     const received = client.digest(32 * MIB)
     client.socket.resume()
     assert.equal((await received).bytes, 32 * MIB)

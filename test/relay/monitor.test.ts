@@ -3,12 +3,11 @@
 import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { afterEach, test } from 'node:test'
-import { setTimeout as wait } from 'node:timers/promises'
 import type { RelayLatencies, RelayLimits, TunnelEnd, TunnelFacts, TunnelRefusal } from '#src/index.js'
 import { CHANNELS } from '#src/relay/channels.js'
 import { RelayMonitor } from '#src/relay/monitor.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
-import { type RelayFixture, startFixture } from './fixture.js'
+import { type OpenTunnel, type RelayFixture, startFixture } from './fixture.js'
 
 /** What a stage takes here at least, so that it can be told from the others. */
 const PAUSE_MS = 30
@@ -80,7 +79,7 @@ describeOnEachRuntime('what the relay tells', (runtime) => {
 
   test('a dial that nobody waited for is in no figure', async () => {
     await start({ maxWarmTunnels: 1 })
-    while ((await fixture.relay.stats()).warm.ready === 0);
+    await fixture.relay.warm(({ ready }) => ready === 1)
     const { client, tunnel } = await fixture.open()
     tunnel.close(1000)
     client.endWriting()
@@ -120,15 +119,17 @@ describeOnEachRuntime('what the relay tells', (runtime) => {
 
   const ENDS: readonly {
     title: string
-    end: (tunnel: Awaited<ReturnType<RelayFixture['open']>>) => void
+    limits?: Partial<RelayLimits>
+    end: (tunnel: OpenTunnel) => void | Promise<void>
     told: [TunnelEnd['outcome'], TunnelEnd['reason'], TunnelEnd['code']]
   }[] = [
     {
       title: 'the client ended first',
-      end: ({ client, tunnel }) => {
-        client.endWriting()
-        // Nothing tells when the relay has read the FIN.
-        wait(100).then(() => tunnel.close(1000))
+      end: async ({ client, tunnel }) => {
+        await client.endWriting()
+        // Nothing tells when the relay has read the FIN. Between two answers its event loop has been round once.
+        for (let answers = 0; answers < 2; answers++) await fixture.relay.stats()
+        tunnel.close(1000)
       },
       told: ['completed', 'client-ended', undefined],
     },
@@ -144,14 +145,15 @@ describeOnEachRuntime('what the relay tells', (runtime) => {
     },
     {
       title: 'nothing moved for too long',
+      limits: { idleTimeoutMs: 300 },
       end: () => {},
       told: ['broken', 'given-up', 'tunnel-expired'],
     },
   ]
-  for (const { title, end, told } of ENDS) {
+  for (const { title, limits, end, told } of ENDS) {
     test(`a tunnel's end is told with its reason: ${title}`, async () => {
-      await start({ idleTimeoutMs: 300, lingerMs: 5_000 })
-      end(await fixture.open())
+      await start(limits)
+      await end(await fixture.open())
       const { outcome, reason, code } = await endOf()
       assert.deepEqual([outcome, reason, code], told)
     })

@@ -16,15 +16,6 @@ describeOnEachRuntime('a token source', (runtime) => {
     return fixture
   }
 
-  async function untilWarm(isSo: (warm: { ready: number; isResting: boolean }) => boolean): Promise<void> {
-    const deadline = performance.now() + 10_000
-    for (;;) {
-      const { warm } = await fixture.relay.stats()
-      if (isSo(warm)) return
-      assert.ok(performance.now() < deadline, JSON.stringify(warm))
-    }
-  }
-
   async function assertRefused(): Promise<void> {
     const client = await fixture.connect()
     client.write(connectHead('h.example:443'))
@@ -52,19 +43,19 @@ describeOnEachRuntime('a token source', (runtime) => {
 
     test(`one that ${title} from the start: warm tunnels rest`, async () => {
       const { relay } = await start(lent, 8)
-      await untilWarm(({ isResting }) => isResting)
+      await fixture.relay.warm(({ isResting }) => isResting)
       await relay.lend(TOKEN)
-      await untilWarm(({ ready }) => ready === 1)
+      await fixture.relay.warm(({ ready }) => ready === 1)
     })
   }
 
   test('one that throws when a warm tunnel is to be replaced: the CONNECT after it is refused, and the relay goes on', async () => {
     const { relay } = await start(TOKEN, 8)
-    await untilWarm(({ ready }) => ready === 1)
+    await fixture.relay.warm(({ ready }) => ready === 1)
     await relay.lend('')
     // Over the warm one, which needs the token for its head.
     await assertRefused()
-    await untilWarm(({ isResting }) => isResting)
+    await fixture.relay.warm(({ isResting }) => isResting)
     await assertRefused()
     await relay.lend(TOKEN)
     const { client } = await fixture.open()

@@ -171,8 +171,7 @@ describeOnEachRuntime('the tunnel log', (runtime) => {
     client.write('up')
     assert.equal((await tunnel.take(2)).toString(), 'up')
     // A write that fails says so a moment later.
-    for (let waited = 0; waited < 5_000 && (await fixture.relay.stats()).tunnelLog?.lost !== 5; waited += 20)
-      await delay(20)
+    while ((await fixture.relay.stats()).tunnelLog?.lost !== 5) await delay(20)
     const { tunnelLog, tunnels } = await fixture.relay.stats()
     assert.deepEqual([tunnelLog, tunnels.accepted], [{ written: 0, lost: 5 }, 6])
   })
@@ -260,10 +259,8 @@ test('what waits is bounded', async (context) => {
 
 /** Appends numbered lines until `isOver`; how many. */
 async function appendUntil(file: LineFile, isOver: () => boolean): Promise<number> {
-  const deadline = performance.now() + 10_000
   let count = 0
   for (; !isOver(); count++) {
-    assert.ok(performance.now() < deadline, 'nothing has come of it')
     file.append(`line ${count}`)
     await delay(20)
   }

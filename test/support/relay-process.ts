@@ -4,8 +4,9 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { ChannelMessages, RelayStatistics, StartRelayOptions } from '#src/index.js'
+import type { ChannelMessages, RelayStatistics, StartRelayOptions, WarmStatistics } from '#src/index.js'
 import type { TestRuntime } from './runtimes.js'
 
 const HOST = fileURLToPath(new URL('./relay-host.js', import.meta.url))
@@ -84,14 +85,25 @@ export class RelayProcess {
     return this.#ask(graceMs === undefined ? 'close' : `close ${graceMs}`) as Promise<number>
   }
 
-  /** Resolves when the relay has exactly `count` tunnels, and fails after `limitMs`. */
-  async tunnels(count: number, limitMs = 10_000): Promise<void> {
-    await this.#until(async () => (await this.stats()).tunnels.open, count, 'tunnels', limitMs)
+  /** Resolves when the relay has exactly `count` tunnels. */
+  async tunnels(count: number): Promise<void> {
+    await until(
+      async () => (await this.stats()).tunnels.open,
+      (open) => open === count,
+    )
   }
 
-  /** Resolves when the process has at most `count` descriptors, and fails after `limitMs`. */
-  async descriptorsAtMost(count: number, limitMs = 10_000): Promise<void> {
-    await this.#until(async () => Math.max(await this.descriptors(), count), count, 'descriptors', limitMs)
+  /** Resolves when the process has at most `count` descriptors. */
+  async descriptorsAtMost(count: number): Promise<void> {
+    await until(
+      () => this.descriptors(),
+      (open) => open <= count,
+    )
+  }
+
+  /** Resolves when that is so of the WebSockets that are open before they are needed. */
+  async warm(isSo: (warm: WarmStatistics) => boolean): Promise<void> {
+    await until(async () => (await this.stats()).warm, isSo)
   }
 
   /** Ends the process; fails when it met a fault or was not alive any more. */
@@ -137,15 +149,19 @@ export class RelayProcess {
       this.child.stdin?.write(`${id} ${command}\n`, (error) => error && reject(error))
     })
   }
+}
 
-  /** Asks again and again, for a number has no event; each answer takes a turn of the relay's event loop. */
-  async #until(ask: () => Promise<number>, wanted: number, what: string, limitMs: number): Promise<void> {
-    const deadline = performance.now() + limitMs
-    for (;;) {
-      const seen = await ask()
-      if (seen === wanted) return
-      if (performance.now() > deadline) assert.fail(`${seen} ${what} instead of ${wanted} after ${limitMs} ms`)
-    }
+/** Only ends what hangs, and says what was seen last. */
+const LONGEST_WAIT_MS = 60_000
+
+/** Asks again and again, for a figure has no event. */
+async function until<T>(ask: () => Promise<T>, isSo: (seen: T) => boolean): Promise<void> {
+  const deadline = performance.now() + LONGEST_WAIT_MS
+  for (;;) {
+    const seen = await ask()
+    if (isSo(seen)) return
+    if (performance.now() > deadline) assert.fail(`${JSON.stringify(seen)} after ${LONGEST_WAIT_MS} ms`)
+    await pause(5)
   }
 }
 
