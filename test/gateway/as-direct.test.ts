@@ -217,6 +217,18 @@ describe('an HTTP/2 origin', () => {
     assert.deepEqual([status, text, connections], [200, 'ok', 2])
     session.close()
   })
+
+  test('that breaks the protocol is a bad gateway at once, although it leaves the connection open', async (context) => {
+    const onStreamZero = encodeFrame(FRAME.data, 0, 0, Buffer.from('x'))
+    const handler = (connection: RawConnection) => scripted(connection, () => onStreamZero)
+    const origin = await startOrigin(context, { protocol: 'raw', handler, tls })
+    const gateway = await startGateway(context, { origin })
+    const { session } = await gateway.openHttp2()
+    const { status, text } = await ask(session, {})
+    assert.equal(status, 502)
+    assert.match(text, /"code":"response-invalid"/)
+    session.close()
+  })
 })
 
 describe('an answer before the whole request', () => {

@@ -70,6 +70,7 @@ export type AuditRecord = InterceptAuditRecord | TunnelAuditRecord | RefusedAudi
 export const AUDIT_END_CODES = [
   'client-closed',
   'client-flood',
+  'client-protocol-error',
   'client-tls-failed',
   'sni-mismatch',
   'upstream-aborted',

@@ -9,23 +9,32 @@ import { Http2ClientExchange } from './client-exchange.js'
 import { guardAgainstFloods } from './flood-guard.js'
 import { watchHeads } from './head-deadline.js'
 import { CLIENT_SESSION_OPTIONS, widenConnectionWindow } from './settings.js'
+import { WatchedSocket } from './watched-socket.js'
 
 /** Serves HTTP/2 on `secured` until it is closed. */
 export function serveHttp2(secured: TLSSocket, exchanges: Exchanges, guard: Guard, requestHeadTimeoutMs: number): void {
   const server = createServer(CLIENT_SESSION_OPTIONS)
+  const endForError = () => {
+    exchanges.abort('client-protocol-error')
+    secured.destroySoon()
+  }
+  const watched = new WatchedSocket(secured, true, { connectionOnError: endForError }, guard)
+  watchHeads(secured, watched, guard, requestHeadTimeoutMs, () => {
+    if (exchanges.size === 0) exchanges.noteUnparsed('head-timeout')
+    secured.destroySoon()
+  })
   guard.on(server, 'session', (session: ServerHttp2Session) => {
     // What breaks the protocol ends its session, and with it the tunnel.
     guard.ignoreErrors(session)
     guard.once(session, 'close', () => secured.destroySoon())
     guardAgainstFloods(session, exchanges, guard)
     widenConnectionWindow(session, guard)
-    watchHeads(secured, session, exchanges, guard, requestHeadTimeoutMs)
   })
-  guard.on(server, 'sessionError', () => secured.destroy())
+  guard.on(server, 'sessionError', endForError)
   guard.on(server, 'stream', (stream: ServerHttp2Stream, _headers, flags: number, raw: RawFields) => {
     // A reset shows in rstCode.
     guard.ignoreErrors(stream)
     exchanges.serve(new Http2ClientExchange(stream, flags, raw, guard))
   })
-  server.emit('connection', secured)
+  server.emit('connection', watched)
 }

@@ -18,6 +18,7 @@ import type { OriginRequest } from '../origin-request.js'
 import { hasBody } from '../request-head.js'
 import { assertSingleFields, splitPseudo, toHeaders } from './fields.js'
 import { ORIGIN_SESSION_OPTIONS, widenConnectionWindow } from './settings.js'
+import { WatchedSocket } from './watched-socket.js'
 
 const { NGHTTP2_CANCEL, NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR, NGHTTP2_REFUSED_STREAM } =
   constants
@@ -33,9 +34,12 @@ export class OriginSession {
 
   /** Starts HTTP/2 on a connection that agreed to it. */
   constructor(socket: TLSSocket, authority: Authority, guard: Guard) {
+    const connectionOnError = () => {
+      this.#session.destroy(new Refusal('response-invalid', 'the origin does not speak valid HTTP/2'))
+    }
     this.#session = connect(`https://${formatAuthority(authority)}`, {
       ...ORIGIN_SESSION_OPTIONS,
-      createConnection: () => socket,
+      createConnection: () => new WatchedSocket(socket, false, { connectionOnError }, guard),
     })
     // Every request hears of it; alone it must not end the process.
     // Every request hears of it.

@@ -1,0 +1,79 @@
+// An HTTP/2 client that breaks the protocol ends its own tunnel, with a line for each of its requests, and nothing else.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { encodeFields, encodeFrame, FLAG, FRAME, PREFACE } from '../support/raw-http2.js'
+import { HOST, startGateway } from './fixture.js'
+
+const LIMITS = { handshakeTimeoutMs: 60_000, requestHeadTimeoutMs: 400 }
+const request = (path: string) => {
+  return encodeFields([
+    [':method', 'GET'],
+    [':scheme', 'https'],
+    [':authority', HOST],
+    [':path', path],
+  ])
+}
+const ask = (id: number, path: string) =>
+  encodeFrame(FRAME.headers, FLAG.endHeaders | FLAG.endStream, id, request(path))
+
+/** What is sent after ALPN agreed on h2, and is none. */
+const BROKEN: readonly (readonly [title: string, bytes: Buffer])[] = [
+  ['garbage', Buffer.alloc(100, 'x')],
+  ['a request of HTTP/1.1', Buffer.from(`GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`)],
+  [
+    'settings of five bytes',
+    Buffer.concat([PREFACE.subarray(0, 24), encodeFrame(FRAME.settings, 0, 0, Buffer.alloc(5))]),
+  ],
+  [
+    'a ping before the settings',
+    Buffer.concat([PREFACE.subarray(0, 24), encodeFrame(FRAME.ping, 0, 0, Buffer.alloc(8))]),
+  ],
+  ['data of stream 0', Buffer.concat([PREFACE, encodeFrame(FRAME.data, 0, 0, Buffer.from('x'))])],
+]
+
+test('bytes that are no HTTP/2 end their tunnel, and a bystander is answered', async (context) => {
+  const gateway = await startGateway(context)
+  const bystander = await gateway.openHttp1()
+  for (const [title, bytes] of BROKEN) {
+    const { socket, stream } = await gateway.connect(HOST, { protocols: ['h2'] })
+    socket.on('error', () => {})
+    socket.write(bytes)
+    await stream.closeCode
+    socket.destroy()
+    assert.equal((await bystander.ask(`GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`)).status, 200, title)
+  }
+})
+
+test('requests that are under way when the client breaks the protocol have their lines, although it stays', async (context) => {
+  const gateway = await startGateway(context)
+  const count = 20
+  for (let tunnel = 0; tunnel < count; tunnel++) {
+    const { socket, stream } = await gateway.connect(HOST, { protocols: ['h2'] })
+    socket.on('error', () => {})
+    socket.write(Buffer.concat([PREFACE, ask(1, '/silent'), encodeFrame(FRAME.data, 0, 0, Buffer.from('x'))]))
+    await stream.closeCode
+  }
+  const records = await gateway.untilRecords(count)
+  for (const record of records) {
+    assert.ok(record.mode === 'intercept' && record.path === '/silent' && record.status === 0)
+    assert.equal(record.error, 'client-protocol-error')
+  }
+  await gateway.close()
+})
+
+for (const [title, bytes] of [
+  ['a preface', PREFACE.subarray(0, 20)],
+  ['a header block', Buffer.concat([PREFACE, encodeFrame(FRAME.headers, 0, 1, request('/').subarray(0, 9))])],
+  ['a head of a frame', Buffer.concat([PREFACE, ask(1, '/').subarray(0, 5)])],
+] as const) {
+  test(`${title} that does not end is not waited for, and is in the audit`, async (context) => {
+    const gateway = await startGateway(context, { options: { interceptLimits: LIMITS } })
+    const { socket, stream } = await gateway.connect(HOST, { protocols: ['h2'] })
+    socket.on('error', () => {})
+    socket.write(bytes)
+    await stream.closeCode
+    const record = await gateway.nextRecord()
+    assert.ok(record.mode === 'refused' && record.code === 'head-timeout')
+  })
+}
