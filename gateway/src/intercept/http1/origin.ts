@@ -69,8 +69,8 @@ class Http1OriginExchange implements OriginExchange {
       this.#onUpgrade(answer, socket, head)
     })
     guard.on(outgoing, 'drain', () => this.#handler?.originOnDrain())
-    guard.on(outgoing, 'error', (error: Error) => this.#fail(error))
-    guard.once(outgoing, 'close', () => this.#onClose())
+    guard.on(outgoing, 'error', (error: Error) => this.#onGone(error))
+    guard.once(outgoing, 'close', () => this.#onGone(connectionClosed()))
   }
 
   write(bytes: Buffer): boolean {
@@ -121,7 +121,7 @@ class Http1OriginExchange implements OriginExchange {
     if (!this.#report(() => assertFinal(status, fields))) return
     this.#guard.on(answer, 'data', (bytes: Buffer) => this.#handler?.originOnData(bytes))
     this.#guard.once(answer, 'end', () => this.#onEnd(answer))
-    this.#guard.on(answer, 'error', () => this.#onClose())
+    this.#guard.on(answer, 'error', () => this.#onGone(connectionClosed()))
     const hasContent = this.#request.method !== 'HEAD' && status !== 204 && status !== 304
     this.#handler?.originOnAnswer({ status, reason, fields, hasBody: hasContent, isSwitched: false })
   }
@@ -130,6 +130,8 @@ class Http1OriginExchange implements OriginExchange {
     const handler = this.#handler
     if (!answer.complete || handler === undefined) return
     this.#handler = undefined
+    // Node would keep the connection until the origin, which has said its last word, took the rest.
+    if (!this.#outgoing.writableFinished) this.#outgoing.destroy()
     handler.originOnEnd(answer.rawTrailers)
   }
 
@@ -169,8 +171,9 @@ class Http1OriginExchange implements OriginExchange {
     }
   }
 
-  #onClose(): void {
-    if (this.#switched === undefined) this.#fail(new Refusal('connection-closed', 'the origin closed the connection'))
+  /** The connection failed or was closed; of a whole answer that still waits for its reader nothing is lost by that. */
+  #onGone(error: unknown): void {
+    if (this.#switched === undefined && !this.#answer?.complete) this.#fail(error)
   }
 
   #fail(error: unknown): void {
@@ -181,6 +184,10 @@ class Http1OriginExchange implements OriginExchange {
     const isStale = this.#outgoing.reusedSocket && this.#answer === undefined && refusal.code === 'connection-closed'
     handler?.originOnFailure(refusal, isStale && isIdempotent(this.#request.method))
   }
+}
+
+function connectionClosed(): Refusal {
+  return new Refusal('connection-closed', 'the origin closed the connection')
 }
 
 function encodeRequestFields(request: OriginRequest): string[] {

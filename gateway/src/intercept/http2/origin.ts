@@ -16,12 +16,12 @@ import type { Guard } from '../guard.js'
 import { isIdempotent, type OriginExchange, type OriginHandler } from '../origin-exchange.js'
 import type { OriginRequest } from '../origin-request.js'
 import { hasBody } from '../request-head.js'
+import { watchEndOfStream } from './end-of-stream.js'
 import { assertSingleFields, splitPseudo, toHeaders } from './fields.js'
 import { ORIGIN_SESSION_OPTIONS, widenConnectionWindow } from './settings.js'
 import { WatchedSocket } from './watched-socket.js'
 
-const { NGHTTP2_CANCEL, NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR, NGHTTP2_REFUSED_STREAM } =
-  constants
+const { NGHTTP2_CANCEL, NGHTTP2_FLAG_END_STREAM, NGHTTP2_PROTOCOL_ERROR, NGHTTP2_REFUSED_STREAM } = constants
 
 /** How long a session may lie unused: what stands between may forget it, and does not say so. */
 const IDLE_SESSION_MS = 60_000
@@ -42,7 +42,6 @@ export class OriginSession {
       createConnection: () => new WatchedSocket(socket, false, { connectionOnError }, guard),
     })
     // Every request hears of it; alone it must not end the process.
-    // Every request hears of it.
     guard.ignoreErrors(this.#session)
     guard.on(this.#session, 'timeout', () => this.#session.close())
     widenConnectionWindow(this.#session, guard)
@@ -97,6 +96,7 @@ class Http2OriginExchange implements OriginExchange {
   readonly #stream: ClientHttp2Stream
   readonly #request: OriginRequest
   readonly #isReused: boolean
+  readonly #isWhole: () => boolean
   /** Undefined when nothing more is reported. */
   #handler: OriginHandler | undefined
   #requestTrailers: RawFields | undefined
@@ -114,6 +114,7 @@ class Http2OriginExchange implements OriginExchange {
     this.#request = request
     this.#isReused = isReused
     this.#handler = handler
+    this.#isWhole = watchEndOfStream(stream)
     stream.pause()
     onRaw(guard, stream, 'headers', (headers, _flags, raw) => {
       this.#handler?.originOnInterim(statusOf(headers), splitPseudo(raw).regular)
@@ -170,8 +171,7 @@ class Http2OriginExchange implements OriginExchange {
   }
 
   #onEnd(): void {
-    // A reset ends a stream too, and is no end of the answer.
-    if (this.#stream.rstCode !== NGHTTP2_NO_ERROR || this.#stream.aborted) return
+    if (!this.#isWhole()) return
     const handler = this.#handler
     this.#handler = undefined
     handler?.originOnEnd(this.#answerTrailers)
