@@ -7,11 +7,11 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { isInstalled, run } from '../support/cli-process.js'
 import { startOrigin } from '../support/origin.js'
+import { type EnabledReport, parseWarnings, type Report, startInit } from '../support/proxy-process.js'
 import { createSession, PLAIN_HOST, RULED_HOST, type Session, type System, startSystem } from '../support/system.js'
 import { createTempDirectory, type Scope, SharedScope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'
 import { chooseActor } from '../support/unprivileged.js'
-import { type EnabledReport, parseWarnings, type Report, startInit } from './init-process.js'
 
 /** Behind the company's own CA. */
 const COMPANY_HOST = 'company.example.test'
@@ -83,7 +83,7 @@ describe('a bundle from a container with a past', { timeout: 120_000 }, () => {
     }
     const child = startInit(t, actor, session, { env, ...(under === undefined ? {} : { under }) })
     const report = await child.next<Report & EnabledReport>()
-    assert.equal(report.enabled, true, child.process.stderr)
+    assert.equal(report.enabled, true, child.stderr)
     return { session, child, report }
   }
 
@@ -101,7 +101,7 @@ describe('a bundle from a container with a past', { timeout: 120_000 }, () => {
     assert.equal(blocks.length, 3)
     assert.ok(!readFileSync(report.caBundlePath, 'utf8').includes('Broken'))
     assert.deepEqual(
-      parseWarnings(child.process.stderr).map(({ code }) => code),
+      parseWarnings(child.stderr).map(({ code }) => code),
       ['certificate-skipped'],
     )
   })

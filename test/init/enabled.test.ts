@@ -8,10 +8,6 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { startCaServer } from '../support/ca-server.js'
 import { freePort } from '../support/listening.js'
-import { createSession, type Session, type System, startSystem, TOKEN } from '../support/system.js'
-import { type Scope, SharedScope } from '../support/temp-dir.js'
-import { createTestCa } from '../support/test-ca.js'
-import { chooseActor, listTree } from '../support/unprivileged.js'
 import {
   type DisabledReport,
   type EnabledReport,
@@ -20,7 +16,11 @@ import {
   parseWarnings,
   type Report,
   startInit,
-} from './init-process.js'
+} from '../support/proxy-process.js'
+import { createSession, type Session, type System, startSystem, TOKEN } from '../support/system.js'
+import { type Scope, SharedScope } from '../support/temp-dir.js'
+import { createTestCa } from '../support/test-ca.js'
+import { chooseActor, listTree } from '../support/unprivileged.js'
 
 const setup = new SharedScope()
 const actor = chooseActor(setup)
@@ -44,7 +44,7 @@ describe('a start that succeeds', { concurrency: 2, timeout: 60_000 }, () => {
     options.spoil?.(session)
     const child = startInit(t, actor, session, options)
     const report = await child.next<Report & EnabledReport>()
-    assert.equal(report.enabled, true, child.process.stderr)
+    assert.equal(report.enabled, true, child.stderr)
     return { session, child, report }
   }
 
@@ -69,7 +69,7 @@ describe('a start that succeeds', { concurrency: 2, timeout: 60_000 }, () => {
     const neverNames = Object.keys(env).filter((name) => /^(?:http_proxy|all_proxy|ftp_proxy)$/i.test(name))
     assert.deepEqual(neverNames, [])
     assert.ok(!JSON.stringify(env).includes(TOKEN))
-    assert.equal(child.process.stderr, '')
+    assert.equal(child.stderr, '')
   })
 
   it('merges the NO_PROXY of the container without what breaks clients', async (t) => {
@@ -150,7 +150,7 @@ describe('a start that succeeds', { concurrency: 2, timeout: 60_000 }, () => {
       env: { CCR_UPSTREAM_PROXY_NO_PROXY: 'more.example,[::1]', NO_PROXY: '*' },
     })
     assert.ok(report.env.NO_PROXY?.endsWith(',more.example'))
-    const warnings = parseWarnings(child.process.stderr)
+    const warnings = parseWarnings(child.stderr)
     assert.deepEqual(
       warnings.map(({ code, message }) => `${code} ${/«(.*)»/.exec(message)?.[1]}`),
       ['no-proxy-refused [::1]', 'no-proxy-refused *'],
@@ -179,20 +179,20 @@ describe('a start that succeeds', { concurrency: 2, timeout: 60_000 }, () => {
 
   it('warns of a missing system bundle and trusts the gateway alone', async (t) => {
     const { report, child } = await start(t, { env: { CCR_SYSTEM_CA_BUNDLE: '/nonexistent/bundle.pem' } })
-    assert.deepEqual(codesOf(child.process.stderr), ['system-bundle-missing'])
+    assert.deepEqual(codesOf(child.stderr), ['system-bundle-missing'])
     assert.deepEqual(subjectsOf(report.caBundlePath), ['CN=interception root'])
   })
 
   it('warns of a token that others can read', async (t) => {
     const { session, child } = await start(t, { spoil: ({ tokenFile }) => chmodSync(tokenFile, 0o644) })
-    assert.deepEqual(codesOf(child.process.stderr), ['token-exposed'])
+    assert.deepEqual(codesOf(child.stderr), ['token-exposed'])
     assert.ok(!existsSync(session.tokenFile))
   })
 
   const skipReadOnly = actor.isRoot ? 'root removes files from every folder' : false
   it('warns of a token that it cannot remove', { skip: skipReadOnly }, async (t) => {
     const { child } = await start(t, { spoil: ({ directory }) => chmodSync(directory, 0o500) })
-    assert.deepEqual(codesOf(child.process.stderr), ['token-not-unlinked'])
+    assert.deepEqual(codesOf(child.stderr), ['token-not-unlinked'])
   })
 
   it('removes the token file only when the relay listens', async (t) => {
@@ -223,11 +223,12 @@ describe('a start that succeeds', { concurrency: 2, timeout: 60_000 }, () => {
     it(`leaves no file, no socket and nothing to wait for after ${command}`, async (t) => {
       const { session, child } = await start(t)
       assert.notDeepEqual(listTree(session.temporary), [])
-      const { listening } = await child.ask<Looks>(command)
+      await child.ask(command)
+      const { listening } = await child.ask<Looks>('look')
       assert.deepEqual(listening, [])
       assert.deepEqual(listTree(session.temporary), [])
-      child.process.endInput()
-      const { exitCode, stderr } = await child.process.ended
+      child.endInput()
+      const { exitCode, stderr } = await child.ended
       assert.equal(stderr, '')
       assert.equal(exitCode, 0)
     })
@@ -235,8 +236,8 @@ describe('a start that succeeds', { concurrency: 2, timeout: 60_000 }, () => {
 
   it('removes its files when the process ends without close', async (t) => {
     const { session, child } = await start(t)
-    child.process.write('no-such-command\n')
-    await child.process.ended
+    child.write('no-such-command\n')
+    await child.ended
     assert.deepEqual(listTree(session.temporary), [])
   })
 
@@ -245,9 +246,9 @@ describe('a start that succeeds', { concurrency: 2, timeout: 60_000 }, () => {
     const revealed = await child.ask<Record<string, string>>('reveal')
     assert.match(revealed.inspected ?? '', /proxyUrl/)
     const files = [report.caBundlePath, report.env.NODE_EXTRA_CA_CERTS ?? ''].map((file) => readFileSync(file, 'utf8'))
-    const { stdout, stderr } = child.process
+    const { stdout, stderr } = child
     assert.match(stderr, /debug/)
-    const commandLine = process.platform === 'linux' ? readFileSync(`/proc/${child.process.pid}/cmdline`, 'latin1') : ''
+    const commandLine = process.platform === 'linux' ? readFileSync(`/proc/${child.pid}/cmdline`, 'latin1') : ''
     const everything = [
       stdout,
       stderr,

@@ -10,10 +10,10 @@ import { after, before, describe, it } from 'node:test'
 import { type CaServer, startCaServer } from '../support/ca-server.js'
 import { run } from '../support/cli-process.js'
 import { freePort, listen } from '../support/listening.js'
+import { type DisabledReport, parseWarnings, type Report, startInit } from '../support/proxy-process.js'
 import { createSession, type Session, type System, startSystem, TOKEN } from '../support/system.js'
 import { type Scope, SharedScope } from '../support/temp-dir.js'
 import { type Actor, chooseActor, listTree } from '../support/unprivileged.js'
-import { type DisabledReport, parseWarnings, type Report, startInit } from './init-process.js'
 
 interface Surroundings {
   readonly actor: Actor
@@ -169,8 +169,8 @@ describe('a failing start', { concurrency: 4, timeout: 120_000 }, () => {
   async function initIn(t: Scope, session: Session, env: Variables) {
     const child = startInit(t, actor, session, { env })
     const report = await child.next<Report & DisabledReport>()
-    child.process.endInput()
-    return { report, ended: await child.process.ended }
+    child.endInput()
+    return { report, ended: await child.ended }
   }
 
   for (const { title, code, spoil, needsOrdinaryUser } of FAILURES) {
@@ -207,8 +207,8 @@ describe('a failing start', { concurrency: 4, timeout: 120_000 }, () => {
     const before = listTree(session.directory)
     const child = startInit(t, actor, session, { options: { port } })
     const report = await child.next<Report & DisabledReport>()
-    child.process.endInput()
-    const { stderr } = await child.process.ended
+    child.endInput()
+    const { stderr } = await child.ended
     assert.equal(report.code, 'listen-failed')
     assert.deepEqual(parseWarnings(stderr), [{ code: 'listen-failed', message: report.reason, hint: report.hint }])
     assert.deepEqual(report.listening, [])

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import { run } from '../support/cli-process.js'
+import { type DisabledReport, type Report, startInit } from '../support/proxy-process.js'
 import { createSession } from '../support/system.js'
 import { SharedScope } from '../support/temp-dir.js'
 import { chooseActor, listTree } from '../support/unprivileged.js'
-import { type DisabledReport, type Report, startInit } from './init-process.js'
 
 const UNSET = { CLAUDE_CODE_REMOTE: undefined, CCR_UPSTREAM_PROXY_ENABLED: undefined }
 /** A gateway that nobody must ask: if the guard let the start through, the code would be another. */
@@ -22,8 +22,8 @@ describe('the guard', { concurrency: 2, timeout: 60_000 }, () => {
     const before = listTree(session.directory)
     const child = startInit(t, actor, session, { env: { ...UNSET, CCR_UPSTREAM_PROXY_LOG: 'debug' } })
     const report = await child.next<Report & DisabledReport>()
-    child.process.endInput()
-    const { exitCode, stderr } = await child.process.ended
+    child.endInput()
+    const { exitCode, stderr } = await child.ended
     assert.equal(report.enabled, false)
     assert.equal(report.code, 'guard-off')
     assert.deepEqual(report.env, {})

@@ -6,11 +6,17 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { startScriptedProxy, tunnelBehind } from '../support/egress-proxy.js'
+import {
+  type DisabledReport,
+  type EnabledReport,
+  parseWarnings,
+  type Report,
+  startInit,
+} from '../support/proxy-process.js'
 import { createSession, type Session, startSystem } from '../support/system.js'
 import { type Scope, SharedScope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'
 import { chooseActor } from '../support/unprivileged.js'
-import { type DisabledReport, type EnabledReport, parseWarnings, type Report, startInit } from './init-process.js'
 
 const GATEWAY_HOST = 'gateway.example.test'
 
@@ -47,8 +53,8 @@ describe('a start among the children of another', { timeout: 60_000 }, () => {
     for (let depth = 0; depth < 3; depth++) {
       const heads = proxy.heads.length
       const { child, report } = await start(t, session)
-      assert.equal(report.enabled, true, child.process.stderr)
-      assert.equal(child.process.stderr, '')
+      assert.equal(report.enabled, true, child.stderr)
+      assert.equal(child.stderr, '')
       assert.ok(proxy.heads.length > heads, 'the proxy was not asked')
       relays.push(report)
       session = within(t, session, report.env as Record<string, string>)
@@ -84,7 +90,7 @@ describe('a start among the children of another', { timeout: 60_000 }, () => {
     const inner = within(t, session, report.env as Record<string, string>)
     const { child } = await start(t, inner, { CCR_UPSTREAM_PROXY_GATEWAY_CA: undefined })
     assert.deepEqual(
-      parseWarnings(child.process.stderr).map(({ code }) => code),
+      parseWarnings(child.stderr).map(({ code }) => code),
       ['gateway-tls-failed'],
     )
   })

@@ -6,8 +6,8 @@ import { existsSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { startRelaySession } from '../e2e/relay-session.js'
-import { RunningProcess } from '../support/cli-process.js'
 import { requestThroughTunnel } from '../support/connect-client.js'
+import { LineProgram } from '../support/line-program.js'
 import { freePort } from '../support/listening.js'
 import { createSession, PLAIN_HOST, type Session, type System, startSystem } from '../support/system.js'
 import type { Scope } from '../support/temp-dir.js'
@@ -38,15 +38,14 @@ describe('a process with the environment of its own relay', { timeout: 120_000 }
     it(`${host.name}: dials the gateway without a CONNECT to itself`, { skip: unless(host) }, async (t) => {
       const { system, session, env, port } = await createOwnEnvironment(t)
       const child = startHost(t, host, session, env, port)
-      const [first] = await child.until(/^.*\n/)
-      assert.deepEqual(JSON.parse(first), { enabled: true }, child.stderr)
+      assert.deepEqual(await child.next(), { enabled: true }, child.stderr)
       const proxyUrl = `http://127.0.0.1:${port}`
       const url = `https://${PLAIN_HOST}/hello`
       const { status } = await requestThroughTunnel({ proxyUrl, url, ca: system.publicRootPem })
       assert.equal(status, 200)
       assert.equal(await accepted(child), 1, 'a tunnel was opened that no client asked for')
       // The control: this environment does send what the runtime itself fetches to the relay.
-      await ask(child, `fetch ${system.environment.CCR_UPSTREAM_PROXY_URL}/healthz`)
+      await child.ask(`fetch ${system.environment.CCR_UPSTREAM_PROXY_URL}/healthz`)
       assert.ok((await accepted(child)) > 1, 'the runtime does not take the environment')
     })
   }
@@ -74,19 +73,11 @@ function startHost(scope: Scope, { command }: Host, session: Session, env: Recor
   const program = [...args, HOST_PROGRAM, import.meta.resolve('ccr-upstream-proxy'), String(port)]
   // Deno asks for its own updates while it runs, which would be a tunnel too.
   const all = { ...session.env, ...env, DENO_NO_UPDATE_CHECK: '1' }
-  return new RunningProcess(scope, file, program, { env: all, cwd: session.directory })
-}
-
-/** Sends a command; resolves to the answer. */
-async function ask(child: RunningProcess, command: string): Promise<unknown> {
-  const lines = child.stdout.split('\n').length
-  child.write(`${command}\n`)
-  await child.until(new RegExp(`^(?:.*\n){${lines}}`))
-  return JSON.parse(child.stdout.split('\n')[lines - 1] ?? '')
+  return new LineProgram(scope, file, program, { env: all, cwd: session.directory })
 }
 
 /** Tunnels that the relay was asked for so far. */
-async function accepted(child: RunningProcess): Promise<number> {
-  const { tunnels } = (await ask(child, 'stats')) as { tunnels: { accepted: number } }
+async function accepted(child: LineProgram): Promise<number> {
+  const { tunnels } = await child.ask<{ tunnels: { accepted: number } }>('stats')
   return tunnels.accepted
 }

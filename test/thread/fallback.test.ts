@@ -9,11 +9,11 @@ import type { LogEntry } from '#src/index.js'
 import { relayOptions } from '../relay/fixture.js'
 import { run } from '../support/cli-process.js'
 import { connectHead } from '../support/connect-vectors.js'
+import { type RelayStart, startRelayProgram } from '../support/proxy-process.js'
 import { connectRaw } from '../support/raw-client.js'
 import { describeOnEachRuntime, type TestRuntime } from '../support/runtimes.js'
 import { createTempDirectory, type Scope } from '../support/temp-dir.js'
 import { startWireGateway } from '../support/wire-gateway.js'
-import { type ProgramStart, startThreadProgram } from './thread-program.js'
 
 const ROOT = dirname(fileURLToPath(import.meta.resolve('ccr-upstream-proxy/package.json')))
 
@@ -45,12 +45,12 @@ async function permissionOptions(scope: Scope, { name, path }: TestRuntime): Pro
 }
 
 describeOnEachRuntime('a relay whose thread cannot be started', (runtime) => {
-  async function assertRunsInMain(t: Scope, start: Omit<ProgramStart, 'options'>, why: RegExp): Promise<void> {
+  async function assertRunsInMain(t: Scope, start: Omit<RelayStart, 'options'>, why: RegExp): Promise<void> {
     const gateway = await startWireGateway()
     t.after(() => gateway.close())
     gateway.scripts.set('echo.example', (tunnel) => tunnel.open())
     const options = { ...relayOptions(gateway), thread: 'worker' }
-    const program = await startThreadProgram(t, runtime, { ...start, options })
+    const program = await startRelayProgram(t, runtime, { ...start, options })
     const client = await connectRaw(program.port)
     client.write(connectHead('echo.example:443'))
     await client.takeOpening()
@@ -61,8 +61,8 @@ describeOnEachRuntime('a relay whose thread cannot be started', (runtime) => {
     assert.match(infos[0]?.message ?? '', /^the relay runs in the main thread: /)
     assert.match(infos[0]?.message ?? '', why)
     await program.ask('close 0')
-    program.process.endInput()
-    assert.equal((await program.process.ended).exitCode, 0)
+    program.endInput()
+    assert.equal((await program.ended).exitCode, 0)
   }
 
   test('because its file is not there, as in a program that was bundled into one file', async (t) => {

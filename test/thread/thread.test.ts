@@ -10,12 +10,12 @@ import { type RelayThreadChoice, startRelay } from '#src/index.js'
 import { relayOptions, TOKEN } from '../relay/fixture.js'
 import { connectHead } from '../support/connect-vectors.js'
 import { listen } from '../support/listening.js'
+import { type HostEvent, type ProxyProcess, startRelayProgram } from '../support/proxy-process.js'
 import { connectRaw, type RawClient } from '../support/raw-client.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
 import { createTempDirectory, type Scope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'
 import { startWireGateway, type WireGateway } from '../support/wire-gateway.js'
-import { type HostEvent, startThreadProgram, type ThreadProgram } from './thread-program.js'
 
 const MODES: readonly RelayThreadChoice[] = ['main', 'worker']
 
@@ -34,14 +34,14 @@ async function startEchoGateway(scope: Scope): Promise<WireGateway> {
   return gateway
 }
 
-async function openClient(scope: Scope, { port }: ThreadProgram, target = 'echo.example:443'): Promise<RawClient> {
+async function openClient(scope: Scope, { port }: ProxyProcess, target = 'echo.example:443'): Promise<RawClient> {
   const client = await connectRaw(port)
   scope.after(() => client.reset())
   client.write(connectHead(target))
   return client
 }
 
-async function openTunnel(scope: Scope, program: ThreadProgram): Promise<RawClient> {
+async function openTunnel(scope: Scope, program: ProxyProcess): Promise<RawClient> {
   const client = await openClient(scope, program)
   await client.takeOpening()
   return client
@@ -71,7 +71,7 @@ describeOnEachRuntime('the thread of the relay', (runtime) => {
   async function start(scope: Scope, thread: RelayThreadChoice | undefined, more: object = {}) {
     const gateway = await startEchoGateway(scope)
     const options = { ...relayOptions(gateway), ...more, ...(thread === undefined ? {} : { thread }) }
-    return { gateway, program: await startThreadProgram(scope, runtime, { options }) }
+    return { gateway, program: await startRelayProgram(scope, runtime, { options }) }
   }
 
   test('while the program is blocked tunnels go on with thread: worker, and wait with thread: main', async (t) => {
@@ -165,8 +165,8 @@ describeOnEachRuntime('the thread of the relay', (runtime) => {
       await assert.rejects(connectRaw(program.port), { code: 'ECONNREFUSED' })
       assert.equal((await program.stats()).tunnels.established, 1)
       await program.ask('close 0')
-      program.process.endInput()
-      const { exitCode, stderr } = await program.process.ended
+      program.endInput()
+      const { exitCode, stderr } = await program.ended
       assert.deepEqual([exitCode, stderr], [0, ''])
     })
   }
@@ -174,21 +174,21 @@ describeOnEachRuntime('the thread of the relay', (runtime) => {
   test('a relay that listens keeps the program alive, and one that is closed does not', async (t) => {
     const { program } = await start(t, 'worker')
     const other = (await start(t, 'worker')).program
-    program.process.endInput()
+    program.endInput()
     await exchange(await openTunnel(t, program), 1)
     await other.ask('close 0')
-    other.process.endInput()
-    assert.equal((await other.process.ended).exitCode, 0)
+    other.endInput()
+    assert.equal((await other.ended).exitCode, 0)
     await exchange(await openTunnel(t, program), 2)
-    program.process.kill('SIGTERM')
-    assert.equal((await program.process.ended).signal, 'SIGTERM')
+    program.kill('SIGTERM')
+    assert.equal((await program.ended).signal, 'SIGTERM')
   })
 
   test('process.exit() ends the program with tunnels open', async (t) => {
     const { program } = await start(t, 'worker')
     await openTunnel(t, program)
-    program.process.write('exit 7\n')
-    const { exitCode, stderr } = await program.process.ended
+    program.write('exit 7\n')
+    const { exitCode, stderr } = await program.ended
     assert.deepEqual([exitCode, stderr], [7, ''])
   })
 
@@ -199,7 +199,7 @@ describeOnEachRuntime('the thread of the relay', (runtime) => {
     writeFileSync(rootFile, gateway.rootPem)
     // From 24 on a program can say it to its own thread alone; before, the environment says it to the process.
     const [, major = 0] = /^node\D*(\d+)/.exec(runtime.name) ?? []
-    const program = await startThreadProgram(t, runtime, {
+    const program = await startRelayProgram(t, runtime, {
       options,
       ...(Number(major) >= 24
         ? { runtimeOptions: ['--import', trustingPreload(rootFile)] }
@@ -226,7 +226,7 @@ describeOnEachRuntime('the thread of the relay', (runtime) => {
       const said: string[] = []
       for (const thread of MODES) {
         const options = { ...relayOptions(gateway), ...more, thread }
-        const failure = await startThreadProgram(t, runtime, { options }).catch((error: Error) => error.message)
+        const failure = await startRelayProgram(t, runtime, { options }).catch((error: Error) => error.message)
         said.push(/UpstreamProxyError: .*|code: .*/.exec(`${failure}`)?.[0] ?? `${failure}`)
       }
       assert.match(said[0] ?? '', /UpstreamProxyError|config-invalid/)
@@ -244,7 +244,7 @@ describeOnEachRuntime('the thread of the relay', (runtime) => {
       const server = createServer((_request, response) => response.end(rootPem)).on('upgrade', () => {})
       const url = `http://${(await listen(t, server)).address}`
       const options = { enabled: true, url, tokenFile, thread: 'worker' }
-      const program = await startThreadProgram(t, runtime, { options, env: { TMPDIR: createTempDirectory(t) } })
+      const program = await startRelayProgram(t, runtime, { options, env: { TMPDIR: createTempDirectory(t) } })
       await openClient(t, program)
       // In hex, so that the question does not bring it there.
       const hex = (text: string): string => Buffer.from(text).toString('hex')
