@@ -34,21 +34,42 @@ const bun = join(root, `node_modules/@oven/bun-${process.platform}-${bunArchitec
 if (existsSync(bun)) runtimes.set('bun', bun)
 else console.log('bun: skipped, its package for this platform is not installed')
 
-/** What has a relay in it, which may be in either thread. */
-const RELAY = ['relay', 'init', 'attack']
-/** What of that has a full size, and what else that goes by the runtime has one. */
-const FULL_SIZE_RELAY = ['connect', 'many-tunnels', 'stall', 'status', 'transfer', 'warm.long'].map(
-  (name) => `relay/${name}.`,
-)
-const FULL_SIZE = [...FULL_SIZE_RELAY, 'attack/signals', 'children/node-preload']
+const relaySuites = (...names) => names.map((name) => `relay/${name}.`)
 
-function run(thread, names, { isLarge = false, flags = [] }, suites) {
+/** What goes by the runtime, and has a relay in either thread. */
+const RELAY = [
+  ...relaySuites(
+    'bun-connection',
+    'bypass',
+    'cluster',
+    'connect',
+    'gateway-dialer',
+    'keepalive',
+    'many-tunnels',
+    'monitor',
+  ),
+  ...relaySuites('prometheus', 'status', 'tls-session', 'transfer', 'tunnel-log'),
+  'attack/',
+]
+/** What starts a relay within the Node that runs the tests: that has had its default, a thread. */
+const START = ['init/bundle', 'init/close', 'init/enabled', 'init/nested']
+/** What of all that has a full size, and what else that goes by the runtime has one. */
+const FULL_SIZE = [
+  ...relaySuites('connect', 'many-tunnels', 'stall', 'status', 'transfer', 'warm'),
+  'attack/signals',
+  'children/node-preload',
+]
+/** With `--full`: every suite of a relay, which may be in either thread, and what else goes by the runtime. */
+const FULL = ['relay/', 'attack/', 'init/']
+const FULL_BESIDES = ['thread/', 'gateway/streaming', 'install-ca/interruption', 'children/node-preload']
+
+function run(thread, names, suites, { isLarge = false } = {}) {
   const named = names.filter((name) => runtimes.has(name))
   const chosen = words.length === 0 ? suites : words.filter((word) => thread === 'worker' || word !== 'thread')
   if (named.length === 0 || chosen.length === 0) return
   console.log(`\nthread ${thread}, ${isLarge ? 'full size' : 'short'}, ${named.join(' ')}: ${chosen.join(' ')}`)
   const { CCR_TEST_LARGE: _, ...environment } = process.env
-  const { status } = spawnSync(process.execPath, [join(root, 'test/run.mjs'), ...flags, ...chosen], {
+  const { status } = spawnSync(process.execPath, [join(root, 'test/run.mjs'), ...chosen], {
     stdio: 'inherit',
     env: {
       ...environment,
@@ -61,16 +82,10 @@ function run(thread, names, { isLarge = false, flags = [] }, suites) {
 }
 
 if (isFull) {
-  run('worker', [...runtimes.keys()], { isLarge: true }, [
-    ...RELAY,
-    ...FULL_SIZE,
-    'thread',
-    'gateway/streaming',
-    'install-ca/interruption',
-  ])
-  run('main', [...runtimes.keys()], { isLarge: true }, RELAY)
+  run('worker', [...runtimes.keys()], [...FULL, ...FULL_BESIDES], { isLarge: true })
+  run('main', [...runtimes.keys()], FULL, { isLarge: true })
 } else {
-  run('worker', ['node20', 'bun'], { isLarge: true }, FULL_SIZE)
-  run('worker', ['node24', 'node26'], { flags: ['--short'] }, [...RELAY, 'thread'])
-  run('main', ['node22', 'bun'], { flags: ['--short'] }, RELAY)
+  run('worker', ['node20', 'bun'], FULL_SIZE, { isLarge: true })
+  run('worker', ['node24', 'node26'], [...RELAY, 'thread/'])
+  run('main', ['node22', 'bun'], [...RELAY, ...START])
 }
