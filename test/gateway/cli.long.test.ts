@@ -7,13 +7,11 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { hashToken } from 'ccr-upstream-gateway'
 import { originCa, startOrigin } from '../support/origin.js'
 import { requestOver, responseOf, textOf } from './fixture.js'
+import { GATEWAY_CLI } from './gateway-program.js'
 import { connect, startTls } from './wire-client.js'
-
-const MAIN = fileURLToPath(new URL('../../../gateway/dist/cli/main.js', import.meta.url))
 
 interface Run {
   readonly code: number | null
@@ -22,7 +20,7 @@ interface Run {
 }
 
 function start(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
-  return spawn(process.execPath, [MAIN, ...args], { env: { PATH: process.env.PATH, ...env }, stdio: 'pipe' })
+  return spawn(process.execPath, [GATEWAY_CLI, ...args], { env: { PATH: process.env.PATH, ...env }, stdio: 'pipe' })
 }
 
 async function run(args: readonly string[], input = ''): Promise<Run> {

@@ -158,6 +158,11 @@ export class TestGateway<O extends Listening = Origin> {
     return this.#running as Gateway
   }
 
+  /** What `${env:NAME}` finds. */
+  get env(): Readonly<Record<string, string>> {
+    return { API_KEY: SECRET, ...this.#setup.env }
+  }
+
   get url(): string {
     return this.running.url
   }
@@ -204,7 +209,7 @@ export class TestGateway<O extends Listening = Origin> {
 
   /** Its config with other top-level keys, as parsed. */
   configWith(keys: Keys): GatewayConfig {
-    const env = { PATH: process.env.PATH, API_KEY: SECRET, ...this.#setup.env }
+    const env = { PATH: process.env.PATH, ...this.env }
     return parseGatewayConfig(this.configTextWith(keys), { file: 'test.json', env, baseDir: this.folder })
   }
 

@@ -1,20 +1,16 @@
 // Two gateways behind HAProxy, by deploy/haproxy.cfg: one is killed under load, and only the tunnels on it break.
 
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { hashToken } from 'ccr-upstream-gateway'
 import { isInstalled } from '../support/cli-process.js'
 import { freePort } from '../support/listening.js'
-import { type Program, startProgram } from '../support/program.js'
+import { startProgram } from '../support/program.js'
 import { SharedScope } from '../support/temp-dir.js'
 import { CREDENTIALS, HOST, requestOver, responseOf, startGateway, type TestGateway, textOf } from './fixture.js'
+import { type GatewayProgram, serve } from './gateway-program.js'
 import { connect, startTls } from './wire-client.js'
 
-const MAIN = fileURLToPath(new URL('../../../gateway/dist/cli/main.js', import.meta.url))
 const HAPROXY_CONFIG = fileURLToPath(new URL('../../../deploy/haproxy.cfg', import.meta.url))
 const TUNNELS = 20
 
@@ -23,7 +19,7 @@ const hasHaproxy = await isInstalled(scope, '/usr/sbin/haproxy', '-v')
 await scope.end()
 
 interface Member {
-  readonly program: Program
+  readonly program: GatewayProgram
   readonly address: string
   readonly adminPort: number
 }
@@ -31,21 +27,8 @@ interface Member {
 /** Both have the same files, and nothing else in common. */
 async function startMember(context: TestContext, gateway: TestGateway, name: string): Promise<Member> {
   const adminPort = await freePort()
-  const config = {
-    listen: '127.0.0.1:0',
-    admin: { listen: `127.0.0.1:${adminPort}` },
-    ca: { certificate: 'ca.pem', key: 'ca.key' },
-    sessions: [{ id: CREDENTIALS.session, tokenSha256: hashToken(CREDENTIALS.token) }],
-    upstream: { caFiles: ['root.pem'], connectTo: { [`${HOST}:443`]: gateway.origin.address } },
-    hosts: { [HOST]: [{ transform: [{ headers: { 'x-key': 'injected' } }] }] },
-    audit: `${name}.jsonl`,
-  }
-  writeFileSync(join(gateway.folder, `${name}.json`), JSON.stringify(config))
-  const program = await startProgram(context, [process.execPath, MAIN, 'serve', '--config', `${name}.json`], {
-    cwd: gateway.folder,
-    ready: /listening on http:\/\/(\S+)\n/,
-  })
-  return { program, address: program.match[1] as string, adminPort }
+  const program = await serve(context, gateway, { admin: { listen: `127.0.0.1:${adminPort}` } }, name)
+  return { program, address: new URL(program.url).host, adminPort }
 }
 
 async function openTunnels({ adminPort }: Member): Promise<number> {
@@ -99,8 +82,9 @@ test('a gateway killed under load breaks its own tunnels only, and new ones go t
   skip: !hasHaproxy && 'haproxy is not installed (Debian: haproxy)',
   timeout: 60_000,
 }, async (context) => {
-  const gateway = await startGateway(context)
-  const ca = readFileSync(join(gateway.folder, 'ca.pem'), 'utf8')
+  const rules = { [HOST]: [{ transform: [{ headers: { 'x-key': 'injected' } }] }] }
+  const gateway = await startGateway(context, { rules })
+  const ca = gateway.caCertificatePem
   const [first, second] = [await startMember(context, gateway, 'one'), await startMember(context, gateway, 'two')]
   const port = await freePort()
   await startProgram(context, ['haproxy', '-db', '-f', HAPROXY_CONFIG], {
@@ -121,9 +105,9 @@ test('a gateway killed under load breaks its own tunnels only, and new ones go t
   assert.equal(onFirst + onSecond, TUNNELS)
   assert.ok(onFirst > 0 && onSecond > 0, `${onFirst} and ${onSecond} tunnels`)
 
-  first.program.child.kill('SIGKILL')
+  first.program.process.kill('SIGKILL')
   // A connection that the dying process had still accepted is lost with it; one after its end finds the other gateway.
-  await once(first.program.child, 'exit')
+  await first.program.process.ended
   const later = await Promise.all(Array.from({ length: 5 }, () => openLoad(tunnelUrl, ca)))
   // Once round every tunnel that is left: each has to answer again after the kill.
   const before = loads.map(({ requests }) => requests)

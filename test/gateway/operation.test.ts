@@ -1,17 +1,14 @@
 // The gateway as its operator sees it: reloads, rotation, metrics and probes; and what none of these may show.
 
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { type TestContext, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
+import { test } from 'node:test'
 import type { GatewayStartError } from 'ccr-upstream-gateway'
 import { CREDENTIALS, callThrough, HOST, SECRET, startGateway, type TestGateway } from './fixture.js'
-
-const MAIN = fileURLToPath(new URL('../../../gateway/dist/cli/main.js', import.meta.url))
+import { GATEWAY_CLI, serve } from './gateway-program.js'
 
 const bearer = (token: string) => ({ [HOST]: [{ transform: [{ headers: { authorization: { bearer: token } } }] }] })
 
@@ -48,54 +45,35 @@ test('a reload may replace the CA: new tunnels get certificates of the new one',
   assert.equal((await gateway.call()).status, 200)
 })
 
-/** `serve` as a program, over the folder and the config of `gateway` with other keys; lines of stderr one by one. */
-async function serve(context: TestContext, gateway: TestGateway, keys: Record<string, unknown>) {
-  const file = join(gateway.folder, 'serve.json')
-  const write = (keys: Record<string, unknown>) => {
-    return writeFile(file, gateway.configTextWith({ audit: 'audit.jsonl', ...keys }))
-  }
-  await write(keys)
-  const child: ChildProcess = spawn(process.execPath, [MAIN, 'serve', '--config', file], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  context.after(async () => {
-    if (child.exitCode !== null) return
-    child.kill('SIGKILL')
-    await once(child, 'close')
-  })
-  child.stdout?.resume()
-  const lines = createInterface({ input: child.stderr as NodeJS.ReadableStream })[Symbol.asyncIterator]()
-  const nextLine = async () => String((await lines.next()).value)
-  const url = (await nextLine()).split(' ').at(-1) as string
-  const tunnelUrl = `${url.replace('http', 'ws')}/upstreamproxy/ws`
-  return { child, write, nextLine, file, tunnelUrl }
-}
-
 test('SIGHUP reloads; a bad file is said with its line and the rules before stay; the audit is opened anew', async (context) => {
   const gateway = await startGateway(context)
-  const { child, write, nextLine, file, tunnelUrl } = await serve(context, gateway, { hosts: bearer('one') })
+  const program = await serve(context, gateway, { hosts: bearer('one') })
   const token = async () => {
-    const { text } = await callThrough(tunnelUrl, gateway.caCertificatePem)
+    const { text } = await callThrough(program.tunnelUrl, gateway.caCertificatePem)
     return JSON.parse(text).headers.authorization
   }
   assert.equal(await token(), 'Bearer one')
 
-  await write({ hosts: bearer('two'), defualt: 'deny' })
-  child.kill('SIGHUP')
-  assert.match(await nextLine(), new RegExp(`^${file}:\\d+: defualt: is not a known key$`))
-  assert.match(await nextLine(), /not reloaded, the config before stays in use$/)
+  program.write({ hosts: bearer('two'), defualt: 'deny' })
+  program.process.kill('SIGHUP')
+  await program.process.until(/not reloaded, the config before stays in use\n/, 'stderr')
   assert.equal(await token(), 'Bearer one')
 
-  await rename(join(gateway.folder, 'audit.jsonl'), join(gateway.folder, 'audit.1'))
-  await write({ hosts: bearer('three') })
-  child.kill('SIGHUP')
-  assert.equal(await nextLine(), 'ccr-upstream-gateway: reloaded')
+  await rename(join(gateway.folder, 'serve.jsonl'), join(gateway.folder, 'serve.1'))
+  program.write({ hosts: bearer('three') })
+  program.process.kill('SIGHUP')
+  await program.process.until(/: reloaded\n/, 'stderr')
   assert.equal(await token(), 'Bearer three')
 
-  child.kill('SIGTERM')
-  assert.deepEqual(await once(child, 'close'), [0, null])
+  program.process.kill('SIGTERM')
+  const { exitCode, stderr } = await program.process.ended
+  assert.equal(exitCode, 0)
+  const [, problem, refused, reloaded, ...rest] = stderr.trimEnd().split('\n')
+  assert.match(problem ?? '', new RegExp(`^${program.file}:\\d+: defualt: is not a known key$`))
+  assert.match(refused ?? '', /not reloaded, the config before stays in use$/)
+  assert.deepEqual([reloaded, rest], ['ccr-upstream-gateway: reloaded', []])
   const count = async (name: string) => (await readFile(join(gateway.folder, name), 'utf8')).trim().split('\n').length
-  assert.deepEqual([await count('audit.1'), await count('audit.jsonl')], [2, 1])
+  assert.deepEqual([await count('serve.1'), await count('serve.jsonl')], [2, 1])
 })
 
 test('check says file, line and key of what only using it shows', async (context) => {
@@ -103,7 +81,9 @@ test('check says file, line and key of what only using it shows', async (context
   const file = join(gateway.folder, 'check.json')
   const keys = { ca: { certificate: 'root.pem', key: 'ca.key' }, sessions: [{ id: 's', tokenSha256: 'ab'.repeat(32) }] }
   await writeFile(file, JSON.stringify({ default: 'deny', ...keys }, null, 1))
-  const child = spawn(process.execPath, [MAIN, 'check', '--config', file], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(process.execPath, [GATEWAY_CLI, 'check', '--config', file], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   let said = ''
   child.stderr.on('data', (text) => {
     said += text

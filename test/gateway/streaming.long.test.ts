@@ -1,71 +1,35 @@
 // Large bodies: equal by hash, and never in memory. The gateway runs in a process of its own, whose peak is looked at.
 
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { connect as connectHttp2 } from 'node:http2'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFile } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { deterministicBytes, digest, slowly } from '../support/deterministic-bytes.js'
-import { type Origin, originCa, startOrigin } from '../support/origin.js'
-import { createTestCa } from '../support/test-ca.js'
-import { requestOver, responseOf, textOf } from './fixture.js'
+import { type HttpProtocol, originCa } from '../support/origin.js'
+import { CREDENTIALS, HOST, requestOver, responseOf, startGateway, type TestGateway, textOf } from './fixture.js'
+import { type GatewayProgram, serve } from './gateway-program.js'
+import { startHttp2 } from './http2-client.js'
 import { connect, startTls } from './wire-client.js'
 
-const MAIN = fileURLToPath(new URL('../../../gateway/dist/cli/main.js', import.meta.url))
-const CREDENTIALS = { session: 's', token: 'the-token' }
 /** CCR_TEST_LARGE=1 sends 1 GiB each time, and a quarter of it over HTTP/2. */
 const BODY_BYTES = (process.env.CCR_TEST_LARGE === '1' ? 1_024 : 64) * 1_048_576
 const HTTP2_BODY_BYTES = BODY_BYTES / 4
 const MAX_GROWTH_BYTES = 64 * 1_048_576
 
 interface Served {
-  readonly child: ChildProcess
-  readonly interceptionRoot: string
-  readonly tunnelUrl: string
-  readonly origin: Origin
+  readonly gateway: TestGateway
+  readonly program: GatewayProgram
 }
 
-async function serve(context: TestContext, protocol: 'h2' | 'http/1.1' = 'http/1.1'): Promise<Served> {
-  const folder = await mkdtemp(join(tmpdir(), 'gateway-streaming-'))
-  context.after(() => rm(folder, { recursive: true }))
-  const interceptionCa = await createTestCa()
-  const names = ['api.example.com', 'plain.example.com']
-  const origin = await startOrigin(context, { protocol: protocol === 'h2' ? 'http2' : 'http1' })
-  await writeFile(join(folder, 'ca.pem'), interceptionCa.rootPem)
-  await writeFile(join(folder, 'ca.key'), interceptionCa.rootKeyPem)
-  await writeFile(join(folder, 'origin-root.pem'), originCa.rootPem)
-  await writeFile(join(folder, 'token'), CREDENTIALS.token)
-  const config = {
-    listen: '127.0.0.1:0',
-    ca: { certificate: 'ca.pem', key: 'ca.key' },
-    sessions: [{ id: CREDENTIALS.session, tokenFile: 'token' }],
-    upstream: {
-      caFiles: ['origin-root.pem'],
-      connectTo: Object.fromEntries(names.map((name) => [`${name}:443`, origin.address])),
-    },
-    hosts: { 'api.example.com': [{ transform: [{ headers: { 'x-key': 'secret' } }] }] },
-  }
-  await writeFile(join(folder, 'gateway.json'), JSON.stringify(config))
-  const child = spawn(process.execPath, [MAIN, 'serve', '--config', join(folder, 'gateway.json')], { stdio: 'pipe' })
-  context.after(async () => {
-    child.kill('SIGKILL')
-    await once(child, 'close')
-  })
-  child.stdout.resume()
-  const [line] = (await once(child.stderr, 'data')) as [Buffer]
-  const url = line.toString().trim().split(' ').at(-1) as string
-  const tunnelUrl = `${url.replace('http', 'ws')}/upstreamproxy/ws`
-  return { child, interceptionRoot: interceptionCa.rootPem, tunnelUrl, origin }
+async function startServed(context: TestContext, protocol: HttpProtocol): Promise<Served> {
+  const rules = { [HOST]: [{ transform: [{ headers: { 'x-key': 'secret' } }] }] }
+  const gateway = await startGateway(context, { rules, origin: { protocol } })
+  return { gateway, program: await serve(context, gateway, {}) }
 }
 
-async function open({ tunnelUrl, interceptionRoot }: Served, host: string, protocols?: string[]) {
-  const { stream } = await connect(tunnelUrl, CREDENTIALS, `${host}:443`)
-  return startTls(stream, host === 'api.example.com' ? interceptionRoot : originCa.rootPem, host, protocols)
+async function open({ gateway, program }: Served, host: string, protocols?: string[]) {
+  const { stream } = await connect(program.tunnelUrl, CREDENTIALS, `${host}:443`)
+  return startTls(stream, host === HOST ? gateway.caCertificatePem : originCa.rootPem, host, protocols)
 }
 
 async function download(served: Served, host: string, path: string, isSlow: boolean) {
@@ -87,17 +51,17 @@ async function upload(served: Served, host: string, path: string, headers: Recor
 }
 
 /** Peak resident memory in bytes (proc_pid_status(5), VmHWM). */
-async function peakMemory({ child }: Served): Promise<number> {
-  const status = await readFile(`/proc/${child.pid}/status`, 'utf8')
+async function peakMemory({ program }: Served): Promise<number> {
+  const status = await readFile(`/proc/${program.process.pid}/status`, 'utf8')
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
 }
 
 const isLinux = process.platform === 'linux'
 
-for (const host of ['api.example.com', 'plain.example.com']) {
-  const mode = host === 'api.example.com' ? 'intercepted' : 'spliced'
+for (const host of [HOST, 'plain.example.com']) {
+  const mode = host === HOST ? 'intercepted' : 'spliced'
   test(`${BODY_BYTES / 1_048_576} MiB are equal by hash in either direction, ${mode}, without being collected`, async (context) => {
-    const served = await serve(context)
+    const served = await startServed(context, 'http1')
     const expected = await digest(Readable.from(deterministicBytes(BODY_BYTES)))
     assert.equal((await download(served, host, '/bytes/4000000', false)).bytes, 4_000_000)
     const before = isLinux ? await peakMemory(served) : 0
@@ -113,7 +77,7 @@ for (const host of ['api.example.com', 'plain.example.com']) {
 }
 
 /** Every request that the origin saw has the header, the uploads too. */
-function assertInjected({ origin }: Served): void {
+function assertInjected({ gateway: { origin } }: Served): void {
   assert.ok(origin.requests.length > 0)
   for (const { path, rawHeaders } of origin.requests) {
     const at = rawHeaders.findIndex((name) => name.toLowerCase() === 'x-key')
@@ -121,12 +85,14 @@ function assertInjected({ origin }: Served): void {
   }
 }
 
-for (const protocol of ['h2', 'http/1.1'] as const) {
+for (const [protocol, origin] of [
+  ['h2', 'http2'],
+  ['http/1.1', 'http1'],
+] as const) {
   test(`${HTTP2_BODY_BYTES / 1_048_576} MiB are equal by hash over HTTP/2, ${protocol} to the origin`, async (context) => {
-    const served = await serve(context, protocol)
+    const served = await startServed(context, origin)
     const expected = await digest(Readable.from(deterministicBytes(HTTP2_BODY_BYTES)))
-    const socket = await open(served, 'api.example.com', ['h2'])
-    const session = connectHttp2('https://api.example.com', { createConnection: () => socket })
+    const session = startHttp2(await open(served, HOST, ['h2']), HOST)
     context.after(() => session.destroy())
     const download = (path: string) => {
       const stream = session.request({ ':path': path })
