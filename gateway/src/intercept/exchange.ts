@@ -240,7 +240,8 @@ export class Exchange {
 
   #onOpen(sent: Try): void {
     this.#enter('open', { name: 'asking', sent })
-    for (const bytes of this.#body.replay()) sent.origin.write(bytes)
+    const begun = this.#body.replay()
+    if (begun.length > 0) sent.origin.write(begun)
     if (this.#requestTrailers !== undefined) this.#sendEnd(sent)
     else this.#client.resumeBody()
   }

@@ -4,7 +4,9 @@
 export const MAX_REPLAY_BYTES = 65_536
 
 export class RequestBody {
-  #kept: Buffer[] = []
+  /** Copied together: a body in pieces of a byte each would cost a hundred times its size. */
+  #kept = Buffer.alloc(0)
+  #keptBytes = 0
   #bytes = 0
   #isReplayable = true
 
@@ -27,19 +29,31 @@ export class RequestBody {
   /** Takes a part that cannot be sent yet. The reader is paused, so that this is no more than it had read. */
   hold(bytes: Buffer): void {
     this.#bytes += bytes.length
-    if (this.#isReplayable) this.#kept.push(bytes)
+    if (this.#isReplayable) this.#keep(bytes)
   }
 
   /** What there is to send from the beginning. */
-  replay(): readonly Buffer[] {
-    const kept = this.#kept
+  replay(): Buffer {
+    const kept = this.#kept.subarray(0, this.#keptBytes)
     if (this.#bytes > MAX_REPLAY_BYTES) this.forget()
     return kept
   }
 
   /** Nothing will be sent again. */
   forget(): void {
-    this.#kept = []
+    this.#kept = Buffer.alloc(0)
+    this.#keptBytes = 0
     this.#isReplayable = false
+  }
+
+  #keep(bytes: Buffer): void {
+    const end = this.#keptBytes + bytes.length
+    if (end > this.#kept.length) {
+      const grown = Buffer.alloc(Math.max(end, this.#kept.length * 2))
+      this.#kept.copy(grown, 0, 0, this.#keptBytes)
+      this.#kept = grown
+    }
+    bytes.copy(this.#kept, this.#keptBytes)
+    this.#keptBytes = end
   }
 }
