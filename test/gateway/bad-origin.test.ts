@@ -174,3 +174,14 @@ test('TLS below 1.2 is a 502, and no request is sent', async (context) => {
     assert.deepEqual(origin.opened, [])
   }
 })
+
+test('a 205 reaches an HTTP/2 client without content, whatever the origin sends with it', async (context) => {
+  const { gateway, askWith } = await startStage(context)
+  for (const rest of ['Content-Length: 5\r\n\r\nhello', 'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n']) {
+    await askWith(`HTTP/1.1 205 Reset Content\r\n${rest}`)
+    const { session } = await gateway.openHttp2()
+    const { status, text, resetCode } = await ask(session, {})
+    assert.deepEqual([status, text, resetCode], [205, '', 0])
+    session.close()
+  }
+})

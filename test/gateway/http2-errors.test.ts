@@ -2,13 +2,14 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ByteInbox } from '../support/byte-inbox.js'
 import { encodeFields, encodeFrame, FLAG, FRAME, PREFACE } from '../support/raw-http2.js'
 import { HOST, startGateway } from './fixture.js'
 
 const LIMITS = { handshakeTimeoutMs: 60_000, requestHeadTimeoutMs: 400 }
-const request = (path: string) => {
+const request = (path: string, method = 'GET') => {
   return encodeFields([
-    [':method', 'GET'],
+    [':method', method],
     [':scheme', 'https'],
     [':authority', HOST],
     [':path', path],
@@ -61,6 +62,39 @@ test('requests that are under way when the client breaks the protocol have their
   }
   await gateway.close()
 })
+
+const REQUEST_HEADS: readonly (readonly [title: string, method: string, path: string])[] = [
+  ['that goes to the origin', 'POST', '/silent'],
+  ['that is refused', 'TRACE', '/'],
+  ['of a HEAD', 'HEAD', '/silent'],
+]
+
+for (const [title, method, path] of REQUEST_HEADS) {
+  test(`a request ${title} has its line when it is reset without an error while its body waits`, async (context) => {
+    const gateway = await startGateway(context)
+    const { socket, stream } = await gateway.connect(HOST, { protocols: ['h2'] })
+    const inbox = new ByteInbox()
+    socket.on('data', (bytes: Buffer) => inbox.push(bytes))
+    // No window for an answer: what is left of the request is all that can end it.
+    const noWindow = encodeFrame(FRAME.settings, 0, 0, Buffer.from([0, 4, 0, 0, 0, 0]))
+    const begin = (id: number) => {
+      const head = encodeFrame(FRAME.headers, FLAG.endHeaders, id, request(path, method))
+      return Buffer.concat([head, encodeFrame(FRAME.data, 0, id, Buffer.alloc(1_000))])
+    }
+    const reset = (id: number) => encodeFrame(FRAME.reset, 0, id, Buffer.alloc(4))
+    socket.write(Buffer.concat([PREFACE, noWindow, begin(1), reset(1), begin(3)]))
+    // The answer to a ping: what came before it was seen.
+    socket.write(encodeFrame(FRAME.ping, 0, 0, Buffer.from('anything')))
+    await inbox.takeUntil('anything')
+    socket.write(reset(3))
+    for (const record of await gateway.untilRecords(2)) {
+      assert.ok(record.mode === 'intercept' && record.method === method)
+      assert.ok(record.error !== undefined && record.error !== 'internal', record.error)
+    }
+    socket.destroy()
+    await stream.closeCode
+  })
+}
 
 for (const [title, bytes] of [
   ['a preface', PREFACE.subarray(0, 20)],

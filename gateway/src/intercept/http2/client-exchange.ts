@@ -7,9 +7,10 @@ import type { AnswerHead, ClientExchange, ClientHandler } from '../client-exchan
 import type { Guard } from '../guard.js'
 import { MAX_REQUEST_HEAD_BYTES } from '../origin-exchange.js'
 import type { BodyLength, RequestHead } from '../request-head.js'
+import { watchEndOfStream } from './end-of-stream.js'
 import { joinCookies, splitPseudo, toHeaders } from './fields.js'
 
-const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants
+const { HTTP_STATUS_RESET_CONTENT, NGHTTP2_FLAG_END_STREAM, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants
 
 /** Dates are the origin's to give; node's types do not have the option. */
 const NO_DATE: object = { sendDate: false }
@@ -75,23 +76,22 @@ export class Http2ClientExchange implements ClientExchange {
 
   start(handler: ClientHandler): void {
     const stream = this.#stream
-    stream.pause()
     const guard = this.#guard
+    stream.pause()
+    // Node keeps a stream that the client has closed until all of it is read, and all that it cannot send is sent.
+    const drop = guard.wrap(() => void stream.destroy())
+    const isWhole = watchEndOfStream(stream, () => process.nextTick(drop))
     guard.on(stream, 'trailers', (_headers, _flags, raw: RawFields) => {
       this.#requestTrailers = raw
     })
     guard.on(stream, 'data', (bytes: Buffer) => handler.clientOnData(bytes))
     guard.once(stream, 'end', () => {
-      // A reset ends a stream too; the origin must not take that for the end of the body.
-      const isWhole = stream.rstCode === NGHTTP2_NO_ERROR && !stream.aborted
-      if (isWhole && !this.#isBodyless) handler.clientOnEnd(this.#requestTrailers)
+      if (isWhole() && !this.#isBodyless) handler.clientOnEnd(this.#requestTrailers)
     })
     guard.on(stream, 'drain', () => handler.clientOnDrain())
     // Node ends what is reset, too; without the trailers that end is not sent, and the reset is what the client sees.
     guard.on(stream, 'wantTrailers', () => this.#sendTrailers())
-    guard.once(stream, 'close', () => {
-      handler.clientOnClose(this.#isSent || (this.#isEnded && stream.rstCode === NGHTTP2_NO_ERROR))
-    })
+    guard.once(stream, 'close', () => handler.clientOnClose(this.#isSent))
   }
 
   pauseBody(): void {
@@ -109,12 +109,14 @@ export class Http2ClientExchange implements ClientExchange {
 
   sendHead({ status, fields, hasBody }: AnswerHead): void {
     if (this.#isClosed) return
-    const headers = toHeaders([...fields])
+    // RFC 9110, section 15.3.6: nor has a 205 one, and node sends none.
+    const isLast = !hasBody || status === HTTP_STATUS_RESET_CONTENT
+    const headers = toHeaders(isLast && hasBody ? endToEndFields(fields, isNoLength) : fields)
     this.#stream.respond(
       { ...headers, ':status': sendableStatus(status) },
-      { ...NO_DATE, endStream: !hasBody, waitForTrailers: hasBody },
+      { ...NO_DATE, endStream: isLast, waitForTrailers: !isLast },
     )
-    if (hasBody) return
+    if (!isLast) return
     this.#isEnded = true
     this.#isSent = true
     this.#stopUpload()
@@ -183,4 +185,8 @@ function sizeOf(fields: RawFields): number {
 
 function isAny(): boolean {
   return true
+}
+
+function isNoLength(field: string): boolean {
+  return field !== 'content-length'
 }
