@@ -60,7 +60,8 @@ export async function startProgram(
   return { child, match: await match, output: () => output }
 }
 
-async function untilListening(child: ChildProcess, port: number): Promise<void> {
+/** Resolves when something listens on the port, or the program has ended. */
+export async function untilListening(child: ChildProcess, port: number): Promise<void> {
   while (child.exitCode === null && child.signalCode === null && !(await accepts(port))) await nextTurn()
 }
 

@@ -10,7 +10,7 @@ export interface AuditSink {
   readonly lost: number
   /** For a rotation that moved the file away. */
   reopen(): Promise<void>
-  /** Writes what is waiting. */
+  /** Writes what is waiting, and waits for no reader that stands still. */
   close(): Promise<void>
 }
 
@@ -33,12 +33,25 @@ export function openAudit(target: AuditTarget, warn: (message: string) => void):
   }
 }
 
-/** A sink that hands records to a function, for programs that embed the gateway. */
-export function functionSink(take: (record: AuditRecord) => void): AuditSink {
-  return { write: take, lost: 0, reopen: async () => {}, close: async () => {} }
+/** A sink that hands records to a function, for programs that embed the gateway; what it throws, now or later, is a warning. */
+export function functionSink(take: (record: AuditRecord) => void, warn: (message: string) => void): AuditSink {
+  const onThrown = () => warn('a record was not taken by the function that the audit goes to')
+  const write = (record: AuditRecord) => {
+    try {
+      const taking: unknown = take(record)
+      if (taking instanceof Promise) taking.catch(onThrown)
+    } catch {
+      onThrown()
+    }
+  }
+  return { write, lost: 0, reopen: async () => {}, close: async () => {} }
 }
 
+/**
+ * Asking for the stream makes its descriptor non-blocking, where it is a pipe or a socket. A write to a blocking one whose
+ * reader stands still would hold a thread, and the process could not end.
+ */
 function lineTarget(target: AuditTarget): LineTarget {
-  if (target === 'stdout') return { descriptor: 1 }
-  return target === 'stderr' ? { descriptor: 2 } : target
+  if (target === 'stdout') return { descriptor: process.stdout.fd }
+  return target === 'stderr' ? { descriptor: process.stderr.fd } : target
 }

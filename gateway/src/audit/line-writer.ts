@@ -4,17 +4,22 @@
 // - Lines are written in the order in which they came, in batches, one write at a time.
 // - What waits is bounded. A line that finds no room, or that the disk does not take, is lost: that is counted, said once
 //   when it begins and once when it is over, and never stops the traffic.
-// - `reopen()` and `close()` come after every line that was given before them.
+// - `reopen()` and `close()` come after every line that was given before them; `close()` does not wait for long.
 
 import { closeSync, openSync, write } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
 /** Some 20,000 lines: seconds of a busy gateway, and no burden to its memory. */
 const MAX_WAITING_BYTES = 8 * 1_048_576
 /** One write: large enough to be rare, small enough that a failing disk loses little. */
 const MAX_BATCH_BYTES = 65_536
-/** How long to wait for the reader of a pipe that somebody made non-blocking. */
+/** How long to wait for the reader of a pipe that is full. */
 const FULL_PIPE_PAUSE_MS = 5
+/** For what waits when it is closed. A reader that reads takes all of it in a tenth; supervisors kill 10 s after the signal. */
+const CLOSE_TIMEOUT_MS = 2_000
+/** After that, for a write to notice: one that the kernel holds does not. */
+const LAST_WRITE_MS = 100
 
 const writeSome = promisify(write)
 
@@ -28,6 +33,9 @@ export class LineWriter {
   #descriptor: number
   #waiting: Buffer[] = []
   #waitingBytes = 0
+  /** Lines of the batch that is being written. */
+  #writing = 0
+  #isGivenUp = false
   /** Everything that was begun, in order. */
   #work: Promise<void> = Promise.resolve()
   #isScheduled = false
@@ -73,11 +81,18 @@ export class LineWriter {
     })
   }
 
-  /** Writes what is waiting, and closes the file. */
-  close(): Promise<void> {
-    return this.#after(() => {
+  /** Writes what is waiting, as long as it is taken, and closes the file. What is left is lost. */
+  async close(): Promise<void> {
+    const lostBefore = this.#lost
+    const closed = this.#after(() => {
       if ('file' in this.#target) closeSync(this.#descriptor)
     })
+    if (!(await isDoneWithin(CLOSE_TIMEOUT_MS, closed))) {
+      this.#isGivenUp = true
+      if (!(await isDoneWithin(LAST_WRITE_MS, closed))) this.#lost += this.#writing + this.#waiting.length
+    }
+    const lost = this.#lost - lostBefore
+    if (lost > 0) this.#warn(`audit lines that were not taken before the end: ${lost}`)
   }
 
   #after(step: () => void | Promise<void>): Promise<void> {
@@ -104,6 +119,7 @@ export class LineWriter {
     const lines = Buffer.concat(batch)
     const bytes = this.#isTorn ? Buffer.concat([Buffer.from('\n'), lines]) : lines
     let at = 0
+    this.#writing = batch.length
     try {
       while (at < bytes.length) at += await this.#writeSome(bytes.subarray(at))
       this.#isTorn = false
@@ -114,6 +130,7 @@ export class LineWriter {
       const whole = written.filter((byte) => byte === NEWLINE).length - (bytes === lines || at === 0 ? 0 : 1)
       this.#lose(batch.length - whole, (error as NodeJS.ErrnoException).code ?? 'error')
     }
+    this.#writing = 0
     this.#waitingBytes -= lines.length
   }
 
@@ -121,8 +138,8 @@ export class LineWriter {
     try {
       return (await writeSome(this.#descriptor, bytes)).bytesWritten
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
-      await new Promise((resolve) => setTimeout(resolve, FULL_PIPE_PAUSE_MS))
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || this.#isGivenUp) throw error
+      await delay(FULL_PIPE_PAUSE_MS)
       return 0
     }
   }
@@ -142,6 +159,13 @@ export class LineWriter {
 }
 
 const NEWLINE = 0x0a
+
+function isDoneWithin(ms: number, work: Promise<void>): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms, false)
+    work.then(() => resolve(true), reject).finally(() => clearTimeout(timer))
+  })
+}
 
 function openTarget(target: LineTarget): number {
   return 'file' in target ? openSync(target.file, 'a', 0o600) : target.descriptor

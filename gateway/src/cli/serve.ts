@@ -11,6 +11,9 @@ import { CHECK_HELP, SERVE_HELP } from './help.js'
 /** How long tunnels may go on after the first signal: supervisors kill after 10 to 30 seconds. */
 const GRACE_MS = 10_000
 
+/** How long what was said last may take to be read, once everything else is done. */
+const LAST_WORDS_MS = 1_000
+
 const OPTIONS = { config: { type: 'string', short: 'c' }, help: { type: 'boolean', short: 'h' } } as const
 
 export const serve: Command = async (args, streams) => {
@@ -24,6 +27,8 @@ export const serve: Command = async (args, streams) => {
     reloadOnSignal(gateway, name, streams, say)
     say(`listening on ${gateway.url}`)
     await stopped
+    // Node ends when stderr has been read, which may be never.
+    setTimeout(() => process.exit(), LAST_WORDS_MS).unref()
   })
 }
 

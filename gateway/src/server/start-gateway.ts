@@ -18,7 +18,8 @@ export async function startGateway(config: GatewayConfig, options: GatewayOption
   let server: GatewayServer | undefined
   try {
     const audit = await startStep(config, ['audit'], () => {
-      return options.audit === undefined ? openAudit(config.audit, warnerOf(options)) : functionSink(options.audit)
+      const warn = warnerOf(options)
+      return options.audit === undefined ? openAudit(config.audit, warn) : functionSink(options.audit, warn)
     })
     server = new GatewayServer(active, options, usages, audit)
     await server.listen()
