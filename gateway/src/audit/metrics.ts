@@ -8,6 +8,7 @@ import type { AuditRecord } from './audit-record.js'
 /** What is read at the moment of a scrape. */
 export interface MetricsSources {
   readonly openTunnels: () => number
+  readonly waitingWebSockets: () => number
   readonly lostAuditLines: () => number
 }
 
@@ -24,7 +25,7 @@ export class Metrics {
   readonly #bytes: Counter<'direction'>
   readonly #reloads: Counter<'outcome'>
 
-  constructor({ openTunnels, lostAuditLines }: MetricsSources) {
+  constructor({ openTunnels, waitingWebSockets, lostAuditLines }: MetricsSources) {
     const registers = [this.#registry]
     collectDefaultMetrics({ register: this.#registry })
     this.#requests = new Counter({
@@ -69,7 +70,8 @@ export class Metrics {
       labelNames: ['outcome'],
       registers,
     })
-    gaugeOf(this.#registry, 'ccr_gateway_open_tunnels', 'Tunnels open now.', openTunnels)
+    gaugeOf(this.#registry, 'ccr_gateway_open_tunnels', 'Tunnels open now, from their CONNECT on.', openTunnels)
+    gaugeOf(this.#registry, 'ccr_gateway_waiting_websockets', 'WebSockets that wait for a CONNECT.', waitingWebSockets)
     gaugeOf(this.#registry, 'ccr_gateway_audit_lines_lost', 'Audit lines lost since the start.', lostAuditLines)
   }
 

@@ -13,8 +13,9 @@ import { fromEnvironment, type NamedSecret, SecretStore } from '../credentials/s
 import type { OriginConfig } from '../origin/dialer.js'
 import type { ForwardConfig } from '../origin/forward-proxy.js'
 import type { Policy } from '../policy/policy.js'
+import { parseKeySet } from '../sessions/key-set.js'
 import { hashToken, type SessionConfig } from '../sessions/sessions.js'
-import { parseKeySet, type TokenVerifierConfig } from '../sessions/token-verifier.js'
+import type { TokenVerifierConfig } from '../sessions/token-verifier.js'
 import { type Policies, resolvePolicies } from './config-policy.js'
 import { type ConfigPath, type ConfigProblem, ConfigProblems, GatewayConfigError, lineOf } from './config-problem.js'
 import {

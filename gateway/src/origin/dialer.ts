@@ -22,6 +22,7 @@ import {
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
 import { Refusal } from '../refusal.js'
 import { AddressPolicy } from './address-policy.js'
+import { withDeadline } from './deadline.js'
 import { errorCode, originRefusal } from './origin-refusal.js'
 
 /** Where the gateway may dial, and whom it trusts there. */
@@ -49,18 +50,19 @@ const ADDRESS_ATTEMPT_MS = 2_500
 
 /** Dials origins under the config's policy. */
 export class Dialer {
+  /** For the whole way to an origin. */
+  readonly timeoutMs: number
   readonly #config: OriginConfig
   readonly #addresses: AddressPolicy
   readonly #secureContext: SecureContext
   readonly #lookup: Lookup
-  readonly #timeoutMs: number
 
   constructor(config: OriginConfig, options: { readonly lookup?: Lookup | undefined; readonly timeoutMs: number }) {
     this.#config = config
     this.#addresses = new AddressPolicy(config.allowAddresses)
     this.#secureContext = createSecureContext({ minVersion: 'TLSv1.2', ...trust(config.caPems) })
     this.#lookup = options.lookup ?? systemLookup
-    this.#timeoutMs = options.timeoutMs
+    this.timeoutMs = options.timeoutMs
   }
 
   /**
@@ -80,7 +82,7 @@ export class Dialer {
    * @throws {Refusal}
    */
   async dial(authority: Authority, signal: AbortSignal): Promise<Socket> {
-    return this.#withDeadline(signal, (inTime) => this.#dialTcp(authority, inTime))
+    return withDeadline(signal, this.timeoutMs, (inTime) => this.#dialTcp(authority, inTime))
   }
 
   /**
@@ -88,25 +90,10 @@ export class Dialer {
    * @throws {Refusal}
    */
   async dialTls(authority: Authority, protocols: readonly HttpProtocol[], signal: AbortSignal): Promise<TLSSocket> {
-    return this.#withDeadline(signal, async (inTime) => {
+    return withDeadline(signal, this.timeoutMs, async (inTime) => {
       const socket = await this.#dialTcp(authority, inTime)
       return startTls(socket, authority, { secureContext: this.#secureContext, ALPNProtocols: [...protocols] }, inTime)
     })
-  }
-
-  /** Not `AbortSignal.timeout`: its timers stay until they fire, for every connection that was made in time. */
-  async #withDeadline<T>(signal: AbortSignal, work: (inTime: AbortSignal) => Promise<T>): Promise<T> {
-    const controller = new AbortController()
-    const onAbort = () => controller.abort('too late, or for nobody')
-    const timer = setTimeout(onAbort, this.#timeoutMs)
-    signal.addEventListener('abort', onAbort, { once: true })
-    if (signal.aborted) onAbort()
-    try {
-      return await work(controller.signal)
-    } finally {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', onAbort)
-    }
   }
 
   #redirect(authority: Authority): Authority | undefined {
@@ -210,10 +197,17 @@ function startTls(
   })
 }
 
-/** RFC 9525, section 2: the name stands in subjectAltName. Node would take a common name where there is none. */
+/**
+ * RFC 9525, section 2: the name stands in subjectAltName. Node would take a common name where there is none; and it throws at
+ * names that it cannot read, from within an event of the socket.
+ */
 function checkAlternativeNames(host: string, certificate: PeerCertificate): Error | undefined {
   const subject = { ...certificate.subject, CN: '' }
-  return checkServerIdentity(host, { ...certificate, subject })
+  try {
+    return checkServerIdentity(host, { ...certificate, subject })
+  } catch (thrown) {
+    return thrown as Error
+  }
 }
 
 /** Resolves with `socket` at `event`; on an error or an abort destroys it. */

@@ -1,12 +1,13 @@
 // The way through a CONNECT proxy that is there already (mitmproxy, Squid, Envoy, a corporate one): each tunnel is handed
 // to it as it is, with the session in a header. What that proxy does with it is its own; the gateway intercepts nothing.
 
-import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
 import { basicCredential } from '../credentials/schemes/basic.js'
 import type { Secret } from '../credentials/secrets/secret.js'
 import { Refusal } from '../refusal.js'
+import { withDeadline } from './deadline.js'
 
 /** The proxy as the config has it. */
 export interface ForwardConfig {
@@ -17,30 +18,38 @@ export interface ForwardConfig {
   readonly credential: { readonly user: Secret; readonly password: Secret } | undefined
 }
 
-/** How long connecting and the proxy's answer may take. The proxy dials the origin before it answers. */
-const ANSWER_TIMEOUT_MS = 30_000
 /** What a proxy answers to a CONNECT is short. */
 const MAX_ANSWER_HEAD_BYTES = 16_384
+
+/** For whom, and for how long. */
+export interface ForwardOptions {
+  readonly sessionId: string
+  readonly signal: AbortSignal
+  /** For connecting and the proxy's answer, before which it dials the origin. */
+  readonly timeoutMs: number
+}
 
 /**
  * A tunnel to `authority` through the proxy.
  * @throws {Refusal}
  */
 export function dialThroughProxy(
-  { proxy, sessionHeader, credential }: ForwardConfig,
+  forward: ForwardConfig,
   authority: Authority,
-  sessionId: string,
-  signal: AbortSignal,
+  { sessionId, signal, timeoutMs }: ForwardOptions,
 ): Promise<Socket> {
-  const target = formatAuthority(authority)
-  const request = httpRequest({
+  return withDeadline(signal, timeoutMs, (inTime) => {
+    return untilAnswered(connectRequest(forward, formatAuthority(authority), sessionId), inTime)
+  })
+}
+
+function connectRequest({ proxy, sessionHeader, credential }: ForwardConfig, target: string, sessionId: string) {
+  return httpRequest({
     host: proxy.host,
     port: proxy.port,
     method: 'CONNECT',
     path: target,
     agent: false,
-    signal,
-    timeout: ANSWER_TIMEOUT_MS,
     maxHeaderSize: MAX_ANSWER_HEAD_BYTES,
     headers: {
       Host: target,
@@ -50,29 +59,35 @@ export function dialThroughProxy(
       }),
     },
   })
+}
+
+/** Not by `timeout`: that one begins anew with each byte of the answer. Nor by `signal`: it would outlive the answer. */
+function untilAnswered(request: ClientRequest, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
+    const onAbort = () => fail(new Refusal('connection-timeout', 'the proxy did not answer in time'))
+    const fail = (refusal: Refusal) => {
+      signal.removeEventListener('abort', onAbort)
+      request.destroy()
+      reject(refusal)
+    }
+    request.on('error', () => fail(new Refusal('forward-failed', 'the proxy cannot be reached, or is none')))
     request.once('connect', (response, socket, head) => {
+      signal.removeEventListener('abort', onAbort)
       const refusal = refusalOf(response)
-      if (refusal === undefined) resolve(asTunnel(socket as Socket, head))
-      else {
-        socket.destroy()
-        reject(refusal)
+      if (refusal === undefined) {
+        resolve(asTunnel(socket as Socket, head))
+        return
       }
+      socket.destroy()
+      fail(refusal)
     })
-    request.once('timeout', () =>
-      request.destroy(new Refusal('connection-timeout', 'the proxy did not answer in time')),
-    )
-    request.on('error', (error) => {
-      reject(
-        error instanceof Refusal ? error : new Refusal('forward-failed', 'the proxy cannot be reached, or is none'),
-      )
-    })
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
     request.end()
   })
 }
 
 function asTunnel(socket: Socket, head: Buffer): Socket {
-  socket.setTimeout(0)
   socket.setNoDelay(true)
   socket.setKeepAlive(true, 30_000)
   // Until its next owner listens, an error must not end the process.

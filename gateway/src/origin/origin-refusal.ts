@@ -42,6 +42,6 @@ export function originRefusal(error: unknown): Refusal {
 
 /** Empty without one. */
 export function errorCode(error: unknown): string {
-  const { code } = error as { code?: unknown }
+  const code = (error as { code?: unknown } | null | undefined)?.code
   return typeof code === 'string' ? code : ''
 }

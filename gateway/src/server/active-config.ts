@@ -1,7 +1,7 @@
 // All that a gateway makes of one config, but for its listeners: what a reload replaces in one go. Tunnels keep the one
 // that they began with, but for secrets, which are always the current ones of it.
 
-import { createSecureContext } from 'node:tls'
+import { createSecureContext, type SecureContext } from 'node:tls'
 import { CertificateAuthority } from '../certificates/certificate-authority.js'
 import { LeafContexts } from '../certificates/leaf-contexts.js'
 import type { CertificateConfig, GatewayConfig } from '../config/config.js'
@@ -9,9 +9,9 @@ import { SecretStartError } from '../credentials/secrets/secret-store.js'
 import { Dialer, type Lookup } from '../origin/dialer.js'
 import { dialThroughProxy } from '../origin/forward-proxy.js'
 import type { Session } from '../sessions/session.js'
-import { Sessions, type SessionUsages } from '../sessions/sessions.js'
+import type { SessionUsages } from '../sessions/session-usage.js'
+import { Sessions } from '../sessions/sessions.js'
 import { GatewayStartError, startStep } from './start-error.js'
-import type { TunnelContext } from './tunnel.js'
 
 /** What it takes from outside of the config. */
 export interface ActiveConfigOptions {
@@ -21,8 +21,8 @@ export interface ActiveConfigOptions {
   readonly report: (message: string) => void
 }
 
-/** What does not come from the config. */
-export type SharedContext = Omit<TunnelContext, 'policy' | 'authority' | 'leafContexts' | 'dialer'>
+/** The way out of a tunnel. */
+export type TunnelDialer = Pick<Dialer, 'assertAllowed' | 'dial' | 'dialTls'>
 
 export class ActiveConfig {
   readonly config: GatewayConfig
@@ -30,6 +30,8 @@ export class ActiveConfig {
   readonly #authority: CertificateAuthority | undefined
   readonly #leafContexts = new LeafContexts()
   readonly #dialer: Dialer
+  #tunnels = 0
+  #isReplaced = false
 
   private constructor(
     config: GatewayConfig,
@@ -45,15 +47,40 @@ export class ActiveConfig {
    * Tries everything that the config names, and runs the commands of its secrets.
    * @throws {GatewayStartError}
    */
-  static async start(config: GatewayConfig, options: ActiveConfigOptions): Promise<ActiveConfig> {
+  static async start(
+    config: GatewayConfig,
+    options: ActiveConfigOptions,
+    previous?: ActiveConfig,
+  ): Promise<ActiveConfig> {
     const authority = await startStep(config, ['ca'], () => loadAuthority(config))
     const dialer = await startStep(config, ['upstream', 'caFiles'], () => {
       return new Dialer(config.upstream, { lookup: options.lookup, timeoutMs: options.dialTimeoutMs })
     })
     await startStep(config, ['tls'], () => config.tls && createSecureContext(tlsOptions(config.tls)))
-    const sessions = await startStep(config, ['jwt'], () => new Sessions(config, options.usages))
+    const sessions = await startStep(config, ['jwt'], () => {
+      return new Sessions(config, options.usages, previous?.sessions.keySets)
+    })
     await startSecrets(config, options.report)
     return new ActiveConfig(config, { authority, dialer, sessions })
+  }
+
+  /** For a tunnel that goes by this config: its secrets are kept fresh until the function is called. */
+  hold(): () => void {
+    this.#tunnels++
+    return () => {
+      this.#tunnels--
+      this.#stopUnused()
+    }
+  }
+
+  /** Another one is in use: no further tunnel will hold this one. */
+  replace(): void {
+    this.#isReplaced = true
+    this.#stopUnused()
+  }
+
+  #stopUnused(): void {
+    if (this.#isReplaced && this.#tunnels === 0) this.stop()
   }
 
   /** The commands of its secrets are not run again. */
@@ -61,24 +88,21 @@ export class ActiveConfig {
     this.config.secrets.stop()
   }
 
-  contextFor(session: Session, shared: SharedContext): TunnelContext {
-    return {
-      ...shared,
-      policy: session.policy,
-      authority: this.#authority as CertificateAuthority,
-      leafContexts: this.#leafContexts,
-      dialer: this.#dialerFor(session),
-    }
+  /** TLS settings for an intercepted host. */
+  async leafContextFor(host: string): Promise<SecureContext> {
+    return this.#leafContexts.of(await (this.#authority as CertificateAuthority).leafFor(host))
   }
 
   /** Ports, and addresses that stand in the CONNECT, are checked in either case; names are resolved by who dials. */
-  #dialerFor(session: Session): TunnelContext['dialer'] {
+  dialerFor(session: Session): TunnelDialer {
     const { forward } = this.config
     const dialer = this.#dialer
     if (forward === undefined) return dialer
     return {
       assertAllowed: (authority) => dialer.assertAllowed(authority),
-      dial: (authority, signal) => dialThroughProxy(forward, authority, session.id, signal),
+      dial: (authority, signal) => {
+        return dialThroughProxy(forward, authority, { sessionId: session.id, signal, timeoutMs: dialer.timeoutMs })
+      },
       dialTls: (...args) => dialer.dialTls(...args),
     }
   }

@@ -10,6 +10,7 @@
 import { Duplex } from 'node:stream'
 import { ChunkDecodeError, decodeChunk, encodeChunk, splitPayload } from 'ccr-upstream-proxy/protocol'
 import type { RawData, WebSocket } from 'ws'
+import { Guard } from '../intercept/guard.js'
 
 /** Close codes (RFC 6455, section 7.4.1). */
 const CLOSE_NORMAL = 1000
@@ -35,6 +36,16 @@ export class ChunkStreamError extends Error {
   }
 }
 
+/** A listener has thrown: our own mistake, which ends this tunnel and no other. */
+export class DefectError extends ChunkStreamError {
+  readonly thrown: unknown
+
+  constructor(thrown: unknown) {
+    super('the gateway failed', CLOSE_INTERNAL_ERROR)
+    this.thrown = thrown
+  }
+}
+
 /** The bytes of one tunnel. The WebSocket must be open. */
 export class ChunkStream extends Duplex {
   readonly #socket: WebSocket
@@ -42,8 +53,10 @@ export class ChunkStream extends Duplex {
   constructor(socket: WebSocket) {
     super({ allowHalfOpen: false, highWaterMark: HIGH_WATER_MARK_BYTES })
     this.#socket = socket
-    socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary))
-    socket.on('close', (code) => this.#onClose(code))
+    const guard = new Guard((thrown) => this.destroy(new DefectError(thrown)))
+    // What reads the stream runs within these: the TLS and the HTTP of the client's bytes.
+    guard.on(socket, 'message', (data: RawData, isBinary: boolean) => this.#onMessage(data, isBinary))
+    guard.on(socket, 'close', (code: number) => this.#onClose(code))
     // ws closes the connection by itself after an error, with the right code.
     socket.on('error', (error) => this.destroy(error))
   }

@@ -2,7 +2,7 @@
 
 import { functionSink, openAudit } from '../audit/audit-sink.js'
 import type { GatewayConfig } from '../config/config.js'
-import { SessionUsages } from '../sessions/sessions.js'
+import { SessionUsages } from '../sessions/session-usage.js'
 import { ActiveConfig } from './active-config.js'
 import type { Gateway, GatewayOptions } from './gateway.js'
 import { activeConfigOptions, GatewayServer, warnerOf } from './gateway-server.js'

@@ -1,96 +1,180 @@
-// One WebSocket from its first chunk to its end: the CONNECT head, the checks, then splice or intercept. Every way that
-// a tunnel can go ends in one audit line, or in one for each request.
+// One WebSocket from its upgrade to its end: it waits for a CONNECT, which is refused, spliced or intercepted. Every way
+// that a CONNECT can go ends in one audit line, or in one for each request.
+//
+// Rules:
+// - The upgrade proves who it is. Everything else is decided when the head of the CONNECT is whole, by the config of that
+//   moment: whether the session still is one, its policy and limits, the way out. A WebSocket may have waited long by then.
+// - The 200 is the last thing that can fail: whatever may refuse comes before it, and what follows it is in one go with it.
 
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import type { Socket } from 'node:net'
-import { type ConnectHead, ConnectHeadParser } from 'ccr-upstream-proxy/protocol'
+import type { Authority, ConnectHead } from 'ccr-upstream-proxy/protocol'
 import type { AuditErrorCode, AuditRecord } from '../audit/audit-record.js'
-import type { CertificateAuthority } from '../certificates/certificate-authority.js'
-import type { LeafContexts } from '../certificates/leaf-contexts.js'
 import { type InterceptLimits, interceptTunnel } from '../intercept/intercept.js'
-import type { Dialer, HttpProtocol } from '../origin/dialer.js'
+import type { HttpProtocol } from '../origin/dialer.js'
 import { originRefusal } from '../origin/origin-refusal.js'
-import { decideHost, type HostPolicy } from '../policy/host-policy.js'
+import { decideHost } from '../policy/host-policy.js'
 import type { RuledHost } from '../policy/rule.js'
 import { encodeRefusal, isRefusalCode, REFUSALS, Refusal } from '../refusal.js'
-import type { Session } from '../sessions/session.js'
-import { isBasicOf } from '../sessions/sessions.js'
-import type { ChunkStream } from './chunk-stream.js'
+import { onExpiry, type Session } from '../sessions/session.js'
+import type { ActiveConfig, TunnelDialer } from './active-config.js'
+import { type ChunkStream, DefectError } from './chunk-stream.js'
+import { type Arrival, type ConnectHeadLimits, ConnectHeadReader } from './connect-head-reader.js'
 import { describeDefect } from './describe-defect.js'
 import { SessionEndedError } from './session-ended-error.js'
+import { splice } from './splice.js'
 
 /** What all tunnels of a gateway share. */
-export interface TunnelContext {
-  readonly policy: HostPolicy
-  readonly authority: CertificateAuthority
-  readonly leafContexts: LeafContexts
-  readonly dialer: Pick<Dialer, 'assertAllowed' | 'dial' | 'dialTls'>
+export interface TunnelContext extends ConnectHeadLimits {
+  /** The config in use. */
+  readonly active: () => ActiveConfig
   readonly audit: (record: AuditRecord) => void
   /** Takes what should not have happened: a line for the operator. */
   readonly warn: (message: string) => void
-  readonly connectHeadTimeoutMs: number
-  readonly connectWaitMs: number
   readonly responseHeadTimeoutMs: number
   readonly interceptLimits: InterceptLimits
 }
 
-/** After the client has left: how long what it had already sent may take on its way to the origin. */
-const LINGER_MS = 10_000
-
 /** What an X-Request-Id is logged as: an id of any common kind, and nothing that a log would have to escape. */
 const REQUEST_ID = /^[A-Za-z0-9._~:/+=-]{1,128}$/
 
-/** Serves one tunnel to its end. Never rejects. */
-export async function serveTunnel(stream: ChunkStream, session: Session, context: TunnelContext): Promise<void> {
-  // Errors are seen where the stream is read and written; alone they must not end the process.
-  stream.on('error', () => {})
-  const tunnel = new Tunnel(stream, session, context)
-  try {
-    await tunnel.run()
-  } catch (error) {
-    tunnel.refuse(originRefusal(error))
-  }
-}
-
-class Tunnel {
+export class Tunnel {
+  /** Resolves at the end; never rejects. */
+  readonly done: Promise<void>
   readonly #stream: ChunkStream
-  readonly #session: Session
   readonly #context: TunnelContext
   readonly #id = randomUUID()
-  readonly #time = new Date()
+  readonly #reader: ConnectHeadReader
   /** Aborts when the client is gone: whatever is being dialled is for nobody. */
   readonly #gone = new AbortController()
+  /** That of the upgrade, then that of the CONNECT. */
+  #session: Session
   #head: ConnectHead | undefined
+  #isEstablished = false
 
   constructor(stream: ChunkStream, session: Session, context: TunnelContext) {
     this.#stream = stream
     this.#session = session
     this.#context = context
+    this.#reader = new ConnectHeadReader(stream, context)
     // One for each dial, as many as there are streams of HTTP/2.
     setMaxListeners(0, this.#gone.signal)
     stream.once('close', () => this.#gone.abort('the client is gone'))
+    // Other errors are seen where the stream is read and written.
+    stream.on('error', (error) => {
+      if (error instanceof DefectError) this.#reportDefect(error.thrown)
+    })
+    this.done = this.#run()
   }
 
-  async run(): Promise<void> {
-    const head = await readConnectHead(this.#stream, this.#context)
-    if (head === undefined) {
-      this.#stream.end()
-      return
+  get session(): Session {
+    return this.#session
+  }
+
+  /** Whether nothing of a CONNECT has come yet. */
+  get isWaiting(): boolean {
+    return this.#reader.arrival === undefined
+  }
+
+  /** The gateway is being closed: a CONNECT has to come soon. */
+  hurry(): void {
+    this.#reader.hurry()
+  }
+
+  /** Its session has ended. One that waits is told so when its CONNECT comes: before that nobody is there to be told. */
+  endSession(): void {
+    if (!this.isWaiting) this.#stream.destroy(new SessionEndedError())
+  }
+
+  async #run(): Promise<void> {
+    try {
+      this.#head = await this.#reader.head
+      if (this.#head === undefined) this.#stream.end()
+      else await this.#serve(this.#head)
+    } catch (error) {
+      this.#fail(error)
     }
-    this.#head = head
-    if (!isBasicOf(this.#session, head.proxyAuthorization)) {
-      throw new Refusal('credential-mismatch', 'Proxy-Authorization is not of the session that opened the WebSocket')
+  }
+
+  async #serve(head: ConnectHead): Promise<void> {
+    const active = this.#context.active()
+    const release = active.hold()
+    try {
+      this.#session = await active.sessions.readmit(this.#session, head.proxyAuthorization)
+      await this.#connect(head, active, active.dialerFor(this.#session))
+    } finally {
+      release()
     }
-    const verdict = decideHost(this.#context.policy, head.authority)
+  }
+
+  async #connect(head: ConnectHead, active: ActiveConfig, dialer: TunnelDialer): Promise<void> {
+    const { policy, usage } = this.#session
+    const verdict = decideHost(policy, head.authority)
     if (verdict.kind === 'deny') throw new Refusal('policy-denied', verdict.reason)
-    this.#context.dialer.assertAllowed(head.authority)
-    if (verdict.kind === 'splice') await this.#splice(head)
-    else await this.#intercept(head, verdict.host)
+    dialer.assertAllowed(head.authority)
+    const giveBack = usage.takeTunnel(policy.limits)
+    const stopWaiting = onExpiry(this.#session, () => this.endSession())
+    try {
+      if (verdict.kind === 'splice') await this.#splice(head.authority, dialer)
+      else await this.#intercept(head.authority, verdict.host, active, dialer)
+    } finally {
+      stopWaiting()
+      giveBack()
+    }
   }
 
-  /** Ends the tunnel with an answer. Only before the 200. */
-  refuse(refusal: Refusal): void {
+  async #splice(authority: Authority, dialer: TunnelDialer): Promise<void> {
+    this.#admitRequest()
+    const origin = await dialer.dial(authority, this.#gone.signal)
+    this.#establish()
+    const error = await splice(this.#stream, origin)
+    this.#audit({
+      ...this.#auditStart(),
+      mode: 'tunnel',
+      host: authority.host,
+      port: authority.port,
+      bytesUp: origin.bytesWritten,
+      bytesDown: origin.bytesRead,
+      ...(error !== undefined && { error }),
+    })
+  }
+
+  async #intercept(authority: Authority, host: RuledHost, active: ActiveConfig, dialer: TunnelDialer): Promise<void> {
+    const secureContext = await active.leafContextFor(authority.host)
+    const tunnel = {
+      id: this.#id,
+      sessionId: this.#session.id,
+      authority,
+      host,
+      dialTls: (protocols: readonly HttpProtocol[]) => dialer.dialTls(authority, protocols, this.#gone.signal),
+      responseHeadTimeoutMs: this.#context.responseHeadTimeoutMs,
+      audit: (record: AuditRecord) => this.#audit(record),
+      admitRequest: () => this.#admitRequest(),
+      reportDefect: (thrown: unknown) => this.#reportDefect(thrown),
+    }
+    this.#establish()
+    const outcome = await interceptTunnel(this.#stream, secureContext, tunnel, this.#context.interceptLimits)
+    if (outcome !== undefined) this.#auditRefused(outcome, isRefusalCode(outcome) ? REFUSALS[outcome].status : 0)
+  }
+
+  #reportDefect(thrown: unknown): void {
+    this.#context.warn(describeDefect(thrown))
+  }
+
+  #admitRequest(): void {
+    this.#session.usage.takeRequest(this.#session.policy.limits)
+  }
+
+  #establish(): void {
+    this.#isEstablished = true
+    this.#stream.write('HTTP/1.1 200 Connection Established\r\n\r\n')
+  }
+
+  /** Ends the tunnel: with an answer, if there still can be one. */
+  #fail(error: unknown): void {
+    const refusal = originRefusal(error)
+    if (this.#isEstablished) this.#stream.destroy(new DefectError(error))
+    else if (refusal.code === 'internal') this.#reportDefect(error)
     if (this.#stream.destroyed) {
       this.#auditRefused('client-closed', 0)
       return
@@ -100,147 +184,42 @@ class Tunnel {
     this.#auditRefused(refusal.code, refusal.status)
   }
 
-  async #splice(head: ConnectHead): Promise<void> {
-    this.#admitRequest()
-    const origin = await this.#context.dialer.dial(head.authority, this.#gone.signal)
-    this.#establish()
-    const error = await splice(this.#stream, origin)
-    this.#audit({
-      ...this.#auditStart(),
-      mode: 'tunnel',
-      host: head.authority.host,
-      port: head.authority.port,
-      bytesUp: origin.bytesWritten,
-      bytesDown: origin.bytesRead,
-      ...(error !== undefined && { error }),
-    })
-  }
-
-  async #intercept({ authority }: ConnectHead, host: RuledHost): Promise<void> {
-    const leaf = await this.#context.authority.leafFor(authority.host)
-    this.#establish()
-    const tunnel = {
-      id: this.#id,
-      sessionId: this.#session.id,
-      authority,
-      host,
-      dialTls: (protocols: readonly HttpProtocol[]) => {
-        return this.#context.dialer.dialTls(authority, protocols, this.#gone.signal)
-      },
-      responseHeadTimeoutMs: this.#context.responseHeadTimeoutMs,
-      audit: (record: AuditRecord) => this.#audit(record),
-      admitRequest: () => this.#admitRequest(),
-      reportDefect: (thrown: unknown) => this.#context.warn(describeDefect(thrown)),
-    }
-    const secureContext = this.#context.leafContexts.of(leaf)
-    const outcome = await interceptTunnel(this.#stream, secureContext, tunnel, this.#context.interceptLimits)
-    if (outcome !== undefined) this.#auditRefused(outcome, isRefusalCode(outcome) ? REFUSALS[outcome].status : 0)
-  }
-
-  #admitRequest(): void {
-    this.#session.usage.takeRequest(this.#session.policy.limits)
-  }
-
-  #establish(): void {
-    this.#stream.write('HTTP/1.1 200 Connection Established\r\n\r\n')
-  }
-
   #auditRefused(code: AuditErrorCode, status: number): void {
     const authority = this.#head?.authority
     this.#audit({
       ...this.#auditStart(),
       mode: 'refused',
       ...(authority && { host: authority.host, port: authority.port }),
-      code,
+      code: this.#causeOfEnd() ?? code,
       status,
     })
   }
 
-  /** Joins the record with the relay's own id of the tunnel, and tells a session's end from a client's. */
+  /** Joins the record with the relay's own id of the tunnel, and tells an end of our own making from a client's. */
   #audit(record: AuditRecord): void {
     const { requestId = '' } = this.#head ?? {}
-    const isCutOff = this.#stream.errored instanceof SessionEndedError && 'error' in record
+    const cause = this.#causeOfEnd()
     this.#context.audit({
       ...record,
       ...(REQUEST_ID.test(requestId) && { requestId }),
-      ...(isCutOff && { error: 'session-ended' }),
+      ...(cause !== undefined && 'error' in record && { error: cause }),
     })
   }
 
+  #causeOfEnd(): AuditErrorCode | undefined {
+    const { errored } = this.#stream
+    if (errored instanceof SessionEndedError) return 'session-ended'
+    return errored instanceof DefectError ? 'internal' : undefined
+  }
+
+  /** From the first byte of the CONNECT. */
   #auditStart() {
+    const { date, monotonicMs } = this.#reader.arrival as Arrival
     return {
-      time: this.#time.toISOString(),
+      time: date.toISOString(),
       session: this.#session.id,
       tunnel: this.#id,
-      ms: Date.now() - this.#time.getTime(),
+      ms: Math.round(performance.now() - monotonicMs),
     }
   }
-}
-
-/**
- * Reads the CONNECT head and puts back what stood behind it; undefined when the client left first, or did not begin: that
- * is for nobody to be told, for a relay that is just beginning takes a silent end for what it is and asks again.
- * @throws {Refusal}
- */
-function readConnectHead(
-  stream: ChunkStream,
-  { connectWaitMs, connectHeadTimeoutMs }: Pick<TunnelContext, 'connectWaitMs' | 'connectHeadTimeoutMs'>,
-): Promise<ConnectHead | undefined> {
-  const parser = new ConnectHeadParser()
-  return new Promise((resolve, reject) => {
-    let hasBegun = false
-    let timer = setTimeout(() => onGone(), connectWaitMs)
-    const onBegin = () => {
-      hasBegun = true
-      clearTimeout(timer)
-      timer = setTimeout(() => {
-        stop()
-        reject(new Refusal('head-timeout', `no whole CONNECT head within ${connectHeadTimeoutMs} ms`))
-      }, connectHeadTimeoutMs)
-    }
-    const stop = () => {
-      clearTimeout(timer)
-      stream.off('data', onData).off('close', onGone).off('end', onGone).pause()
-    }
-    const onGone = () => {
-      stop()
-      resolve(undefined)
-    }
-    const onData = (bytes: Buffer) => {
-      if (!hasBegun) onBegin()
-      const verdict = parser.push(bytes)
-      if (verdict.kind === 'incomplete') return
-      stop()
-      if (verdict.kind === 'refused') {
-        reject(new Refusal(verdict.refusal, verdict.detail))
-        return
-      }
-      if (verdict.rest.length > 0) stream.unshift(verdict.rest)
-      resolve(verdict)
-    }
-    stream.on('data', onData).once('close', onGone).once('end', onGone)
-  })
-}
-
-/** Joins the tunnel and the origin until either is done; says what went wrong, if anything did. */
-function splice(stream: ChunkStream, origin: Socket): Promise<AuditErrorCode | undefined> {
-  return new Promise((resolve) => {
-    let error: AuditErrorCode | undefined
-    stream.once('error', () => {
-      error ??= 'client-closed'
-      origin.destroy()
-    })
-    // No answer can reach the client any more; what it sent still goes out, for a bounded time.
-    stream.once('close', () => {
-      origin.setTimeout(LINGER_MS, () => origin.destroy())
-      origin.destroySoon()
-    })
-    origin.once('error', (failure) => {
-      error ??= 'upstream-aborted'
-      stream.destroy(failure)
-    })
-    origin.once('close', () => resolve(error))
-    stream.pipe(origin)
-    origin.pipe(stream)
-  })
 }

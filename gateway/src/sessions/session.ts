@@ -31,6 +31,6 @@ export function onExpiry({ expiresAtMs }: Session, callback: () => void): () => 
 /** The longest wait that a timer knows: 2^31 - 1 ms, some 25 days. */
 const MAX_TIMER_MS = 2_147_483_647
 
-export function hasExpired({ expiresAtMs }: Session): boolean {
+export function hasExpired({ expiresAtMs }: Pick<Session, 'expiresAtMs'>): boolean {
   return expiresAtMs !== undefined && expiresAtMs <= Date.now()
 }

@@ -3,10 +3,13 @@
 // comes again as Basic in the CONNECT head.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { decodeJwt, type JWTPayload } from 'jose'
 import type { Policy } from '../policy/policy.js'
 import { Refusal } from '../refusal.js'
+import { parseBasic, parseBearer } from './authorization.js'
+import { createKeySet, type KeySet, type KeySetSource } from './key-set.js'
 import { hasExpired, type Session } from './session.js'
-import { SessionUsage } from './session-usage.js'
+import type { SessionUsages } from './session-usage.js'
 import { TokenVerifier, type TokenVerifierConfig } from './token-verifier.js'
 
 /** A session as the config has it. */
@@ -26,69 +29,94 @@ export function hashToken(token: string): string {
   return createHash('sha256').update(token).digest('hex')
 }
 
-/** Uses by session, kept through a reload: limits are not reset by it. */
-export class SessionUsages {
-  readonly #usages = new Map<string, SessionUsage>()
-
-  of(issuer: string | undefined, id: string): SessionUsage {
-    const key = `${issuer ?? ''}\n${id}`
-    const known = this.#usages.get(key)
-    if (known !== undefined) return known
-    for (const [other, usage] of this.#usages) if (usage.isIdle) this.#usages.delete(other)
-    const usage = new SessionUsage()
-    this.#usages.set(key, usage)
-    return usage
-  }
-}
-
 /** What `Sessions` takes from the config. */
 export interface SessionsConfig extends Policy {
   readonly sessions: readonly SessionConfig[]
   readonly jwt: readonly TokenVerifierConfig[]
 }
 
-/** All sessions of a gateway. */
+type StoredSession = Omit<Session, 'usage'>
+
+/** All sessions of a gateway, as one config has them. */
 export class Sessions {
-  readonly #sessions: readonly Session[]
+  /** By file or URL. */
+  readonly keySets = new Map<string, KeySet>()
+  readonly #stored: readonly StoredSession[]
   readonly #verifiers: readonly TokenVerifier[]
   readonly #usages: SessionUsages
+  /** Those that this config let in. */
+  readonly #admitted = new WeakSet<Session>()
 
-  constructor(config: SessionsConfig, usages: SessionUsages) {
+  /** @param knownKeySets those of the config before, which are not fetched again */
+  constructor(config: SessionsConfig, usages: SessionUsages, knownKeySets: Sessions['keySets'] = new Map()) {
     this.#usages = usages
-    this.#verifiers = config.jwt.map((jwt) => new TokenVerifier(jwt, config))
-    this.#sessions = config.sessions.map(({ id, tokenSha256, expiresAtMs, policy = config }) => {
-      const tokenHash = Buffer.from(tokenSha256, 'hex')
-      return { id, tokenHash, policy, expiresAtMs, usage: usages.of(undefined, id), issuer: undefined }
+    this.#verifiers = config.jwt.map((jwt) => new TokenVerifier(jwt, config, this.#keySet(jwt.jwks, knownKeySets)))
+    this.#stored = config.sessions.map(({ id, tokenSha256, expiresAtMs, policy = config }) => {
+      return { id, tokenHash: Buffer.from(tokenSha256, 'hex'), policy, expiresAtMs, issuer: undefined }
     })
   }
 
+  #keySet(source: KeySetSource, known: Sessions['keySets']): KeySet {
+    const name = 'file' in source ? source.file : source.url.href
+    const keySet = this.keySets.get(name) ?? known.get(name) ?? createKeySet(source)
+    this.keySets.set(name, keySet)
+    return keySet
+  }
+
   /**
-   * The session whose token an `Authorization: Bearer` value carries (RFC 6750, section 2.1).
+   * The session whose token the `Authorization` of an upgrade carries.
    * @throws {Refusal}
    */
-  async authenticateBearer(value: string | undefined): Promise<Session> {
-    const token = credentials(value, 'bearer')
+  async admit(authorization: string | undefined): Promise<Session> {
+    const token = parseBearer(authorization)
     if (token === undefined) throw new Refusal('unauthorized', 'the session token is missing')
-    const session = this.#findStored(token) ?? (await this.#verify(token))
-    if (hasExpired(session)) throw new Refusal('session-expired', 'the session has ended')
+    return this.#authenticate(token)
+  }
+
+  /**
+   * The same session at its CONNECT, which has to prove that it is the same; where a reload came between, as this config has
+   * it.
+   * @throws {Refusal}
+   */
+  async readmit(session: Session, proxyAuthorization: string | undefined): Promise<Session> {
+    const basic = parseBasic(proxyAuthorization)
+    const isProof =
+      basic !== undefined &&
+      timingSafeEqual(sha256(basic.user), sha256(session.id)) &&
+      timingSafeEqual(sha256(basic.password), session.tokenHash)
+    if (!isProof) {
+      throw new Refusal('credential-mismatch', 'Proxy-Authorization is not of the session that opened the WebSocket')
+    }
+    if (!this.#admitted.has(session)) return this.#authenticate(basic.password.toString('latin1'), session.id)
+    assertNotExpired(session)
     return session
   }
 
-  #findStored(token: string): Session | undefined {
+  async #authenticate(token: string, expectedId?: string): Promise<Session> {
+    const known = this.#findStored(token) ?? (await this.#verify(token))
+    assertNotExpired(known)
+    if (expectedId !== undefined && known.id !== expectedId) {
+      throw new Refusal('credential-mismatch', 'the token is of another session by now')
+    }
+    const session = { ...known, usage: this.#usages.of(known.issuer, known.id) }
+    this.#admitted.add(session)
+    return session
+  }
+
+  #findStored(token: string): StoredSession | undefined {
     const hash = sha256(Buffer.from(token, 'latin1'))
-    let found: Session | undefined
+    let found: StoredSession | undefined
     // Every session is compared, so that the time does not tell which one came near.
-    for (const session of this.#sessions) if (timingSafeEqual(session.tokenHash, hash)) found = session
+    for (const session of this.#stored) if (timingSafeEqual(session.tokenHash, hash)) found = session
     return found
   }
 
-  async #verify(token: string): Promise<Session> {
-    for (const verifier of this.#verifiers) {
+  /** Only the issuer that the token names is asked for its keys: what another one does is no concern of this token. */
+  async #verify(token: string): Promise<StoredSession> {
+    const claims = unverifiedClaims(token)
+    for (const verifier of this.#verifiers.filter((verifier) => verifier.isFor(claims))) {
       const verified = await verifier.verify(token)
-      if (verified === undefined) continue
-      const { id, issuer } = verified
-      const tokenHash = sha256(Buffer.from(token, 'latin1'))
-      return { ...verified, tokenHash, usage: this.#usages.of(issuer, id) }
+      if (verified !== undefined) return { ...verified, tokenHash: sha256(Buffer.from(token, 'latin1')) }
     }
     throw new Refusal('unauthorized', 'the session token is not known')
   }
@@ -96,30 +124,23 @@ export class Sessions {
   /** Whether a session that was let in before a reload would still be. */
   admits(session: Session): boolean {
     if (session.issuer !== undefined) return this.#verifiers.some((verifier) => verifier.admits(session))
-    return this.#sessions.some(
-      ({ id, tokenHash }) => id === session.id && timingSafeEqual(tokenHash, session.tokenHash),
-    )
+    return this.#stored.some(({ id, tokenHash }) => id === session.id && timingSafeEqual(tokenHash, session.tokenHash))
   }
 }
 
-/** Whether a `Proxy-Authorization: Basic` value (RFC 7617) is of this very session: its id and its token. */
-export function isBasicOf(session: Session, value: string | undefined): boolean {
-  const encoded = credentials(value, 'basic')
-  if (encoded === undefined || !/^[A-Za-z0-9+/]+={0,2}$/.test(encoded)) return false
-  const decoded = Buffer.from(encoded, 'base64')
-  const colon = decoded.indexOf(0x3a)
-  if (colon === -1) return false
-  const isSameId = timingSafeEqual(sha256(decoded.subarray(0, colon)), sha256(Buffer.from(session.id)))
-  const isSameToken = timingSafeEqual(sha256(decoded.subarray(colon + 1)), session.tokenHash)
-  return isSameId && isSameToken
+function assertNotExpired(session: StoredSession): void {
+  if (hasExpired(session)) throw new Refusal('session-expired', 'the session has ended')
 }
 
-/** What follows the scheme, when it is this one; schemes are case-insensitive (RFC 9110, section 11.1). */
-function credentials(value: string | undefined, scheme: string): string | undefined {
-  const match = /^([A-Za-z]+) +([!-~]+)$/.exec(value ?? '')
-  return match?.[1]?.toLowerCase() === scheme ? match[2] : undefined
+/** None, where it is no JSON Web Token. */
+function unverifiedClaims(token: string): JWTPayload {
+  try {
+    return decodeJwt(token)
+  } catch {
+    return {}
+  }
 }
 
-function sha256(bytes: Uint8Array): Buffer {
+function sha256(bytes: string | Uint8Array): Buffer {
   return createHash('sha256').update(bytes).digest()
 }

@@ -1,18 +1,10 @@
-// Session tokens that an issuer signed: JSON Web Tokens (RFC 7519), checked against its key set (RFC 7517) by `jose`. Only
+// Session tokens that an issuer signed: JSON Web Tokens (RFC 7519), checked against its key set (key-set.ts) by `jose`. Only
 // asymmetric signatures are known here: `none`, and a MAC whose key would be the public key, are no algorithms.
 
-import { readFileSync, statSync } from 'node:fs'
-import {
-  createLocalJWKSet,
-  createRemoteJWKSet,
-  errors,
-  type JSONWebKeySet,
-  type JWTPayload,
-  type JWTVerifyGetKey,
-  jwtVerify,
-} from 'jose'
+import { errors, type JWTPayload, jwtVerify } from 'jose'
 import type { Policy } from '../policy/policy.js'
 import { Refusal } from '../refusal.js'
+import type { KeySet, KeySetSource } from './key-set.js'
 import type { Session } from './session.js'
 
 /** The signatures that a key set may be used with. */
@@ -22,7 +14,7 @@ export const TOKEN_ALGORITHMS = ['EdDSA', 'ES256', 'ES384', 'PS256', 'RS256'] as
 export interface TokenVerifierConfig {
   readonly issuer: string
   readonly audience: string
-  readonly jwks: { readonly url: URL } | { readonly file: string }
+  readonly jwks: KeySetSource
   readonly algorithms: readonly (typeof TOKEN_ALGORITHMS)[number][]
   /** The claim with the session's id. */
   readonly sessionClaim: string
@@ -41,11 +33,6 @@ export type VerifiedSession = Pick<Session, 'id' | 'policy' | 'expiresAtMs' | 'i
 
 /** Clocks of well-kept machines differ by less. */
 const CLOCK_TOLERANCE_SECONDS = 5
-const JWKS_TIMEOUT_MS = 5_000
-/** An unknown key id asks for the set again, but not more often. */
-const JWKS_COOLDOWN_MS = 30_000
-/** The set is asked for again after this: how long a key that the issuer withdrew is still taken. */
-const JWKS_MAX_AGE_MS = 600_000
 
 const SESSION_ID = /^[!-9;-~]{1,128}$/
 
@@ -53,12 +40,17 @@ const SESSION_ID = /^[!-9;-~]{1,128}$/
 export class TokenVerifier {
   readonly #config: TokenVerifierConfig
   readonly #defaultPolicy: Policy
-  readonly #keys: JWTVerifyGetKey
+  readonly #keys: KeySet
 
-  constructor(config: TokenVerifierConfig, defaultPolicy: Policy) {
+  constructor(config: TokenVerifierConfig, defaultPolicy: Policy, keys: KeySet) {
     this.#config = config
     this.#defaultPolicy = config.policy ?? defaultPolicy
-    this.#keys = createKeys(config.jwks)
+    this.#keys = keys
+  }
+
+  /** Whether a token with these claims is for this verifier, if it is genuine. Nothing of it is believed yet. */
+  isFor({ iss, aud }: JWTPayload): boolean {
+    return iss === this.#config.issuer && [aud].flat().includes(this.#config.audience)
   }
 
   /**
@@ -116,47 +108,4 @@ function isAboutToken(error: unknown): boolean {
     !(error instanceof errors.JWKSInvalid) &&
     error.code !== 'ERR_JOSE_GENERIC'
   )
-}
-
-function createKeys(jwks: TokenVerifierConfig['jwks']): JWTVerifyGetKey {
-  if ('file' in jwks) return createFileKeys(jwks.file)
-  return createRemoteJWKSet(jwks.url, {
-    timeoutDuration: JWKS_TIMEOUT_MS,
-    cooldownDuration: JWKS_COOLDOWN_MS,
-    cacheMaxAge: JWKS_MAX_AGE_MS,
-  })
-}
-
-/** Read again when the file is another one; the last good set stays otherwise. */
-function createFileKeys(file: string): JWTVerifyGetKey {
-  let stamp = ''
-  let keys: ReturnType<typeof createLocalJWKSet> | undefined
-  return async (header, token) => {
-    const stat = statSync(file, { throwIfNoEntry: false })
-    const found = `${stat?.ino} ${stat?.mtimeMs} ${stat?.size}`
-    if (found !== stamp) {
-      keys = readKeySet(file) ?? keys
-      stamp = found
-    }
-    if (keys === undefined) throw new Error('there is no key set')
-    return keys(header, token)
-  }
-}
-
-function readKeySet(file: string): ReturnType<typeof createLocalJWKSet> | undefined {
-  try {
-    return createLocalJWKSet(parseKeySet(readFileSync(file, 'utf8')))
-  } catch {
-    return undefined
-  }
-}
-
-/** @throws {Error} when it is no key set with at least one key, or one with a secret in it */
-export function parseKeySet(text: string): JSONWebKeySet {
-  const set = JSON.parse(text) as JSONWebKeySet
-  createLocalJWKSet(set)
-  if (set.keys.length === 0 || set.keys.some((key) => key.kty === 'oct' || key.d !== undefined)) {
-    throw new Error('must be a set of public keys')
-  }
-  return set
 }

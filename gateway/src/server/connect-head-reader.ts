@@ -1,0 +1,93 @@
+// Waits on a WebSocket for a CONNECT head, which may be long in coming, and reads it, for which there is little time.
+
+import { type ConnectHead, ConnectHeadParser } from 'ccr-upstream-proxy/protocol'
+import { Guard } from '../intercept/guard.js'
+import { Refusal } from '../refusal.js'
+import { type ChunkStream, DefectError } from './chunk-stream.js'
+
+export interface ConnectHeadLimits {
+  /** Until the first byte. */
+  readonly connectWaitMs: number
+  /** From the first byte to the last. */
+  readonly connectHeadTimeoutMs: number
+}
+
+/** How long a gateway that is being closed waits for a CONNECT that may be on its way: a round trip and more. */
+const LAST_WAIT_MS = 1_000
+
+/** When the first byte came, by either clock of the machine. */
+export interface Arrival {
+  readonly date: Date
+  readonly monotonicMs: number
+}
+
+export class ConnectHeadReader {
+  /**
+   * Undefined when the client left first, or did not begin: that is not answered, for a relay that is just beginning takes a
+   * silent end for what it is and asks again. Rejects with a refusal.
+   */
+  readonly head: Promise<ConnectHead | undefined>
+  readonly #stream: ChunkStream
+  readonly #limits: ConnectHeadLimits
+  readonly #parser = new ConnectHeadParser()
+  readonly #onData: (bytes: Buffer) => void
+  readonly #onGone = () => this.#settle(undefined)
+  #settle: (head: ConnectHead | Refusal | undefined) => void = () => {}
+  #timer: NodeJS.Timeout
+  #arrival: Arrival | undefined
+
+  constructor(stream: ChunkStream, limits: ConnectHeadLimits) {
+    this.#stream = stream
+    this.#limits = limits
+    this.#timer = setTimeout(this.#onGone, limits.connectWaitMs)
+    this.#onData = new Guard((thrown) => stream.destroy(new DefectError(thrown))).wrap((bytes) => this.#read(bytes))
+    this.head = new Promise((resolve, reject) => {
+      this.#settle = (head) => {
+        this.#stop()
+        if (head instanceof Refusal) reject(head)
+        else resolve(head)
+      }
+    })
+    stream.on('data', this.#onData).once('close', this.#onGone).once('end', this.#onGone)
+  }
+
+  get arrival(): Arrival | undefined {
+    return this.#arrival
+  }
+
+  /** The gateway is being closed: what has not begun has to begin soon. */
+  hurry(): void {
+    if (this.#arrival !== undefined) return
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(this.#onGone, Math.min(LAST_WAIT_MS, this.#limits.connectWaitMs))
+  }
+
+  #read(bytes: Buffer): void {
+    if (this.#arrival === undefined) this.#begin()
+    const verdict = this.#parser.push(bytes)
+    switch (verdict.kind) {
+      case 'incomplete':
+        return
+      case 'refused':
+        this.#settle(new Refusal(verdict.refusal, verdict.detail))
+        return
+      default:
+        this.#settle(verdict)
+        if (verdict.rest.length > 0) this.#stream.unshift(verdict.rest)
+    }
+  }
+
+  #begin(): void {
+    this.#arrival = { date: new Date(), monotonicMs: performance.now() }
+    clearTimeout(this.#timer)
+    const { connectHeadTimeoutMs } = this.#limits
+    this.#timer = setTimeout(() => {
+      this.#settle(new Refusal('head-timeout', `no whole CONNECT head within ${connectHeadTimeoutMs} ms`))
+    }, connectHeadTimeoutMs)
+  }
+
+  #stop(): void {
+    clearTimeout(this.#timer)
+    this.#stream.off('data', this.#onData).off('close', this.#onGone).off('end', this.#onGone).pause()
+  }
+}

@@ -1,0 +1,36 @@
+// Two byte streams joined: the tunnel's and the origin's. Neither outlives the other for long.
+
+import type { Socket } from 'node:net'
+import type { AuditErrorCode } from '../audit/audit-record.js'
+import type { ChunkStream } from './chunk-stream.js'
+
+/** After the client has left: how long what it had already sent may take on its way to the origin. */
+const LINGER_MS = 10_000
+
+/** Joins the two; resolves when the origin's is closed, with what went wrong, if anything did. */
+export function splice(stream: ChunkStream, origin: Socket): Promise<AuditErrorCode | undefined> {
+  return new Promise((resolve) => {
+    let error: AuditErrorCode | undefined
+    const onClientGone = () => {
+      error ??= 'client-closed'
+      origin.destroy()
+    }
+    const onOriginGone = (failure?: Error) => {
+      error ??= 'upstream-aborted'
+      stream.destroy(failure)
+    }
+    // No answer can reach the client any more; what it sent still goes out, for a bounded time.
+    const onClientClose = () => {
+      origin.setTimeout(LINGER_MS, () => origin.destroy())
+      origin.destroySoon()
+    }
+    if (origin.closed) resolve('upstream-aborted')
+    origin.once('error', onOriginGone).once('close', () => resolve(error))
+    stream.once('error', onClientGone).once('close', onClientClose)
+    // Either may have gone while the other was dialled or came out of its queue: then its events were before ours.
+    if (stream.destroyed) onClientGone()
+    else if (origin.destroyed) onOriginGone()
+    stream.pipe(origin)
+    origin.pipe(stream)
+  })
+}

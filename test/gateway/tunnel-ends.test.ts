@@ -1,0 +1,120 @@
+// Ends that come at an awkward moment: before the other side is there, in a listener that throws, behind a proxy that does not
+// answer. Whatever is left has an owner that ends it.
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { WebSocket, WebSocketServer } from 'ws'
+import { ChunkStream, DefectError } from '#gateway/server/chunk-stream.js'
+import { splice } from '#gateway/server/splice.js'
+import { listen } from '../support/listening.js'
+import { Mailbox } from '../support/mailbox.js'
+import { CREDENTIALS, HOST, startGateway } from './fixture.js'
+import { connectHead, encode, openWire } from './wire-client.js'
+
+/** A server that accepts and does nothing else; what it accepted comes one by one. */
+async function startSilent(context: TestContext): Promise<{ port: number; accepted: Mailbox<Socket> }> {
+  const accepted = new Mailbox<Socket>()
+  const { port } = await listen(
+    context,
+    createServer((socket) => accepted.put(socket)),
+  )
+  return { port, accepted }
+}
+
+/** A stream of the gateway's, and the client at its other end. */
+async function streamPair(context: TestContext): Promise<{ stream: ChunkStream; client: WebSocket }> {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: false })
+  context.after(() => server.close())
+  await once(server, 'listening')
+  const client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const [[webSocket]] = (await Promise.all([once(server, 'connection'), once(client, 'open')])) as [
+    [WebSocket],
+    unknown,
+  ]
+  context.after(() => client.terminate())
+  return { stream: new ChunkStream(webSocket).on('error', () => {}), client }
+}
+
+async function originSocket(context: TestContext): Promise<{ origin: Socket; accepted: Socket }> {
+  const { port, accepted } = await startSilent(context)
+  const origin = connectTcp(port, '127.0.0.1').on('error', () => {})
+  await once(origin, 'connect')
+  return { origin, accepted: await accepted.next() }
+}
+
+test('a client that left while the origin was dialled takes the origin with it', async (context) => {
+  for (const failure of [undefined, new Error('reset')]) {
+    const { stream } = await streamPair(context)
+    const { origin, accepted } = await originSocket(context)
+    stream.destroy(failure)
+    await new Promise((resolve) => stream.once('close', resolve))
+    const closed = once(accepted.resume(), 'close')
+    assert.equal(await splice(stream, origin), 'client-closed')
+    await closed
+  }
+})
+
+test('an origin that left before it was joined takes the tunnel with it', async (context) => {
+  for (const isClosed of [false, true]) {
+    const { stream, client } = await streamPair(context)
+    const { origin } = await originSocket(context)
+    origin.destroy()
+    if (isClosed) await once(origin, 'close')
+    const closed = once(client, 'close')
+    assert.equal(await splice(stream, origin), 'upstream-aborted')
+    await closed
+    assert.ok(stream.destroyed)
+  }
+})
+
+test("a listener that throws at a client's bytes ends this client's tunnel, with 1011, and nothing else", async (context) => {
+  const { stream, client } = await streamPair(context)
+  stream.on('data', () => {
+    throw new TypeError('a defect')
+  })
+  client.send(encode(Buffer.from('bytes')))
+  assert.deepEqual(await once(client, 'close'), [1011, Buffer.alloc(0)])
+  assert.ok(stream.errored instanceof DefectError)
+})
+
+test('an audit function, a warn function and a lookup that throw end at most a tunnel, with its answer', async (context) => {
+  const fail = () => {
+    throw new Error('of the embedding program')
+  }
+  const rejecting = async () => fail()
+  for (const audit of [fail, rejecting]) {
+    const gateway = await startGateway(context, { options: { audit, warn: fail, lookup: fail as () => never } })
+    assert.equal((await gateway.openTunnel('127.0.0.1')).status, 403)
+    assert.equal((await gateway.openTunnel('nobody.example.com')).status, 500)
+  }
+})
+
+test('a proxy that answers in drops has no more time than any other way out', async (context) => {
+  const { port, accepted } = await startSilent(context)
+  const gateway = await startGateway(context, { options: { dialTimeoutMs: 200 } })
+  await gateway.reload({ hosts: {}, forward: `http://127.0.0.1:${port}`, ca: { certificate: 'ca.pem' } })
+  const answered = gateway.openTunnel(HOST)
+  const proxied = (await accepted.next()).resume()
+  proxied.write('HTTP/1.1 200 OK\r\nX: x')
+  const drops = setInterval(() => proxied.write('x'), 20)
+  proxied.once('close', () => clearInterval(drops))
+  const { status, text } = await answered
+  assert.deepEqual([status, text.includes('"connection-timeout"')], [504, true])
+  if (!proxied.closed) await once(proxied, 'close')
+})
+
+test('a client that leaves while the proxy thinks takes the connection to it along', async (context) => {
+  const { port, accepted } = await startSilent(context)
+  const gateway = await startGateway(context)
+  await gateway.reload({ hosts: {}, forward: `http://127.0.0.1:${port}`, ca: { certificate: 'ca.pem' } })
+  const stream = await openWire(gateway.tunnelUrl, CREDENTIALS.token)
+  stream.write(connectHead(`${HOST}:443`, CREDENTIALS))
+  const proxied = (await accepted.next()).resume()
+  const closed = once(proxied, 'close')
+  stream.destroy()
+  await closed
+  const record = await gateway.nextRecord()
+  assert.equal(record.mode === 'refused' && record.code, 'client-closed')
+})
