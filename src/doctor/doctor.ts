@@ -3,7 +3,7 @@
 
 import { containerEnvironment, relayOf } from '../system/container-environment.js'
 import type { Environment } from '../system/environment.js'
-import { readRelayRecords } from '../system/relay-record.js'
+import { readAllRelayRecords } from '../system/relay-record.js'
 import { examineCertificates } from './certificates.js'
 import { type Audience, type Check, Examination } from './check.js'
 import { examineClients } from './clients.js'
@@ -53,6 +53,6 @@ export async function examine({ audience, ...given }: DoctorOptions): Promise<re
 
 /** Whether this is in the midst of a relay's children, whose environment is not the container's any more. */
 async function findSession(environment: Environment): Promise<Pick<Ground, 'container' | 'running'>> {
-  const running = await findRelay(relayOf(environment, readRelayRecords())?.port)
+  const running = await findRelay(relayOf(environment, readAllRelayRecords())?.port)
   return { running, container: containerEnvironment(environment, running === undefined ? [] : [running.record]) }
 }

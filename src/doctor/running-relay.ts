@@ -5,7 +5,7 @@ import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
 import type { RelayStatus } from '../relay/status.js'
 import { runtime } from '../runtime/select.js'
 import { readStatus } from '../runtime/status-socket.js'
-import { type RelayRecord, readRelayRecords } from '../system/relay-record.js'
+import { type RelayRecord, readAllRelayRecords, readRelayRecords } from '../system/relay-record.js'
 
 /** A relay on loopback answers at once. */
 const ANSWER_TIMEOUT_MS = 2_000
@@ -15,9 +15,10 @@ export type RunningRelay =
   | { readonly kind: 'told'; readonly record: RelayRecord; readonly socket: string; readonly status: RelayStatus }
   | { readonly kind: 'mute' | 'silent'; readonly record: RelayRecord; readonly error: UpstreamProxyError }
 
-/** The relay that was started last, or the one on `port`; a silent one only where there is no other. */
+/** The relay of this TMPDIR that was started last, or the one on `port`; a silent one only where there is no other. */
 export async function findRelay(port: number | undefined): Promise<RunningRelay | undefined> {
-  const records = readRelayRecords().filter((record) => port === undefined || record.port === port)
+  const records =
+    port === undefined ? readRelayRecords() : readAllRelayRecords().filter((record) => record.port === port)
   const met = (await Promise.all(records.map(meet))).filter((relay) => relay !== undefined)
   return met.find(({ kind }) => kind !== 'silent') ?? met[0]
 }

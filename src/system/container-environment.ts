@@ -5,7 +5,7 @@
 import { exceptOwnAddress, isOnLoopback, parseEgressProxy } from '../protocol/egress-proxy.js'
 import { CHILD_VARIABLES, type VariableTarget } from './children/variables.js'
 import type { Environment } from './environment.js'
-import { type ContainerFacts, type RelayRecord, readRelayRecords } from './relay-record.js'
+import { type ContainerFacts, type RelayRecord, readAllRelayRecords } from './relay-record.js'
 
 /** What a relay replaces for its children; everything else it extends. */
 const REPLACED: readonly VariableTarget[] = ['proxy', 'no-proxy', 'full-bundle', 'extra-certificates']
@@ -38,7 +38,7 @@ export function relayOf(environment: Environment, records: readonly RelayRecord[
 export function containerEnvironment(environment: Environment, records?: readonly RelayRecord[]): Environment {
   const proxy = parseEgressProxy((environment.https_proxy || environment.HTTPS_PROXY || '').trim())
   if (proxy === undefined || !isOnLoopback(proxy)) return environment
-  const relay = relayOf(environment, records ?? readRelayRecords().filter(isAlive))
+  const relay = relayOf(environment, records ?? readAllRelayRecords().filter(isAlive))
   return relay === undefined ? environment : { ...environment, ...putBack(environment, relay) }
 }
 

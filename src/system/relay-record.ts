@@ -37,10 +37,21 @@ export function writeRelayRecord(directory: PrivateDirectory, record: Omit<Relay
   directory.writeFile(FILE, `${JSON.stringify({ version: 1, ...record })}\n`, 0o600)
 }
 
-/** The records of this user's relays, the latest first. One that was killed may have left its record behind. */
+/** The records of this user's relays with this TMPDIR, the latest first. One that was killed may have left its record behind. */
 export function readRelayRecords(): readonly RelayRecord[] {
-  const folders = [...new Set([tmpdir(), '/tmp'])].flatMap(relayFolders)
-  const records = folders.map(readRecord).filter((record) => record !== undefined)
+  return recordsIn([tmpdir()])
+}
+
+/** Also those without a TMPDIR: for the user of one relay that knows its port, and may have got another TMPDIR since. */
+export function readAllRelayRecords(): readonly RelayRecord[] {
+  return recordsIn([...new Set([tmpdir(), '/tmp'])])
+}
+
+function recordsIn(parents: readonly string[]): readonly RelayRecord[] {
+  const records = parents
+    .flatMap(relayFolders)
+    .map(readRecord)
+    .filter((record) => record !== undefined)
   return records.sort((one, other) => other.startedAt - one.startedAt)
 }
 

@@ -103,6 +103,16 @@ describe('env', { timeout: 120_000 }, () => {
     assert.equal(await portOf('--port', `${first.answer.port}`), `${first.answer.port}`)
   })
 
+  it('is not of a relay with another TMPDIR, unless it is the one on --port', async (t) => {
+    const own = createSession(t, actor, system.environment)
+    const elsewhere = await startRelay(t, { ...own, temporary: '/tmp', env: { ...own.env, TMPDIR: '/tmp' } })
+    assert.equal((await ask(own, [])).exitCode, 3)
+    const { exitCode, stdout } = await ask(own, ['--port', `${elsewhere.answer.port}`])
+    assert.deepEqual([exitCode, stdout.includes(`:${elsewhere.answer.port}`)], [0, true])
+    elsewhere.relay.kill('SIGTERM')
+    await elsewhere.relay.ended
+  })
+
   it('exits with 3 and a hint where no relay runs, also behind one that was killed', async (t) => {
     const { session, relay } = await startRelay(t)
     relay.kill('SIGKILL')
