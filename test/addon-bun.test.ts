@@ -14,7 +14,7 @@ const bun = runtimes.find(({ kind }) => kind === 'bun')?.path
 const skip = bun === undefined && 'Bun is not installed, or not among the runtimes to test'
 
 function run(command: string, args: readonly string[], cwd: string): string {
-  const { status, stdout, stderr } = spawnSync(command, args, { cwd, timeout: 60_000, encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd, timeout: 300_000, encoding: 'utf8' })
   assert.equal(status, 0, stdout + stderr)
   return stdout
 }

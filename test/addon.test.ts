@@ -76,7 +76,7 @@ function copyToken(handle: TokenFileHandle): string {
 }
 
 function runChild(command: string, args: readonly string[], options: SpawnSyncOptions): unknown {
-  const { status, signal, stdout, stderr } = spawnSync(command, args, { timeout: 20_000, ...options })
+  const { status, signal, stdout, stderr } = spawnSync(command, args, { timeout: 300_000, ...options })
   assert.equal(status, 0, `${signal} ${stderr}`)
   return JSON.parse(stdout.toString())
 }

@@ -20,7 +20,7 @@ const hasRuby = await isInstalled(setup, 'ruby')
 const hasGem = hasRuby && (await isInstalled(setup, 'gem'))
 const hasBundler = hasGem && (await isInstalled(setup, 'bundle'))
 
-describe('Ruby behind the relay', { timeout: 120_000, skip: !hasRuby && 'ruby is not installed' }, () => {
+describe('Ruby behind the relay', { timeout: 600_000, skip: !hasRuby && 'ruby is not installed' }, () => {
   let session: FileSession
   before(async () => {
     const publicCa = await createTestCa('public root')

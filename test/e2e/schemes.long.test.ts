@@ -27,7 +27,7 @@ const RULES = [
 
 test('git clone with Basic and an API call with Bearer to the same host work by one config', {
   skip: !hasTools && 'git http-backend and curl are not installed',
-  timeout: 60_000,
+  timeout: 600_000,
 }, async (context) => {
   const publicCa = await createTestCa('public root')
   const projectRoot = createTempDirectory(context, 'git')

@@ -45,7 +45,7 @@ export async function debuggersOf(pid: number): Promise<number[]> {
 }
 
 /** How long something that is no debugger may keep silent. */
-const SILENCE_MS = 2_000
+const SILENCE_MS = 30_000
 
 /** Where Node's inspector at a port takes WebSockets; undefined when there is none. */
 function debuggerUrl(port: number): Promise<string | undefined> {

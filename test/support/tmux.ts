@@ -66,9 +66,9 @@ export class Tmux {
     return { isAlternate: alternate === '1', hasCursor: cursor === '1' }
   }
 
-  /** The screen as soon as it matches; fails after ten seconds. */
+  /** The screen as soon as it matches; fails after a minute, with what it shows. */
   async until(pattern: RegExp): Promise<string> {
-    const deadline = performance.now() + 10_000
+    const deadline = performance.now() + 60_000
     for (;;) {
       const screen = this.screen()
       if (pattern.test(screen)) return screen
