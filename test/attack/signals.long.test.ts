@@ -2,6 +2,7 @@
 // asks for nothing but the user.
 
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { after, describe, it, type TestContext } from 'node:test'
 import {
   answerOf,
@@ -97,6 +98,15 @@ describeOnEachRuntime('signals of its own user', (runtime) => {
         count(t, launches, async () =>
           endAfter(await stage.launch(t, runtime, { kind: 'library', args: ['signal-first'], runtimeOptions })),
         ))
+  })
+
+  it('find a core limit of 0, where that of a process that is not hardened is as it was', {
+    skip: skipCore,
+  }, async (t) => {
+    const softCoreLimit = ({ pid }: RunningVictim): string | undefined =>
+      /^Max core file size +(\S+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))?.[1]
+    assert.notEqual(softCoreLimit(await stage.start(t, runtime, { exposed: true })), '0')
+    assert.equal(softCoreLimit(await stage.start(t, runtime)), '0')
   })
 
   describe('a deadly signal', { concurrency: 2, skip: skipCore }, () => {

@@ -2,9 +2,8 @@
 // comes while a process starts, and what ends it, is in signals.long.test.ts.
 
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { after, describe, it } from 'node:test'
-import { openStage, type RunningVictim, type Stage, whyNoCoreFile } from '../support/attack.js'
+import { openStage, type Stage } from '../support/attack.js'
 import { assertNoDebugger, debuggersOf } from '../support/attack-debugger.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
 import { SharedScope } from '../support/temp-dir.js'
@@ -14,7 +13,6 @@ const shared = process.platform === 'linux' ? await openStage(setup) : undefined
 after(() => setup.end())
 
 const skip = shared === undefined ? 'only Linux hardens' : false
-const skipCore = skip || (whyNoCoreFile() ?? false)
 /** So that every process can open a debugger, whatever else runs on this machine. */
 const ANY_PORT = ['--inspect-port=127.0.0.1:0']
 
@@ -44,14 +42,5 @@ describeOnEachRuntime('signals of its own user', (runtime) => {
         await assertNoDebugger(victim)
       })
     }
-  })
-
-  it('find a core limit of 0, where that of a process that is not hardened is as it was', {
-    skip: skipCore,
-  }, async (t) => {
-    const softCoreLimit = ({ pid }: RunningVictim): string | undefined =>
-      /^Max core file size +(\S+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))?.[1]
-    assert.notEqual(softCoreLimit(await stage.start(t, runtime, { exposed: true })), '0')
-    assert.equal(softCoreLimit(await stage.start(t, runtime)), '0')
   })
 })

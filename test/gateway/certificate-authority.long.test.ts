@@ -1,4 +1,4 @@
-// The certificates, judged by openssl and Python.
+// The certificates, judged by openssl and Python, and a cache that is full.
 
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
@@ -72,4 +72,16 @@ test('Python accepts the certificate with VERIFY_X509_STRICT', { skip: isMissing
   const { port } = await listen(context, server)
   const { stdout } = await run('python3', ['-c', PYTHON_CLIENT, root, String(port)])
   assert.equal(stdout, 'accepted\n')
+})
+
+test('the cache keeps a thousand names and drops the one that was not used longest', async () => {
+  const small = await createCertificateAuthority()
+  const oldest = await small.leafFor('oldest.example.com')
+  const kept = await small.leafFor('kept.example.com')
+  for (let index = 0; index < 999; index++) {
+    if (index === 500) assert.equal(await small.leafFor('kept.example.com'), kept)
+    await small.leafFor(`n${index}.example.com`)
+  }
+  assert.equal(await small.leafFor('kept.example.com'), kept)
+  assert.notEqual(await small.leafFor('oldest.example.com'), oldest)
 })

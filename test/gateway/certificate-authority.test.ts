@@ -59,15 +59,3 @@ test('requests for one name share one minting, and serials are never the same', 
   const leaves = await Promise.all(names.map((name) => authority.leafFor(name)))
   assert.equal(new Set(leaves.map((leaf) => new X509Certificate(leaf.certificatePem).serialNumber)).size, 50)
 })
-
-test('the cache keeps a thousand names and drops the one that was not used longest', async () => {
-  const small = await createCertificateAuthority()
-  const oldest = await small.leafFor('oldest.example.com')
-  const kept = await small.leafFor('kept.example.com')
-  for (let index = 0; index < 999; index++) {
-    if (index === 500) assert.equal(await small.leafFor('kept.example.com'), kept)
-    await small.leafFor(`n${index}.example.com`)
-  }
-  assert.equal(await small.leafFor('kept.example.com'), kept)
-  assert.notEqual(await small.leafFor('oldest.example.com'), oldest)
-})
