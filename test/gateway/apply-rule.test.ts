@@ -1,13 +1,14 @@
 // What the interface of a transform promises to kinds of credentials that are yet to come.
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, mock, test } from 'node:test'
 import {
   applyRule,
   applyRuleAfter401,
   type Field,
   type OutgoingHead,
   type Rule,
+  type Taint,
   type Transform,
 } from 'ccr-upstream-gateway'
 import { type Authority, parseAuthority } from 'ccr-upstream-proxy/protocol'
@@ -22,6 +23,8 @@ const HEAD: OutgoingHead = {
   ],
 }
 
+const taint = (): Taint => ({ spansIn: () => [] })
+
 const ruleOf = (...transforms: Partial<Transform>[]): Rule => ({
   match: {},
   transforms: transforms.map((transform) => ({
@@ -35,12 +38,13 @@ const ruleOf = (...transforms: Partial<Transform>[]): Rule => ({
 test('a transform sees the whole head, with what the ones before it have put in', async () => {
   const seen: OutgoingHead[] = []
   const date: Field = ['x-date', 'of the rule']
+  const key = taint()
   const rule = ruleOf(
     { apply: async ({ fields }) => [...fields.filter(([name]) => name !== 'x-date'), date] },
     {
       apply(head) {
         seen.push(head)
-        return [...head.fields, ['authorization', `signed ${head.method} ${head.target}`]]
+        return [...head.fields, ['authorization', `signed ${head.method} ${head.target}`, [key]]]
       },
     },
   )
@@ -49,7 +53,7 @@ test('a transform sees the whole head, with what the ones before it have put in'
   assert.deepEqual(ruled, {
     fields: ['accept', '*/*', 'x-date', 'of the rule', 'authorization', 'signed POST /v1/things?limit=1'],
     injected: ['x-date', 'authorization'],
-    secrets: ['of the rule', 'signed POST /v1/things?limit=1'],
+    secrets: [key],
   })
 })
 
@@ -63,17 +67,63 @@ test('requests whose transforms need not wait keep their order, however many tra
   assert.deepEqual(done, ['first', 'second'])
 })
 
-test('after a 401 every transform is refreshed, and there is a second try only with other values', async () => {
-  let value = 'old'
-  let renewed = 'old'
-  const rule = ruleOf({
-    apply: ({ fields }) => [...fields, ['authorization', value]],
-    refresh: async () => {
-      value = renewed
-    },
+describe('after a 401', () => {
+  /** A rule with one secret, which is `next` once it was refreshed. */
+  const renewable = (first: Taint, next: () => Taint) => {
+    let [value, refreshes] = [first, 0]
+    const rule = ruleOf({
+      apply: ({ fields }) => [...fields, ['authorization', 'value', [value]]],
+      refresh: async () => {
+        refreshes++
+        value = next()
+      },
+    })
+    return { rule, refreshes: () => refreshes }
+  }
+
+  test('there is something to ask once more with only if a secret is another one', async () => {
+    const [old, fresh] = [taint(), taint()]
+    let next = old
+    const { rule, refreshes } = renewable(old, () => next)
+    const used = await applyRule(HEAD, rule)
+    assert.equal(await applyRuleAfter401(HEAD, rule, used), undefined)
+    next = fresh
+    assert.equal((await applyRuleAfter401(HEAD, rule, used))?.fields.at(-1), 'value')
+    assert.equal(refreshes(), 2)
   })
-  const used = await applyRule(HEAD, rule)
-  assert.equal(await applyRuleAfter401(HEAD, rule, used), undefined)
-  renewed = 'new'
-  assert.deepEqual((await applyRuleAfter401(HEAD, rule, used))?.secrets, ['new'])
+
+  test('the second try keeps the secrets of the first for redaction', async () => {
+    const [old, fresh] = [taint(), taint()]
+    const { rule } = renewable(old, () => fresh)
+    const renewed = await applyRuleAfter401(HEAD, rule, await applyRule(HEAD, rule))
+    assert.deepEqual(new Set(renewed?.secrets), new Set([old, fresh]))
+  })
+
+  test('a request that was sent before the secret was renewed is asked once more without another refresh', async () => {
+    const { rule, refreshes } = renewable(taint(), taint)
+    const [one, other] = [await applyRule(HEAD, rule), await applyRule(HEAD, rule)]
+    assert.notEqual(await applyRuleAfter401(HEAD, rule, one), undefined)
+    assert.notEqual(await applyRuleAfter401(HEAD, rule, other), undefined)
+    assert.equal(refreshes(), 1)
+  })
+
+  test('a request that no secret went into refreshes nothing', async () => {
+    const refresh = mock.fn(async () => {})
+    const rule = ruleOf({ apply: ({ fields }) => [...fields, ['x-client', 'a text of the config']], refresh })
+    assert.equal(await applyRuleAfter401(HEAD, rule, await applyRule(HEAD, rule)), undefined)
+    assert.equal(refresh.mock.callCount(), 0)
+  })
+
+  test('a secret that cannot be had any more leaves the 401 as it is', async () => {
+    let isGone = false
+    const rule = ruleOf({
+      apply: ({ fields }) => {
+        if (isGone) throw new Error('gone')
+        return [...fields, ['authorization', 'value', [taint()]]]
+      },
+    })
+    const used = await applyRule(HEAD, rule)
+    isGone = true
+    assert.equal(await applyRuleAfter401(HEAD, rule, used), undefined)
+  })
 })

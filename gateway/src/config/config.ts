@@ -281,8 +281,10 @@ class Resolver {
   }
 
   #forward({ proxy, sessionHeader, user, password }: NonNullable<ConfigFile['forward']>): ForwardConfig {
-    const value = (name: 'user' | 'password', template: string) =>
-      this.#problems.attempt(['forward', name], () => this.#secrets.fill(template)) ?? new Secret('')
+    const value = (name: 'user' | 'password', template: string) => {
+      const filled = this.#problems.attempt(['forward', name], () => this.#secrets.fill(template))
+      return new Secret(() => filled?.now().text ?? '')
+    }
     const credential =
       user === undefined || password === undefined
         ? undefined

@@ -2,15 +2,15 @@
 // what it was given.
 
 import type { Rule } from '../policy/rule.js'
-import type { OutgoingHead } from '../policy/transform.js'
+import type { OutgoingHead, Taint } from '../policy/transform.js'
 
 /** Header fields after a rule. */
 export interface RuledFields {
   readonly fields: readonly string[]
-  /** Names of the fields that a secret went into, lower case. */
+  /** Names of the fields that the rule has put there, lower case. */
   readonly injected: readonly string[]
-  /** Their values, for the redaction of what the origin sends back. */
-  readonly secrets: readonly string[]
+  /** What went out, for the redaction of what the origin sends back: these values, whatever their sources have by then. */
+  readonly secrets: readonly Taint[]
 }
 
 /** Applies `rule`, transform by transform, with the secrets of now. */
@@ -23,25 +23,30 @@ export async function applyRule(head: OutgoingHead, rule: Rule | undefined): Pro
   }
   const injected = fields.filter((field) => !head.fields.includes(field))
   return {
-    fields: fields.flat(),
+    fields: fields.flatMap((field) => field.slice(0, 2) as string[]),
     injected: [...new Set(injected.map(([name]) => name.toLowerCase()))],
-    secrets: injected.map(([, value]) => value),
+    secrets: [...new Set(injected.flatMap(([, , secrets = []]) => secrets))],
   }
 }
 
 /**
- * After a 401 to `used`: what to ask once more with, or undefined when there is nothing newer. A request that comes while
- * the secret is being renewed waits for that; one that comes later finds it renewed.
+ * After a 401 to `used`: fetches its secrets anew, and gives what to ask once more with, or undefined when there is nothing
+ * newer. It may be left alone by a request that cannot be sent again: the next one has the new secret then. A request that
+ * comes while the secret is being renewed waits for the same renewal; one that comes later finds it renewed. Never rejects.
  */
 export async function applyRuleAfter401(
   head: OutgoingHead,
   rule: Rule | undefined,
   used: RuledFields,
 ): Promise<RuledFields | undefined> {
-  const isUsed = ({ secrets }: RuledFields) => secrets.every((secret, at) => secret === used.secrets[at])
-  if (isUsed(await applyRule(head, rule))) {
-    await Promise.all((rule?.transforms ?? []).map((transform) => transform.refresh()))
+  if (rule === undefined || used.secrets.length === 0) return undefined
+  const isUsed = ({ secrets }: RuledFields) => secrets.every((secret) => used.secrets.includes(secret))
+  try {
+    if (isUsed(await applyRule(head, rule))) await Promise.all(rule.transforms.map((transform) => transform.refresh()))
+    const now = await applyRule(head, rule)
+    // The answer to the first try may still be passed on, and an origin may remember what it was sent before.
+    return isUsed(now) ? undefined : { ...now, secrets: [...new Set([...used.secrets, ...now.secrets])] }
+  } catch {
+    return undefined // A secret that cannot be had now is reported by its source; the 401 is the answer.
   }
-  const now = await applyRule(head, rule)
-  return isUsed(now) ? undefined : now
 }

@@ -16,7 +16,8 @@ export function putField({ kind, name }: FieldPlace, value: FilledTemplate): Tra
     apply({ fields }) {
       const others = withoutField(fields, name)
       if (kind === 'replace' && others.length === fields.length) return fields
-      return [...others, [name, value.reveal()]]
+      const { text, secrets } = value.now()
+      return [...others, [name, text, secrets]]
     },
     strip: (fields) => withoutField(fields, name),
     refresh: () => value.refresh(),

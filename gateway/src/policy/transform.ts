@@ -3,8 +3,17 @@
 
 import type { Authority } from 'ccr-upstream-proxy/protocol'
 
-/** One header field. */
-export type Field = readonly [name: string, value: string]
+/** One header field, and the secrets in its value where a rule has put some there. */
+export type Field = readonly [name: string, value: string, secrets?: readonly Taint[]]
+
+/** A value that goes out and is not to come back: it finds itself in what an origin sends. */
+export interface Taint {
+  /** Where it stands in `text`, in whichever spelling. */
+  spansIn(text: string): readonly Span[]
+}
+
+/** A part of a text, without the character at `end`. */
+export type Span = readonly [start: number, end: number]
 
 /** What of a request goes on to the origin, between two transforms. */
 export interface OutgoingHead {

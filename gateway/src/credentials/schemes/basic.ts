@@ -14,8 +14,14 @@ export const basic: CredentialScheme<UserAndPassword> = {
   form: z.strictObject({ user: template, password: template }),
   create(form, place, fill) {
     const [user, password] = [fill(form.user), fill(form.password)]
-    const read = () => basicCredential(user.reveal(), password.reveal())
-    return putField(place, new FilledTemplate(read, [...user.sources, ...password.sources]))
+    const sources = [...user.sources, ...password.sources]
+    const join = (secrets: readonly string[]) => {
+      const ofPassword = secrets.slice(user.sources.length)
+      return basicCredential(user.join(secrets), password.join(ofPassword))
+    }
+    // Not `user:password`: of that, only what comes from a secret is one.
+    const derive = (text: string) => [text.slice('Basic '.length)]
+    return putField(place, new FilledTemplate({ sources, join, derive }))
   },
 }
 

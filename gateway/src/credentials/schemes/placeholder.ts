@@ -4,6 +4,7 @@
 import type { Field } from '../../policy/transform.js'
 import { fillPlaceholder, holdsPlaceholder } from '../placeholders.js'
 import { type CredentialScheme, template } from '../scheme.js'
+import type { FilledText } from '../secrets/filled-template.js'
 
 /** The text itself: it goes wherever the client has put it. */
 export interface PlaceholderPlace {
@@ -15,16 +16,18 @@ export const placeholder: CredentialScheme<string, PlaceholderPlace> = {
   create(text, { placeholder }, fill) {
     const value = fill(text)
     value.assertHeaderText()
-    const fillIn = (fields: readonly Field[], read: () => string) => {
+    const fillIn = (fields: readonly Field[], read: () => FilledText) => {
       return fields.map((field): Field => {
-        const [name, found] = field
-        return holdsPlaceholder(found, placeholder) ? [name, fillPlaceholder(found, placeholder, read())] : field
+        const [name, found, secretsBefore = []] = field
+        if (!holdsPlaceholder(found, placeholder)) return field
+        const { text, secrets } = read()
+        return [name, fillPlaceholder(found, placeholder, text), [...secretsBefore, ...secrets]]
       })
     }
     return {
       placeholder,
-      apply: ({ fields }) => fillIn(fields, () => value.reveal()),
-      strip: (fields) => fillIn(fields, () => ''),
+      apply: ({ fields }) => fillIn(fields, () => value.now()),
+      strip: (fields) => fillIn(fields, () => ({ text: '', secrets: [] })),
       refresh: () => value.refresh(),
     }
   },

@@ -9,6 +9,7 @@
 
 import { execFile } from 'node:child_process'
 import { readFileSync, statSync } from 'node:fs'
+import { SecretValue } from './secret-value.js'
 
 /** A secret that cannot be had. The message names the variable, the file or the failure, never a value. */
 export class SecretError extends Error {
@@ -19,7 +20,8 @@ export class SecretError extends Error {
 export interface SecretSource {
   /** Whether it has a value; a command has none before it was run. */
   readonly isReady: boolean
-  current(): string
+  /** The same object until there is another value. */
+  current(): SecretValue
   /** Fetches the value anew if that may help. Never rejects. */
   refresh(): Promise<void>
 }
@@ -59,13 +61,13 @@ function readBounded(path: string, maxBytes: number): string {
 /** A value that stays as it is. */
 export class FixedSecret implements SecretSource {
   readonly isReady = true
-  readonly #value: string
+  readonly #value: SecretValue
 
   constructor(value: string) {
-    this.#value = value
+    this.#value = new SecretValue(value)
   }
 
-  current(): string {
+  current(): SecretValue {
     return this.#value
   }
 
@@ -80,7 +82,7 @@ export class FileSecret implements SecretSource {
   readonly isReady = true
   readonly #path: string
   readonly #report: SecretReporter
-  #value: string
+  #value: SecretValue
   #stamp: string
   #isFailing = false
 
@@ -89,10 +91,10 @@ export class FileSecret implements SecretSource {
     this.#path = path
     this.#report = report
     this.#stamp = stampOf(path)
-    this.#value = assertHeaderText(readSecretFile(path), `the file ${path}`)
+    this.#value = new SecretValue(readHeaderText(path))
   }
 
-  current(): string {
+  current(): SecretValue {
     const stamp = stampOf(this.#path)
     if (stamp !== this.#stamp) this.#read(stamp)
     return this.#value
@@ -104,7 +106,7 @@ export class FileSecret implements SecretSource {
 
   #read(stamp: string): void {
     try {
-      this.#value = assertHeaderText(readSecretFile(this.#path), `the file ${this.#path}`)
+      this.#value = this.#value.renewed(readHeaderText(this.#path))
       this.#stamp = stamp
       if (this.#isFailing) this.#report(`the file ${this.#path} is good again`)
       this.#isFailing = false
@@ -113,6 +115,10 @@ export class FileSecret implements SecretSource {
       this.#isFailing = true
     }
   }
+}
+
+function readHeaderText(path: string): string {
+  return assertHeaderText(readSecretFile(path), `the file ${path}`)
 }
 
 /** Changes with the file: also when a link leads to another one, as mounted secrets of Kubernetes do. */
@@ -137,7 +143,7 @@ export interface CommandSecretOptions {
 export class CommandSecret implements SecretSource {
   readonly #options: CommandSecretOptions
   readonly #report: SecretReporter
-  #value: string | undefined
+  #value: SecretValue | undefined
   #isFailing = false
   #running: Promise<void> | undefined
   #refreshedAt = Number.NEGATIVE_INFINITY
@@ -153,14 +159,14 @@ export class CommandSecret implements SecretSource {
     return this.#value !== undefined
   }
 
-  current(): string {
+  current(): SecretValue {
     if (this.#value === undefined) throw new SecretError(`the command of ${this.#options.name} was not run yet`)
     return this.#value
   }
 
   /** Runs the command for the first time. @throws {SecretError} */
   async start(): Promise<void> {
-    this.#value ??= await runCommand(this.#options)
+    this.#value ??= new SecretValue(await runCommand(this.#options))
     this.#schedule(this.#options.ttlMs * RENEW_AT)
   }
 
@@ -185,7 +191,8 @@ export class CommandSecret implements SecretSource {
 
   async #run(): Promise<void> {
     try {
-      this.#value = await runCommand(this.#options)
+      const text = await runCommand(this.#options)
+      this.#value = this.#value?.renewed(text) ?? new SecretValue(text)
       this.#schedule(this.#options.ttlMs * RENEW_AT)
       if (this.#isFailing) this.#report(`the command of ${this.#options.name} works again`)
       this.#isFailing = false

@@ -72,8 +72,11 @@ export class SecretStore {
   fill(template: string): FilledTemplate {
     const parts = splitTemplate(template).map((part) => (typeof part === 'string' ? part : this.#lookUp(part)))
     const sources = parts.filter((part) => typeof part !== 'string')
-    const read = () => parts.map((part) => (typeof part === 'string' ? part : part.current())).join('')
-    return new FilledTemplate(read, sources)
+    const join = (secrets: readonly string[]) => {
+      let used = 0
+      return parts.map((part) => (typeof part === 'string' ? part : secrets[used++])).join('')
+    }
+    return new FilledTemplate({ sources, join })
   }
 
   #lookUp({ source, name }: TemplateReference): SecretSource {
