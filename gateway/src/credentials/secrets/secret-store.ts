@@ -1,17 +1,10 @@
 // The secrets of one config: every source once, however many rules use it, and the templates that are filled from them:
 // `${env:NAME}`, `${file:path}`, `${secret:name}` (a name under `secrets`), `$$` for a dollar sign.
 
+import { CommandSecret, type CommandSecretOptions } from './command-secret.js'
+import { FileSecret } from './file-secret.js'
 import { FilledTemplate } from './filled-template.js'
-import {
-  CommandSecret,
-  type CommandSecretOptions,
-  FileSecret,
-  FixedSecret,
-  isHeaderText,
-  SecretError,
-  type SecretReporter,
-  type SecretSource,
-} from './secret-source.js'
+import { FixedSecret, isHeaderText, SecretError, type SecretReporter, type SecretSource } from './secret-source.js'
 
 /** What stands under a name in `secrets`. */
 export type NamedSecret =
