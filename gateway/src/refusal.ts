@@ -53,6 +53,7 @@ export const REFUSALS = {
     'ask the operator to list the address in upstream.allowAddresses',
   ),
   'session-requests-exceeded': kind(429, 'Too Many Requests', DENIED, true, 'try again later'),
+  'session-names-exceeded': kind(429, 'Too Many Requests', DENIED, true, 'try again later'),
   // Inside the intercepted TLS.
   misdirected: kind(421, 'Misdirected Request', BAD_REQUEST, false, 'open a tunnel of its own for each host'),
   'method-not-allowed': kind(405, 'Method Not Allowed', BAD_REQUEST, false, 'use another method'),

@@ -2,9 +2,9 @@
 //
 // Rules of every certificate (RFC 5280; Python 3.13 checks them with VERIFY_X509_STRICT):
 // - ECDSA P-256; a random positive serial of 16 bytes; subject and authority key identifiers; critical key usage and
-//   basic constraints; begins an hour ago, for clocks that are slow.
+//   basic constraints; begins 60 days ago, or with its issuer, for clocks that are slow.
 // - One interception certificate names exactly one host, in its subject alternative name, and lives for 24 hours or
-//   until its issuer ends.
+//   until its issuer ends. Clients that know no ECDSA get one for an RSA key: two certificates a host.
 
 import 'reflect-metadata'
 import { createPrivateKey, randomBytes, webcrypto } from 'node:crypto'
@@ -46,15 +46,22 @@ export interface ServerCertificateOptions {
 }
 
 const HOUR_MS = 3_600_000
-const BACKDATE_MS = HOUR_MS
+/** A container that is resumed from a snapshot has the snapshot's clock at first; few are kept for two months. */
+const BACKDATE_MS = 60 * 24 * HOUR_MS
 const LEAF_HOURS = 24
 /** A cached certificate is minted anew when less than this is left, so that no handshake gets one about to end. */
 const RENEW_BEFORE_MS = HOUR_MS
-/** Certificates kept: about 2 KiB each; more names than this in use at once is not a session, but a scan. */
+/** Names kept, with both certificates and the TLS settings of each; more names than this in use at once is not a session, but a scan. */
 const MAX_CACHED_LEAVES = 1_000
 /** The longest common name (RFC 5280, appendix A.1, ub-common-name). */
 const MAX_COMMON_NAME = 64
 const EC_P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const
+const RSA_2048 = {
+  name: 'RSASSA-PKCS1-v1_5',
+  modulusLength: 2_048,
+  publicExponent: new Uint8Array([1, 0, 1]),
+  hash: 'SHA-256',
+}
 const ECDSA_SHA256 = { name: 'ECDSA', hash: 'SHA-256' } as const
 
 /** Makes a new authority: self-signed, for certificates only. */
@@ -94,8 +101,20 @@ export async function issueServerCertificate(
   return { certificatePem, privateKeyPem: await privateKeyPem(keys.privateKey) }
 }
 
-interface Leaf extends CertificateAndKey {
+/** What one host shows: a certificate for the ECDSA key, and one for the RSA key. */
+export interface Leaf extends CertificateAndKey {
+  readonly rsa: CertificateAndKey
   readonly notAfter: Date
+}
+
+interface LeafKey {
+  readonly publicKey: webcrypto.CryptoKey
+  readonly privateKeyPem: string
+}
+
+interface LeafKeys {
+  readonly ecdsa: LeafKey
+  readonly rsa: LeafKey
 }
 
 /** An authority that is ready to sign. Its private key does not leave it, except through `privateKeyPem()`. */
@@ -106,7 +125,7 @@ export class CertificateAuthority {
   readonly #chain: readonly X509Certificate[]
   readonly #signingKey: webcrypto.CryptoKey
   readonly #privateKeyPem: string
-  readonly #leafKeys: Promise<webcrypto.CryptoKeyPair>
+  #leafKeys: Promise<LeafKeys> | undefined
   /** Least recently used first; a promise, so that requests for one name at the same time are one minting. */
   readonly #leaves = new Map<string, Promise<Leaf>>()
 
@@ -116,9 +135,6 @@ export class CertificateAuthority {
     this.#chain = chain
     this.#certificate = chain[0] as X509Certificate
     this.#signingKey = signingKey
-    // One key for all leaves: they live in the same memory and end at the same time, and a key per name buys nothing.
-    this.#leafKeys = generateKeys()
-    this.#leafKeys.catch(() => {})
   }
 
   /**
@@ -137,12 +153,34 @@ export class CertificateAuthority {
     return this.#privateKeyPem
   }
 
-  /** The certificate for one intercepted host, from the cache or minted now. */
-  leafFor(host: string): Promise<CertificateAndKey> {
-    return this.#cachedLeaf(host) ?? this.#remember(host, this.#mintLeaf(host))
+  /**
+   * Begins to make the keys of the leaves, on threads of their own: the RSA key takes tenths of a second, which the first leaf
+   * would wait for. One key of either kind for all leaves: they live in the same memory and end at the same time, and a key
+   * for each name buys nothing.
+   */
+  prepare(): Promise<LeafKeys> {
+    if (this.#leafKeys === undefined) {
+      this.#leafKeys = generateLeafKeys()
+      this.#leafKeys.catch(() => {})
+    }
+    return this.#leafKeys
   }
 
-  #cachedLeaf(host: string): Promise<CertificateAndKey> | undefined {
+  /**
+   * The certificates for one intercepted host, from the cache or minted now.
+   * @param mintBy does the minting, or throws what refuses it
+   */
+  leafFor(host: string, mintBy: (mint: () => Promise<Leaf>) => Promise<Leaf> = (mint) => mint()): Promise<Leaf> {
+    return (
+      this.#cachedLeaf(host, mintBy) ??
+      this.#remember(
+        host,
+        mintBy(() => this.#mintLeaf(host)),
+      )
+    )
+  }
+
+  #cachedLeaf(host: string, mintBy: (mint: () => Promise<Leaf>) => Promise<Leaf>): Promise<Leaf> | undefined {
     const cached = this.#leaves.get(host)
     if (cached === undefined) return undefined
     this.#leaves.delete(host)
@@ -150,7 +188,7 @@ export class CertificateAuthority {
     return cached.then((leaf) => {
       if (isFresh(leaf)) return leaf
       this.#leaves.delete(host)
-      return this.leafFor(host)
+      return this.leafFor(host, mintBy)
     })
   }
 
@@ -162,9 +200,15 @@ export class CertificateAuthority {
   }
 
   async #mintLeaf(host: string): Promise<Leaf> {
-    const keys = await this.#leafKeys
-    const { certificatePem, notAfter } = await this.sign([host], keys.publicKey, LEAF_HOURS)
-    return { certificatePem, privateKeyPem: await privateKeyPem(keys.privateKey), notAfter }
+    const { ecdsa, rsa } = await this.prepare()
+    const { certificatePem, notAfter } = await this.sign([host], ecdsa.publicKey, LEAF_HOURS)
+    const { certificatePem: rsaPem } = await this.sign([host], rsa.publicKey, LEAF_HOURS)
+    return {
+      certificatePem,
+      privateKeyPem: ecdsa.privateKeyPem,
+      rsa: { certificatePem: rsaPem, privateKeyPem: rsa.privateKeyPem },
+      notAfter,
+    }
   }
 
   /** Signs a server certificate for `publicKey`; the chain follows in the PEM, without the root. */
@@ -201,7 +245,7 @@ export class CertificateAuthority {
     const issuerKeyId = this.#certificate.getExtension(SubjectKeyIdentifierExtension)
     return [
       new BasicConstraintsExtension(false, undefined, true),
-      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+      new KeyUsagesExtension(leafUsages(publicKey), true),
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
       new SubjectAlternativeNameExtension(
         names.map((name) => ({ type: isIP(name) === 0 ? ('dns' as const) : ('ip' as const), value: name })),
@@ -279,8 +323,24 @@ function signingAlgorithm(type: string | undefined, curve: string | undefined) {
   throw new Error('has a key of another kind than RSA, P-256 or P-384')
 }
 
+/** TLS 1.2 without a Diffie-Hellman exchange encrypts to an RSA key (RFC 5246, section 7.4.2). */
+function leafUsages({ algorithm }: webcrypto.CryptoKey): number {
+  const isRsa = algorithm.name === RSA_2048.name
+  return isRsa ? KeyUsageFlags.digitalSignature | KeyUsageFlags.keyEncipherment : KeyUsageFlags.digitalSignature
+}
+
 function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
   return webcrypto.subtle.generateKey(EC_P256, true, ['sign', 'verify'])
+}
+
+async function generateLeafKeys(): Promise<LeafKeys> {
+  const pairs = [generateKeys(), webcrypto.subtle.generateKey(RSA_2048, true, ['sign', 'verify'])] as const
+  const [ecdsa, rsa] = await Promise.all(pairs)
+  return { ecdsa: await leafKey(ecdsa), rsa: await leafKey(rsa) }
+}
+
+async function leafKey({ publicKey, privateKey }: webcrypto.CryptoKeyPair): Promise<LeafKey> {
+  return { publicKey, privateKeyPem: await privateKeyPem(privateKey) }
 }
 
 async function privateKeyPem(key: webcrypto.CryptoKey): Promise<string> {

@@ -28,17 +28,23 @@ export class ActiveConfig {
   readonly config: GatewayConfig
   readonly sessions: Sessions
   readonly #authority: CertificateAuthority | undefined
-  readonly #leafContexts = new LeafContexts()
+  readonly #leafContexts: LeafContexts
   readonly #dialer: Dialer
   #tunnels = 0
   #isReplaced = false
 
   private constructor(
     config: GatewayConfig,
-    parts: { authority: CertificateAuthority | undefined; dialer: Dialer; sessions: Sessions },
+    parts: {
+      authority: CertificateAuthority | undefined
+      leafContexts: LeafContexts
+      dialer: Dialer
+      sessions: Sessions
+    },
   ) {
     this.config = config
     this.#authority = parts.authority
+    this.#leafContexts = parts.leafContexts
     this.#dialer = parts.dialer
     this.sessions = parts.sessions
   }
@@ -52,7 +58,7 @@ export class ActiveConfig {
     options: ActiveConfigOptions,
     previous?: ActiveConfig,
   ): Promise<ActiveConfig> {
-    const authority = await startStep(config, ['ca'], () => loadAuthority(config))
+    const authority = previous?.authorityOf(config) ?? (await startStep(config, ['ca'], () => loadAuthority(config)))
     const dialer = await startStep(config, ['upstream', 'caFiles'], () => {
       return new Dialer(config.upstream, { lookup: options.lookup, timeoutMs: options.dialTimeoutMs })
     })
@@ -61,7 +67,22 @@ export class ActiveConfig {
       return new Sessions(config, options.usages, previous?.sessions.keySets)
     })
     await startSecrets(config, options.report)
-    return new ActiveConfig(config, { authority, dialer, sessions })
+    const isSameAuthority = previous !== undefined && previous.#authority === authority
+    const leafContexts = isSameAuthority ? previous.#leafContexts : new LeafContexts()
+    return new ActiveConfig(config, { authority, leafContexts, dialer, sessions })
+  }
+
+  /** It is in use from now on. */
+  use(): void {
+    void this.#authority?.prepare()
+  }
+
+  /** Its CA, where `config` has the same: what was minted stays. */
+  authorityOf({ ca }: GatewayConfig): CertificateAuthority | undefined {
+    const own = this.config.ca
+    const isSame =
+      own.certificatePem === ca.certificatePem && own.privateKeyPem?.reveal() === ca.privateKeyPem?.reveal()
+    return isSame ? this.#authority : undefined
   }
 
   /** For a tunnel that goes by this config: its secrets are kept fresh until the function is called. */
@@ -88,9 +109,13 @@ export class ActiveConfig {
     this.config.secrets.stop()
   }
 
-  /** TLS settings for an intercepted host. */
-  async leafContextFor(host: string): Promise<SecureContext> {
-    return this.#leafContexts.of(await (this.#authority as CertificateAuthority).leafFor(host))
+  /**
+   * TLS settings for an intercepted host.
+   * @throws {Refusal} when the session may have no further name now
+   */
+  async leafContextFor(host: string, { usage }: Session): Promise<SecureContext> {
+    const authority = this.#authority as CertificateAuthority
+    return this.#leafContexts.of(await authority.leafFor(host, (mint) => usage.mintName(mint)))
   }
 
   /** Ports, and addresses that stand in the CONNECT, are checked in either case; names are resolved by who dials. */

@@ -43,6 +43,7 @@ export class GatewayServer implements Gateway {
 
   constructor(active: ActiveConfig, options: GatewayOptions, usages: SessionUsages, audit: AuditSink) {
     this.#active = active
+    active.use()
     this.#options = options
     this.#usages = usages
     this.#audit = audit
@@ -132,6 +133,7 @@ export class GatewayServer implements Gateway {
     // From here on nothing can fail.
     this.#active.replace()
     this.#active = next
+    next.use()
     this.#front.setCertificate(config)
     for (const tunnel of this.#tunnels) if (!next.sessions.admits(tunnel.session)) tunnel.endSession()
   }

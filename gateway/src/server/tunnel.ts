@@ -140,7 +140,7 @@ export class Tunnel {
   }
 
   async #intercept(authority: Authority, host: RuledHost, active: ActiveConfig, dialer: TunnelDialer): Promise<void> {
-    const secureContext = await active.leafContextFor(authority.host)
+    const secureContext = await active.leafContextFor(authority.host, this.#session)
     const tunnel = {
       id: this.#id,
       sessionId: this.#session.id,

@@ -7,6 +7,8 @@ import { Refusal } from '../refusal.js'
 const MINUTE_MS = 60_000
 /** WebSockets that a session may have besides its tunnels: two relays keep eight warm each. */
 const SPARE_WEB_SOCKETS = 16
+/** Two a second: some hundredths of a core. Only hosts under a rule count, and of those only names that are not known yet. */
+const NAMES_PER_MINUTE = 120
 
 /** The use of one session in this process; all its tunnels share it. */
 export class SessionUsage {
@@ -14,6 +16,9 @@ export class SessionUsage {
   #tunnels = 0
   #usedAt = performance.now()
   readonly #requests = new MinuteBudget()
+  readonly #names = new MinuteBudget()
+  /** Ends when what was minted for it has been. */
+  #minting: Promise<unknown> = Promise.resolve()
 
   /** Nothing is open, and the budgets are full again: a new one would be the same. */
   get isIdle(): boolean {
@@ -63,6 +68,21 @@ export class SessionUsage {
       `the session made ${requestsPerMinute} requests in a minute`,
       seconds,
     )
+  }
+
+  /**
+   * Mints a certificate for a new name, one after the other: a session that asks for many waits for its own, and not others.
+   * @throws {Refusal} at once
+   */
+  mintName<T>(mint: () => Promise<T>): Promise<T> {
+    const seconds = this.#names.take(NAMES_PER_MINUTE)
+    if (seconds > 0) {
+      const message = `the session asked for ${NAMES_PER_MINUTE} new host names in a minute`
+      throw new Refusal('session-names-exceeded', message, seconds)
+    }
+    const minted = this.#minting.then(mint)
+    this.#minting = minted.catch(() => {})
+    return minted
   }
 
   #assertTunnelsLeft(tunnels: number): void {
