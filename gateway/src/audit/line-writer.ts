@@ -87,12 +87,10 @@ export class LineWriter {
     const closed = this.#after(() => {
       if ('file' in this.#target) closeSync(this.#descriptor)
     })
-    if (!(await isDoneWithin(CLOSE_TIMEOUT_MS, closed))) {
-      this.#isGivenUp = true
-      if (!(await isDoneWithin(LAST_WRITE_MS, closed))) this.#lost += this.#writing + this.#waiting.length
-    }
-    const lost = this.#lost - lostBefore
-    if (lost > 0) this.#warn(`audit lines that were not taken before the end: ${lost}`)
+    if (await isDoneWithin(CLOSE_TIMEOUT_MS, closed)) return
+    this.#isGivenUp = true
+    if (!(await isDoneWithin(LAST_WRITE_MS, closed))) this.#lost += this.#writing + this.#waiting.length
+    this.#warn(`audit lines that were not taken before the end: ${this.#lost - lostBefore}`)
   }
 
   #after(step: () => void | Promise<void>): Promise<void> {
