@@ -7,7 +7,7 @@
 //   until its issuer ends. Clients that know no ECDSA get one for an RSA key: two certificates a host.
 
 import 'reflect-metadata'
-import { createPrivateKey, randomBytes, webcrypto } from 'node:crypto'
+import { randomBytes, webcrypto } from 'node:crypto'
 import { isIP } from 'node:net'
 import {
   AuthorityKeyIdentifierExtension,
@@ -21,9 +21,10 @@ import {
   PemConverter,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
-  X509Certificate,
+  type X509Certificate,
   X509CertificateGenerator,
 } from '@peculiar/x509'
+import { assertUsableAuthority, EC_P256, importSigningKey, parseChain } from './authority-source.js'
 
 /** A certificate (chain) and its private key, both PEM. */
 export interface CertificateAndKey {
@@ -55,7 +56,6 @@ const RENEW_BEFORE_MS = HOUR_MS
 const MAX_CACHED_LEAVES = 1_000
 /** The longest common name (RFC 5280, appendix A.1, ub-common-name). */
 const MAX_COMMON_NAME = 64
-const EC_P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const
 const RSA_2048 = {
   name: 'RSASSA-PKCS1-v1_5',
   modulusLength: 2_048,
@@ -265,62 +265,6 @@ function subjectOf(names: readonly string[]): JsonName {
   const [first = ''] = names
   const organization = { O: ['ccr-upstream-gateway'] }
   return first.length <= MAX_COMMON_NAME ? [organization, { CN: [first] }] : [organization]
-}
-
-function parseChain(certificatePem: string): X509Certificate[] {
-  try {
-    const chain = PemConverter.decodeWithHeaders(certificatePem)
-      .filter(({ type }) => type === PemConverter.CertificateTag)
-      .map(({ rawData }) => new X509Certificate(rawData))
-    if (chain.length > 0) return chain
-  } catch {
-    // The library's message may quote the input.
-  }
-  throw new Error('holds no PEM certificate')
-}
-
-function assertUsableAuthority(certificate: X509Certificate): void {
-  const usages = certificate.getExtension(KeyUsagesExtension)?.usages
-  if (certificate.getExtension(BasicConstraintsExtension)?.ca !== true) {
-    throw new Error('is no certificate authority (basicConstraints has no CA:TRUE)')
-  }
-  if (usages !== undefined && (usages & KeyUsageFlags.keyCertSign) === 0) {
-    throw new Error('may not sign certificates (keyUsage has no keyCertSign)')
-  }
-  if (certificate.getExtension(SubjectKeyIdentifierExtension) === null) {
-    throw new Error('has no subject key identifier, which strict clients need')
-  }
-  if (certificate.notAfter.getTime() <= Date.now()) throw new Error('has expired')
-}
-
-/** Takes PKCS#8, SEC1 and PKCS#1 PEM, and proves that the key is the certificate's. */
-async function importSigningKey(keyPem: string, certificate: X509Certificate): Promise<webcrypto.CryptoKey> {
-  const key = parsePrivateKey(keyPem)
-  const algorithm = signingAlgorithm(key.asymmetricKeyType, key.asymmetricKeyDetails?.namedCurve)
-  const der = key.export({ type: 'pkcs8', format: 'der' })
-  const signingKey = await webcrypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign'])
-  const publicKey = await certificate.publicKey.export(algorithm, ['verify'])
-  const probe = randomBytes(32)
-  const scheme = { ...algorithm, hash: 'SHA-256' }
-  const signature = await webcrypto.subtle.sign(scheme, signingKey, probe)
-  const isOwn = await webcrypto.subtle.verify(scheme, publicKey, signature, probe).catch(() => false)
-  if (!isOwn) throw new Error('does not belong to the private key')
-  return signingKey
-}
-
-function parsePrivateKey(keyPem: string): ReturnType<typeof createPrivateKey> {
-  try {
-    return createPrivateKey(keyPem)
-  } catch {
-    throw new Error('has no readable private key (PEM, without a passphrase)')
-  }
-}
-
-function signingAlgorithm(type: string | undefined, curve: string | undefined) {
-  if (type === 'rsa') return { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }
-  if (type === 'ec' && curve === 'prime256v1') return EC_P256
-  if (type === 'ec' && curve === 'secp384r1') return { name: 'ECDSA', namedCurve: 'P-384' }
-  throw new Error('has a key of another kind than RSA, P-256 or P-384')
 }
 
 /** TLS 1.2 without a Diffie-Hellman exchange encrypts to an RSA key (RFC 5246, section 7.4.2). */
