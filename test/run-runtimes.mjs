@@ -32,7 +32,10 @@ const [isFull, words] = [process.argv.includes('--full'), process.argv.slice(2).
 const runtimes = new Map([20, 22, 24, 26].map((major) => [`node${major}`, provideNode(major)]))
 const bun = join(root, `node_modules/@oven/bun-${process.platform}-${bunArchitecture}/bin/bun`)
 if (existsSync(bun)) runtimes.set('bun', bun)
-else console.log('bun: skipped, its package for this platform is not installed')
+else {
+  console.log('bun: skipped, its package for this platform is not installed')
+  if (process.env.CCR_TEST_SKIPS === 'fail') process.exitCode = 1
+}
 
 const relaySuites = (...names) => names.map((name) => `relay/${name}.`)
 

@@ -10,6 +10,18 @@ import { fileURLToPath } from 'node:url'
 const folder = fileURLToPath(new URL('.', import.meta.url))
 const root = join(folder, '..')
 const LONG = '.long.test.ts'
+/** What takes longest, longest first: at the end each would keep one core waiting. */
+const FIRST = [
+  ...['matrix/matrix', 'install-ca/own-root', 'gateway/streaming', 'attack/start', 'attack/memory', 'relay/limits'],
+  ...[
+    'examples/image',
+    'install-ca/update-command',
+    'children/java-options',
+    'e2e/tunnels',
+    'e2e/doctor',
+    'thread/thread',
+  ],
+].map((name) => `${name}${LONG}`)
 const FLAGS = ['--long', '--short']
 const wantsLong = process.argv.includes('--long')
 const words = process.argv.slice(2).filter((word) => !FLAGS.includes(word))
@@ -20,6 +32,7 @@ const files = readdirSync(folder, { recursive: true })
   .filter((path) => path.endsWith('.test.ts') && !path.startsWith('dist'))
   .filter((path) => wantsBoth || path.endsWith(LONG) === wantsLong)
   .filter((path) => words.length === 0 || words.some((word) => path.includes(word)))
+  .sort((one, other) => rankOf(one) - rankOf(other))
   .map((path) => join(folder, 'dist', path.replace(/\.ts$/, '.js')))
 
 if (files.length === 0) {
@@ -42,3 +55,8 @@ runner.once('exit', (code) => {
   if (code === 0 && !wantsLong && !wantsBoth) console.log('ℹ what takes longer: npm run test:long')
   process.exitCode = code ?? 1
 })
+
+function rankOf(path) {
+  const place = FIRST.indexOf(path)
+  return place < 0 ? FIRST.length : place
+}
