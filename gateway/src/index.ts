@@ -34,7 +34,16 @@ export { applyRule, applyRuleAfter401, type RuledFields } from './credentials/ap
 export { Secret } from './credentials/secrets/secret.js'
 export type { Lookup, OriginConfig } from './origin/dialer.js'
 export type { Policy, SessionLimits } from './policy/policy.js'
-export type { HostRules, Rule, RuleMatch } from './policy/rule.js'
+export { type RequestPath, readPrefix } from './policy/request-path.js'
+export {
+  findRule,
+  type HostRules,
+  type RequestTraits,
+  type Rule,
+  type RuledHost,
+  type RuleMatch,
+  type RuleVerdict,
+} from './policy/rule.js'
 export type { Field, OutgoingHead, Span, Taint, Transform } from './policy/transform.js'
 export { REFUSALS, type RefusalCode } from './refusal.js'
 export type { Gateway, GatewayOptions } from './server/gateway.js'

@@ -57,6 +57,13 @@ export const REFUSALS = {
   // Inside the intercepted TLS.
   misdirected: kind(421, 'Misdirected Request', BAD_REQUEST, false, 'open a tunnel of its own for each host'),
   'method-not-allowed': kind(405, 'Method Not Allowed', BAD_REQUEST, false, 'use another method'),
+  'ambiguous-path': kind(
+    400,
+    'Bad Request',
+    BAD_REQUEST,
+    false,
+    'write the path plainly, or ask the operator for rules of this host that are not by path',
+  ),
   'placeholder-unmatched': kind(403, 'Forbidden', DENIED, false, 'no rule for this request fills the placeholder in'),
   // The way to the origin.
   'dns-failed': kind(502, 'Bad Gateway', 'dns_error', true, 'check the host name'),

@@ -148,6 +148,35 @@ const WRONG: [string, string][] = [
     `${BASE}hosts:\n  a.example:\n    - match: { path: v1 }\n`,
     'gateway.yaml:6: hosts."a.example"[0].match.path: must begin with /',
   ],
+  ...[
+    '/v1?x',
+    '/a/../b',
+    '/a/%2e',
+    '//a',
+    '/a//',
+    '/a%2Fb',
+    '/a%5cb',
+    '/a;b',
+    '/a%253b',
+    '/100%',
+    '/%C0%AF',
+    '/a%3Fb',
+  ].map((path): [string, string] => [
+    `${BASE}hosts:\n  a.example:\n    - match:\n        path: "${path}"\n`,
+    'gateway.yaml:7: hosts."a.example"[0].match.path: must be plain: no query, no empty or dot segment',
+  ]),
+  [
+    `${BASE}hosts:\n  a.example:\n    - match: { method: [get, trace] }\n`,
+    'gateway.yaml:6: hosts."a.example"[0].match.method[1]: is never forwarded',
+  ],
+  [
+    `${BASE}hosts:\n  a.example:\n    - match: { method: [GET, "a b"] }\n`,
+    'gateway.yaml:6: hosts."a.example"[0].match.method[1]: must be an HTTP method',
+  ],
+  [
+    `${BASE}hosts:\n  a.example:\n    - match: { method: [] }\n`,
+    'gateway.yaml:6: hosts."a.example"[0].match.method: must be an HTTP method or a list of them',
+  ],
   [
     `${BASE}jwt: [{ issuer: i, audience: a, jwks: "http://keys.example/" }]\n`,
     'gateway.yaml:4: jwt[0].jwks: must be an https://',

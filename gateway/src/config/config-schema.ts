@@ -8,6 +8,8 @@ import { placeholder as placeholderScheme } from '../credentials/schemes/placeho
 import { isReservedField } from '../fields.js'
 import { parsePrefix } from '../origin/address-policy.js'
 import { canonicalHostPattern } from '../policy/host-pattern.js'
+import { methodProblem } from '../policy/request-method.js'
+import { type RequestPath, readPrefix } from '../policy/request-path.js'
 import { TOKEN_ALGORITHMS } from '../sessions/token-verifier.js'
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
@@ -88,21 +90,28 @@ const secret = z
     path: ['ttlSeconds'],
   })
 
-const method = text.regex(TOKEN, 'must be an HTTP method').transform((value) => value.toUpperCase())
+const method = text
+  .regex(TOKEN, 'must be an HTTP method')
+  .transform((value) => value.toUpperCase())
+  .refine((value) => methodProblem(value) === undefined, 'is never forwarded')
 
 const scheme = text.regex(TOKEN, 'must be an authentication scheme or none').transform((value) => value.toLowerCase())
 
 const match = z.strictObject({
-  path: path.refine((value) => !/[?#]/.test(value), 'must have no query').optional(),
-  method: z
-    .union([method, z.array(method).min(1)], { error: 'must be an HTTP method or a list of them' })
-    .transform((value) => (typeof value === 'string' ? [value] : value))
+  path: path
+    .refine(
+      (value) => readPrefix(value) !== undefined,
+      'must be plain: no query, no empty or dot segment, no ; \\ %2F or stray %',
+    )
+    .transform((value) => readPrefix(value) as RequestPath)
     .optional(),
-  scheme: z
-    .union([scheme, z.array(scheme).min(1)], { error: 'must be an authentication scheme, none, or a list of them' })
-    .transform((value) => (typeof value === 'string' ? [value] : value))
-    .optional(),
+  method: oneOrMore(method, 'must be an HTTP method or a list of them').optional(),
+  scheme: oneOrMore(scheme, 'must be an authentication scheme, none, or a list of them').optional(),
 })
+
+function oneOrMore<T>(item: z.ZodType<T, unknown>, error: string) {
+  return z.union([z.string().transform((one) => [one]), z.unknown()]).pipe(z.array(item, { error }).min(1, error))
+}
 
 const headerName = text
   .regex(TOKEN, 'must be a header name')

@@ -3,7 +3,8 @@
 import { type Authority, parseAuthority } from 'ccr-upstream-proxy/protocol'
 import { assertPlaceholders } from '../credentials/placeholders.js'
 import { endToEndFields, fieldPairs, looseName, type RawFields, valuesOf } from '../fields.js'
-import { findRule, type Rule, type RuledHost, type RuleVerdict } from '../policy/rule.js'
+import { methodProblem } from '../policy/request-method.js'
+import { findRule, type Rule, type RuledHost } from '../policy/rule.js'
 import type { OutgoingHead } from '../policy/transform.js'
 import { Refusal } from '../refusal.js'
 import type { RequestHead } from './request-head.js'
@@ -20,7 +21,7 @@ export interface MatchedRequest {
 
 /**
  * Checks a request against the tunnel that it came through.
- * @throws {Refusal} when it is for another host, in another form than origin-form, or by a method that would echo
+ * @throws {Refusal} when it is for another host, or could be another request to the origin than it is to the rules
  */
 export function matchRequest(head: RequestHead, authority: Authority, host: RuledHost): MatchedRequest {
   const { method, target } = head
@@ -28,8 +29,8 @@ export function matchRequest(head: RequestHead, authority: Authority, host: Rule
   assertTarget(method, target)
   assertSameHost(head.hosts, authority)
   assertFramingNames(head.fields)
-  const verdict = findRule(host, { method, target, scheme: authenticationScheme(head.fields) })
-  assertOneReading(verdict)
+  const verdict = findRule(host, { method, target, schemes: authenticationSchemes(head.fields) })
+  if (verdict.kind === 'ambiguous') throw ambiguous(verdict.trait)
   const fields = [...fieldPairs(endToEndFields(head.fields, (field) => !OWN_FIELDS.has(field)))]
   const { rule, name: ruleName } = verdict.kind === 'rule' ? verdict : { rule: undefined, name: undefined }
   assertPlaceholders(fields, rule, host)
@@ -40,13 +41,9 @@ export function matchRequest(head: RequestHead, authority: Authority, host: Rule
 const OWN_FIELDS: ReadonlySet<string> = new Set(['host', 'content-length', 'trailer'])
 
 function assertMethod(method: string): void {
-  // node:http writes methods in upper case: what a rule did not see must not be what the origin gets.
-  if (/[a-z]/.test(method)) throw new Refusal('method-not-allowed', 'methods are in upper case')
-  // TRACE answers with the request, injected header included; TRACK is Microsoft's name for it.
-  if (method === 'TRACE' || method === 'TRACK' || method === 'CONNECT') {
-    throw new Refusal('method-not-allowed', `${method} is not forwarded`)
-  }
   if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(method)) throw new Refusal('bad-request', 'the method is no token')
+  const problem = methodProblem(method)
+  if (problem !== undefined) throw new Refusal('method-not-allowed', problem)
 }
 
 /**
@@ -59,11 +56,16 @@ function assertTarget(method: string, target: string): void {
   throw new Refusal('bad-request', 'the request target is not in origin form')
 }
 
-/** RFC 9110, section 7.4: a request for another host than the connection's is misdirected. */
+/**
+ * RFC 9112, section 3.2, has 400 for what names no host: userinfo, a path, a list. RFC 9110, section 7.4, has 421 for
+ * another host than the connection's.
+ */
 function assertSameHost(hosts: readonly string[], authority: Authority): void {
   for (const value of hosts) {
     const named = parseAuthority(value) ?? parseAuthority(`${value}:443`)
-    const isSame = named !== undefined && named.host === authority.host && named.port === authority.port
+    if (named === undefined)
+      throw new Refusal('bad-request', 'Host or :authority is not one host, with a port or without')
+    const isSame = named.host === authority.host && named.port === authority.port
     if (!isSame) throw new Refusal('misdirected', 'the request names another host than the CONNECT')
   }
 }
@@ -78,13 +80,19 @@ function assertFramingNames(fields: RawFields): void {
   }
 }
 
-function assertOneReading({ kind }: RuleVerdict): void {
-  if (kind !== 'ambiguous-path') return
-  throw new Refusal('bad-request', 'the path has dot segments, and the rules of this host are by path')
+function ambiguous(trait: 'path' | 'scheme'): Refusal {
+  return trait === 'path'
+    ? new Refusal(
+        'ambiguous-path',
+        'origins read this path in more than one way, and the rules of this host are by path',
+      )
+    : new Refusal('bad-request', 'the Authorization fields differ in scheme, and the rules of this host are by scheme')
 }
 
-/** RFC 9110, section 11.4: the first word of Authorization. */
-function authenticationScheme(fields: RawFields): string {
-  const [value] = valuesOf(fields, 'authorization')
-  return value?.trim().split(/[ \t]/, 1)[0]?.toLowerCase() || 'none'
+/** RFC 9110, section 11.4: the first word of each Authorization. */
+function authenticationSchemes(fields: RawFields): string[] {
+  const schemes = valuesOf(fields, 'authorization').map(
+    (value) => value.trim().split(/[ \t]/, 1)[0]?.toLowerCase() || 'none',
+  )
+  return schemes.length === 0 ? ['none'] : schemes
 }
