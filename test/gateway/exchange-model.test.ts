@@ -16,7 +16,7 @@ import {
   type ExchangeStateName,
   nextExchangeState,
 } from '#gateway/intercept/exchange-state.js'
-import type { OriginExchange, OriginHandler } from '#gateway/intercept/origin-exchange.js'
+import type { Done, OriginExchange, OriginHandler } from '#gateway/intercept/origin-exchange.js'
 import type { BodyLength, RequestHead } from '#gateway/intercept/request-head.js'
 import type { RuledHost } from '#gateway/policy/rule.js'
 import { Refusal } from '#gateway/refusal.js'
@@ -46,7 +46,7 @@ class ModelClient implements ClientExchange {
   isReading = false
   isClosed = false
   isSwitched = false
-  answer: 'none' | 'head' | 'ended' | 'cut' = 'none'
+  answer: 'none' | 'head' | 'ended' | 'cut' | 'given back' = 'none'
   readonly answers: string[] = []
   readonly got: Buffer[] = []
   needsDrain = false
@@ -98,6 +98,13 @@ class ModelClient implements ClientExchange {
   refuse({ code }: Refusal): void {
     this.#begin(code)
     this.answer = 'ended'
+  }
+
+  giveBack(): number {
+    assert.equal(this.answer, 'none', `a request that was answered cannot be given back: ${this.answers}`)
+    assert.ok(!this.isClosed)
+    this.answer = 'given back'
+    return 0
   }
 
   cutOff(): void {
@@ -259,6 +266,7 @@ class Stage {
     if (handler === undefined || client.isClosed) return []
     const actions: (() => void)[] = []
     if (client.answer === 'ended' && (!client.isSwitched || this.isClientFin)) actions.push(() => this.#close(true))
+    if (client.answer === 'given back') actions.push(() => this.#close(false))
     if (client.needsDrain) {
       actions.push(() => {
         client.needsDrain = false
@@ -369,11 +377,11 @@ class Stage {
 
   #mishapsOf(origin: ModelOrigin): (() => void)[] {
     if (origin.isDestroyed || origin.state === 'over') return []
-    const fail = (mayRepeat: boolean) => () => {
+    const fail = (done: Done) => () => {
       origin.state = 'over'
-      origin.handler.originOnFailure(new Refusal('connection-closed', 'the origin closed the connection'), mayRepeat)
+      origin.handler.originOnFailure(new Refusal('connection-closed', 'the origin closed the connection'), done)
     }
-    return origin.state === 'answered' ? [fail(false)] : [fail(false), fail(true)]
+    return origin.state === 'answered' ? [fail('unknown')] : [fail('unknown'), fail('repeatable'), fail('nothing')]
   }
 
   assertEnd(): void {
@@ -410,7 +418,7 @@ class Stage {
 const plans: fc.Arbitrary<Plan> = fc.record({
   bodyLength: fc.constantFrom<BodyLength>('none', 'unknown', 4_000, 100_000),
   isUpgrade: fc.boolean(),
-  pieceBytes: fc.constantFrom(1_000, 50_000),
+  pieceBytes: fc.constantFrom(1_000, 50_000, 100_000),
   isRenewable: fc.boolean(),
   isFull: fc.boolean(),
   choices: fc.array(fc.nat(10_000), { minLength: 1, maxLength: 60 }),
@@ -456,6 +464,7 @@ describe('an exchange under random orders of events', () => {
       /^200 client-closed/,
       /^504 response-timeout/,
       /^502 connection-closed/,
+      /^0 connection-closed \d+ given back/,
       /^400 bad-request/,
       /^200 upstream-aborted 1 cut/,
     ]) {

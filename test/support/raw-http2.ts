@@ -2,7 +2,16 @@
 
 import type { Duplex } from 'node:stream'
 
-export const FRAME = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goaway: 7, continuation: 9 } as const
+export const FRAME = {
+  data: 0,
+  headers: 1,
+  reset: 3,
+  settings: 4,
+  ping: 6,
+  goaway: 7,
+  windowUpdate: 8,
+  continuation: 9,
+} as const
 export const FLAG = { endStream: 1, endHeaders: 4 } as const
 
 /** The client's preface and empty settings. */

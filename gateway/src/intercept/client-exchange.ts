@@ -36,6 +36,11 @@ export interface ClientExchange {
   end(trailers: RawFields): void
   /** Sends an answer of our own. Only before `sendHead`. */
   refuse(refusal: Refusal): void
+  /**
+   * Nothing was done with the request: says so, and the client may send it again whatever its method. Where the protocol has no
+   * word for that, it is `refuse`. Only before `sendHead`. Returns the status that the client gets; 0 for none.
+   */
+  giveBack(refusal: Refusal): number
   /** Ends the answer in a way that no client takes for a clean end. */
   cutOff(): void
   /** Answers 101; what comes and goes from here on is the other protocol's. Only when the head has `upgrade`. */

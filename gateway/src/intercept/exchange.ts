@@ -19,7 +19,7 @@ import type { ClientExchange, ClientHandler } from './client-exchange.js'
 import { type ExchangeEvent, type ExchangeStateName, nextExchangeState } from './exchange-state.js'
 import { Guard } from './guard.js'
 import { type MatchedRequest, matchRequest } from './matched-request.js'
-import type { Origin, OriginAnswer, OriginExchange, OriginHandler } from './origin-exchange.js'
+import type { Done, Origin, OriginAnswer, OriginExchange, OriginHandler } from './origin-exchange.js'
 import { clientFields, originRequest, originTrailers } from './origin-request.js'
 import { RequestBody } from './request-body.js'
 import { hasBody } from './request-head.js'
@@ -48,14 +48,19 @@ export interface InterceptedTunnel {
 export interface ExchangeOwner {
   /** A head or a part of a body came or went. */
   exchangeOnMoved(): void
-  /** @param status what the client got; 0 for none */
-  exchangeOnDone(status: number): void
+  /** @param isAnswered the client got an answer, or the word that nothing was done with its request */
+  exchangeOnDone(isAnswered: boolean): void
 }
 
 /** Interim answers before the final one. Real origins send one or two (100, 103); a flood never ends. */
 const MAX_INTERIM_ANSWERS = 16
 /** Times that one request is sent: a connection may have been closed under it, and its credential may be old. */
 const MAX_TRIES = 4
+/**
+ * Times besides these that an origin may say to have done nothing with it. nginx with `keepalive_requests 10` takes ten of the
+ * hundred streams that a client may have open, and closes the connection: the last one has its turn on the tenth.
+ */
+const MAX_UNDONE_TRIES = 20
 
 /** One try of a request at the origin. */
 interface Try {
@@ -63,6 +68,8 @@ interface Try {
   readonly ruled: RuledFields
   readonly redactor: Redactor
   readonly number: number
+  /** Tries before this one with which the origin has done nothing. */
+  readonly undone: number
   /** It follows a 401: another one is the answer. */
   readonly isRenewed: boolean
   readonly origin: OriginExchange
@@ -116,7 +123,9 @@ export class Exchange {
         const matched = matchRequest(head, this.#tunnel.authority, this.#tunnel.host)
         this.#matched = matched
         if (!hasBody(head)) this.#requestTrailers = []
-        const onApplied = (ruled: RuledFields) => this.#send('pass', { matched, ruled, number: 1, isRenewed: false })
+        const onApplied = (ruled: RuledFields) => {
+          this.#send('pass', { matched, ruled, number: 1, undone: 0, isRenewed: false })
+        }
         const onFailure = (error: unknown) => this.refuse(originRefusal(error))
         applyRule(matched.outgoing, matched.rule).then(this.#ifChecking(onApplied), this.#ifChecking(onFailure))
       } catch (error) {
@@ -217,7 +226,8 @@ export class Exchange {
 
   // -- The origin ----------------------------------------------------------------------------------------------------
 
-  #send(event: 'pass' | 'retry', { matched, ruled, number, isRenewed }: Omit<Try, 'origin' | 'redactor'>): void {
+  #send(event: 'pass' | 'retry', next: Omit<Try, 'origin' | 'redactor'>): void {
+    const { matched, ruled, number } = next
     // What the origin of an earlier try still does is no concern of this one.
     const ifCurrent = <A extends unknown[]>(listener: (sent: Try, ...args: A) => void) =>
       this.#guard.wrap((...args: A) => {
@@ -230,10 +240,10 @@ export class Exchange {
       originOnData: ifCurrent((_sent, bytes) => this.#onOriginData(bytes)),
       originOnEnd: ifCurrent((sent, trailers) => this.#onOriginEnd(sent, trailers)),
       originOnDrain: ifCurrent(() => this.#client.resumeBody()),
-      originOnFailure: ifCurrent((sent, refusal, mayRepeat) => this.#onFailure(sent, refusal, mayRepeat)),
+      originOnFailure: ifCurrent((sent, refusal, done) => this.#onFailure(sent, refusal, done)),
     }
     const origin = this.#tunnel.origin.send(originRequest(matched, ruled), handler)
-    this.#sent = { matched, ruled, redactor: new Redactor(ruled.secrets), number, isRenewed, origin }
+    this.#sent = { ...next, redactor: new Redactor(ruled.secrets), origin }
     this.#isSentWhole = false
     this.#enter(event, { name: 'dialling', sent: this.#sent })
   }
@@ -287,7 +297,7 @@ export class Exchange {
       return
     }
     const renewal = applyRuleAfter401(outgoing, rule, sent.ruled)
-    if (!this.#body.isReplayable || sent.number >= MAX_TRIES) {
+    if (!this.#body.isReplayable || !mayTryAgain(sent)) {
       renewal.catch(() => {})
       this.#answer(sent, answer)
       return
@@ -305,7 +315,7 @@ export class Exchange {
       return
     }
     sent.origin.destroy()
-    this.#send('retry', { matched: sent.matched, ruled, number: sent.number + 1, isRenewed: true })
+    this.#send('retry', { ...sent, ruled, number: sent.number + 1, isRenewed: true })
   }
 
   #answer(sent: Try, { status, reason, fields, hasBody }: OriginAnswer): void {
@@ -354,16 +364,27 @@ export class Exchange {
     this.#client.end(redactor.fields(trailers))
   }
 
-  #onFailure(sent: Try, refusal: Refusal, mayRepeat: boolean): void {
+  #onFailure(sent: Try, refusal: Refusal, done: Done): void {
     const { name } = this.#state
-    const isUnanswered = name === 'dialling' || name === 'asking'
-    if (isUnanswered && mayRepeat && this.#body.isReplayable && sent.number < MAX_TRIES) {
+    if (name === 'answering' || name === 'switched') {
+      this.#error ??= 'upstream-aborted'
+      this.#cutOff()
+    } else if (done !== 'unknown' && (name === 'dialling' || name === 'asking')) {
+      this.#sendAgain({ ...sent, undone: sent.undone + (done === 'nothing' ? 1 : 0) }, refusal, done)
+    } else this.refuse(refusal)
+  }
+
+  /** Sends the request once more, or where that cannot be, leaves it to the client. */
+  #sendAgain(sent: Try, refusal: Refusal, done: Done): void {
+    if (this.#body.isReplayable && mayTryAgain(sent)) {
       this.#stopWaiting()
       this.#client.pauseBody()
       this.#send('retry', { ...sent, number: sent.number + 1 })
-    } else if (name === 'answering' || name === 'switched') {
-      this.#error ??= 'upstream-aborted'
-      this.#cutOff()
+    } else if (done === 'nothing') {
+      this.#error = refusal.code
+      this.#dropOrigin()
+      this.#enter('refuse', { name: 'ending' })
+      this.#status = this.#client.giveBack(refusal)
     } else this.refuse(refusal)
   }
 
@@ -404,7 +425,7 @@ export class Exchange {
     if (name !== 'ending') this.#dropOrigin()
     this.#enter('close', { name: 'done' })
     this.#audit()
-    this.#owner.exchangeOnDone(this.#status)
+    this.#owner.exchangeOnDone(this.#status !== 0 || name === 'ending')
   }
 
   /** A listener threw: what it was about cannot be trusted any more. */
@@ -444,6 +465,10 @@ export class Exchange {
       ...(this.#error !== undefined && { error: this.#error }),
     })
   }
+}
+
+function mayTryAgain({ number, undone }: Try): boolean {
+  return undone <= MAX_UNDONE_TRIES && number - undone < MAX_TRIES
 }
 
 /** Without the query, and without the userinfo that an absolute target could carry. */

@@ -38,9 +38,9 @@ export class Exchanges {
       exchangeOnMoved: () => {
         this.#moved++
       },
-      exchangeOnDone: (status) => {
+      exchangeOnDone: (isAnswered) => {
         this.#active.delete(exchange)
-        if (status !== 0) this.#answered++
+        if (isAnswered) this.#answered++
       },
     })
     this.#active.add(exchange)

@@ -19,6 +19,12 @@ export function isIdempotent(method: string): boolean {
   return IDEMPOTENT.has(method)
 }
 
+/**
+ * What an origin that failed may have done with a request: anything, nothing that matters when it is done twice, or nothing at
+ * all (RFC 9113, section 8.7).
+ */
+export type Done = 'unknown' | 'repeatable' | 'nothing'
+
 /** The head of the origin's answer. */
 export interface OriginAnswer {
   readonly status: number
@@ -51,11 +57,8 @@ export interface OriginHandler {
   /** The whole answer was received. */
   originOnEnd(trailers: RawFields): void
   originOnDrain(): void
-  /**
-   * In the place of `originOnEnd`. `mayRepeat`: the origin did nothing with the request (RFC 9113, section 8.7), or doing
-   * it twice is the same.
-   */
-  originOnFailure(refusal: Refusal, mayRepeat: boolean): void
+  /** In the place of `originOnEnd`. */
+  originOnFailure(refusal: Refusal, done: Done): void
 }
 
 /** Where requests of one tunnel go. No event comes before `send` has returned. */

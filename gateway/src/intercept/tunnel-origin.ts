@@ -13,7 +13,7 @@ import { Refusal } from '../refusal.js'
 import type { Guard } from './guard.js'
 import { sendHttp1 } from './http1/origin.js'
 import { OriginSession } from './http2/origin.js'
-import type { Origin, OriginExchange, OriginHandler } from './origin-exchange.js'
+import type { Done, Origin, OriginExchange, OriginHandler } from './origin-exchange.js'
 import type { OriginRequest } from './origin-request.js'
 
 /** Dials the origin, offering these protocols. */
@@ -56,7 +56,7 @@ export class TunnelOrigin implements Origin {
     const session = this.#isHttp2 ? this.#openSession() : Promise.resolve(undefined)
     session.then(
       begin,
-      this.#guard.wrap((error: unknown) => pending.fail(originRefusal(error), false)),
+      this.#guard.wrap((error: unknown) => pending.fail(originRefusal(error), 'unknown')),
     )
     return pending
   }
@@ -121,12 +121,12 @@ class PendingExchange implements OriginExchange {
     } catch (error) {
       const refusal = originRefusal(error)
       // Nothing was sent: a session that was closed just now is replaced by another one.
-      this.fail(refusal, refusal.code === 'connection-closed')
+      this.fail(refusal, refusal.code === 'connection-closed' ? 'nothing' : 'unknown')
     }
   }
 
-  fail(refusal: Refusal, mayRepeat: boolean): void {
-    if (!this.#isDestroyed) this.#handler.originOnFailure(refusal, mayRepeat)
+  fail(refusal: Refusal, done: Done): void {
+    if (!this.#isDestroyed) this.#handler.originOnFailure(refusal, done)
   }
 
   write(bytes: Buffer): boolean {

@@ -162,6 +162,11 @@ export class Http1ClientExchange implements ClientExchange {
     this.#endAnswer()
   }
 
+  giveBack(refusal: Refusal): number {
+    this.refuse(refusal)
+    return refusal.status
+  }
+
   cutOff(): void {
     this.#link.abort()
   }

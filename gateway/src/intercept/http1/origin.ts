@@ -182,7 +182,7 @@ class Http1OriginExchange implements OriginExchange {
     const refusal = originRefusal(error)
     // A kept connection may have been closed while the request was on its way (RFC 9110, section 9.2.2).
     const isStale = this.#outgoing.reusedSocket && this.#answer === undefined && refusal.code === 'connection-closed'
-    handler?.originOnFailure(refusal, isStale && isIdempotent(this.#request.method))
+    handler?.originOnFailure(refusal, isStale && isIdempotent(this.#request.method) ? 'repeatable' : 'unknown')
   }
 }
 

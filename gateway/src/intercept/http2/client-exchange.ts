@@ -10,7 +10,13 @@ import type { BodyLength, RequestHead } from '../request-head.js'
 import { watchEndOfStream } from './end-of-stream.js'
 import { joinCookies, splitPseudo, toHeaders } from './fields.js'
 
-const { HTTP_STATUS_RESET_CONTENT, NGHTTP2_FLAG_END_STREAM, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants
+const {
+  HTTP_STATUS_RESET_CONTENT,
+  NGHTTP2_FLAG_END_STREAM,
+  NGHTTP2_INTERNAL_ERROR,
+  NGHTTP2_NO_ERROR,
+  NGHTTP2_REFUSED_STREAM,
+} = constants
 
 /** Dates are the origin's to give; node's types do not have the option. */
 const NO_DATE: object = { sendDate: false }
@@ -142,8 +148,17 @@ export class Http2ClientExchange implements ClientExchange {
     this.#stream.end(refusalBody(refusal))
   }
 
+  giveBack(): number {
+    this.#reset(NGHTTP2_REFUSED_STREAM)
+    return 0
+  }
+
   cutOff(): void {
-    this.#stream.close(NGHTTP2_INTERNAL_ERROR)
+    this.#reset(NGHTTP2_INTERNAL_ERROR)
+  }
+
+  #reset(errorCode: number): void {
+    this.#stream.close(errorCode)
     // Without a reader node keeps a stream open that is closed.
     this.#stream.resume()
   }

@@ -187,9 +187,12 @@ class Http2OriginExchange implements OriginExchange {
         ? new Refusal('response-invalid', "the origin's answer is not valid HTTP/2")
         : originRefusal(error)
     // RFC 9113, section 8.7; nghttp2 gives it to streams above the last one of a GOAWAY too (section 6.8).
-    const isUnprocessed = rstCode === NGHTTP2_REFUSED_STREAM
+    if (rstCode === NGHTTP2_REFUSED_STREAM) {
+      handler?.originOnFailure(refusal, 'nothing')
+      return
+    }
     const isStale = this.#isReused && !this.#isAnswered && refusal.code === 'connection-closed'
-    handler?.originOnFailure(refusal, isUnprocessed || (isStale && isIdempotent(this.#request.method)))
+    handler?.originOnFailure(refusal, isStale && isIdempotent(this.#request.method) ? 'repeatable' : 'unknown')
   }
 }
 
