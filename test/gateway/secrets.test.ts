@@ -126,8 +126,10 @@ test('a command runs again before its time is over, and a failing one leaves its
     config: counterSecret(1),
   })
   const token = async () => (await gateway.fieldsSeen()).authorization
-  assert.equal(await token(), 'Bearer token-1')
-  while ((await token()) === 'Bearer token-1');
+  // A busy machine may be past the first value before it asks.
+  const first = await token()
+  assert.match(first ?? '', /^Bearer token-\d+$/)
+  while ((await token()) === first);
   appendFileSync(join(gateway.folder, 'fail'), '')
   while (gateway.warnings.length === 0) await token()
   assert.equal(gateway.warnings[0], 'the command of key exited with 7; its last value stays in use')

@@ -9,6 +9,7 @@ import { MAX_REQUEST_HEAD_BYTES } from '../origin-exchange.js'
 import type { BodyLength, RequestHead } from '../request-head.js'
 import { watchEndOfStream } from './end-of-stream.js'
 import { joinCookies, splitPseudo, toHeaders } from './fields.js'
+import { keepSessionFor } from './native-lifetime.js'
 
 const {
   HTTP_STATUS_RESET_CONTENT,
@@ -83,6 +84,7 @@ export class Http2ClientExchange implements ClientExchange {
   start(handler: ClientHandler): void {
     const stream = this.#stream
     const guard = this.#guard
+    keepSessionFor(stream)
     stream.pause()
     // Node keeps a stream that the client has closed until all of it is read, and all that it cannot send is sent.
     const drop = guard.wrap(() => void stream.destroy())
