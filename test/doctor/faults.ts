@@ -206,9 +206,9 @@ async function startSystemWithOrigins(scope: Scope): Promise<System> {
   })
 }
 
-/** A root that was made on a machine whose clock is a day ahead of this one. */
+/** A root that begins tomorrow: made on a machine whose clock is 61 days ahead, for roots are dated back by 60. */
 export async function createCaOfTomorrow(): Promise<TestCa> {
-  mock.timers.enable({ apis: ['Date'], now: Date.now() + 86_400_000 })
+  mock.timers.enable({ apis: ['Date'], now: Date.now() + 61 * 86_400_000 })
   try {
     return await createTestCa('root of tomorrow')
   } finally {

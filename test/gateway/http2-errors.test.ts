@@ -96,6 +96,29 @@ for (const [title, method, path] of REQUEST_HEADS) {
   })
 }
 
+test('a client that leaves in the middle of anything ends its own tunnel only', async (context) => {
+  const gateway = await startGateway(context)
+  const bystander = await gateway.openHttp1()
+  const refused = encodeFrame(FRAME.headers, FLAG.endHeaders, 1, request('no/path'))
+  const trailers = encodeFrame(FRAME.headers, FLAG.endStream, 1, request('/').subarray(0, 5))
+  for (const bytes of [
+    refused,
+    Buffer.concat([refused, trailers]),
+    ask(1, '/silent'),
+    ask(1, '/'),
+    refused.subarray(0, 12),
+  ]) {
+    for (const leave of ['end', 'destroy'] as const) {
+      const { socket, stream } = await gateway.connect(HOST, { protocols: ['h2'] })
+      socket.on('error', () => {})
+      socket.write(Buffer.concat([PREFACE, bytes]))
+      socket[leave]()
+      stream.destroy()
+      assert.equal((await bystander.ask(`GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`)).status, 200)
+    }
+  }
+})
+
 for (const [title, bytes] of [
   ['a preface', PREFACE.subarray(0, 20)],
   ['a header block', Buffer.concat([PREFACE, encodeFrame(FRAME.headers, 0, 1, request('/').subarray(0, 9))])],

@@ -21,6 +21,8 @@ export class WatchedSocket extends Duplex {
   readonly #received: FrameFollower
   readonly #sent: FrameFollower
   #errorSent: number | undefined
+  /** Nothing more comes. */
+  #isOver = false
 
   /** @param isServer whether the peer begins, with the client's preface */
   constructor(socket: TLSSocket, isServer: boolean, handler: FrameHandler, guard: Guard) {
@@ -35,9 +37,9 @@ export class WatchedSocket extends Duplex {
       this.#received.push(bytes)
       if (!this.push(bytes)) socket.pause()
     })
-    guard.once(socket, 'end', () => this.push(null))
+    guard.once(socket, 'end', () => this.#closeWhenRead())
     guard.on(socket, 'error', (error: Error) => this.destroy(error))
-    guard.once(socket, 'close', () => this.destroy())
+    guard.once(socket, 'close', () => this.#closeWhenRead())
     this.#afterWrite = guard.wrap(() => {
       if (this.#errorSent !== undefined) handler.connectionOnError(this.#errorSent)
     })
@@ -52,6 +54,21 @@ export class WatchedSocket extends Duplex {
 
   override _read(): void {
     this.#socket.resume()
+  }
+
+  override read(size?: number): Buffer | null {
+    const bytes = super.read(size)
+    if (this.#isOver && this.readableLength === 0) process.nextTick(() => this.destroy())
+    return bytes
+  }
+
+  /**
+   * There is no half-close in HTTP/2. At an end of its reading node's wrapper of streams shuts its other side down, and throws where
+   * nothing catches it when nghttp2 still has something to write then.
+   */
+  #closeWhenRead(): void {
+    this.#isOver = true
+    if (this.readableLength === 0) this.destroy()
   }
 
   override _write(bytes: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
