@@ -18,6 +18,7 @@ import type { OriginRequest } from '../origin-request.js'
 import { hasBody } from '../request-head.js'
 import { watchEndOfStream } from './end-of-stream.js'
 import { assertSingleFields, splitPseudo, toHeaders } from './fields.js'
+import { keepSessionFor } from './native-lifetime.js'
 import { ORIGIN_SESSION_OPTIONS, widenConnectionWindow } from './settings.js'
 import { WatchedSocket } from './watched-socket.js'
 
@@ -115,6 +116,9 @@ class Http2OriginExchange implements OriginExchange {
     this.#isReused = isReused
     this.#handler = handler
     this.#isWhole = watchEndOfStream(stream)
+    // The first request of a session is there before its connection is.
+    if (stream.pending) guard.once(stream, 'ready', () => keepSessionFor(stream))
+    else keepSessionFor(stream)
     stream.pause()
     onRaw(guard, stream, 'headers', (headers, _flags, raw) => {
       this.#handler?.originOnInterim(statusOf(headers), splitPseudo(raw).regular)
