@@ -2,6 +2,7 @@
 // change by themselves, on either side.
 
 import assert from 'node:assert/strict'
+import type { RequestListener } from 'node:http'
 import { describe, test } from 'node:test'
 import type { RawConnection } from '../support/origin.js'
 import { startOrigin } from '../support/origin.js'
@@ -171,5 +172,19 @@ describe('an answer before the whole request', () => {
     await connection.ended
     const record = await gateway.nextRecord()
     assert.ok(record.mode === 'intercept' && record.status === 413 && record.error === undefined)
+  })
+
+  test('does not say so when the origin had read all of a large upload', async (context) => {
+    const afterAll: RequestListener = (request, response) => request.resume().on('end', () => response.end('ok'))
+    const gateway = await startGateway(context, { origin: { handler: afterAll } })
+    const client = await gateway.openHttp1()
+    const body = 'x'.repeat(300_000)
+    for (let count = 0; count < 5; count++) {
+      const answer = await client.ask(
+        `POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      )
+      assert.deepEqual([answer.status, answer.fields.get('connection')], [200, undefined])
+    }
+    assert.equal(gateway.origin.connections, 1)
   })
 })

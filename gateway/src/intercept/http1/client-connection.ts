@@ -94,7 +94,7 @@ class Http1ClientConnection implements Http1Link {
   #step(): boolean {
     const state = this.#state
     if (state.name === 'switched') return this.#passRaw(state)
-    if (state.name === 'closing' || (state.name === 'serving' && state.reading !== 'wanted')) return false
+    if (state.name === 'closing' || (state.name === 'serving' && !this.#mayRead(state.reading))) return false
     try {
       const event = this.#parser.next()
       if (event === undefined) return false
@@ -115,6 +115,11 @@ class Http1ClientConnection implements Http1Link {
       } else this.#refuseUnparsed(error)
       return false
     }
+  }
+
+  /** The end of a body has no bytes that a full origin could not take, and an answer looks whether it has come. */
+  #mayRead(reading: Reading): boolean {
+    return reading === 'wanted' || (reading === 'paused' && this.#parser.isBodyOver)
   }
 
   #serve(head: Http1RequestHead): void {

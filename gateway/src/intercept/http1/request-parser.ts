@@ -66,6 +66,11 @@ export class Http1RequestParser {
     return this.#state.name === 'head' && this.#bytes.length > 0
   }
 
+  /** Whether all of a body was handed out but its end, which needs no more bytes. */
+  get isBodyOver(): boolean {
+    return this.#state.name === 'sized' && this.#state.left === 0
+  }
+
   /** After a head: how its body goes on. */
   readBody(framing: BodyFraming): void {
     this.#state = framing === 'chunked' ? { name: 'chunk-line' } : { name: 'sized', left: framing }
