@@ -3,7 +3,8 @@
 import type { AuditErrorCode } from '../audit/audit-record.js'
 import type { RefusalCode } from '../refusal.js'
 import type { ClientExchange } from './client-exchange.js'
-import { Exchange, type InterceptedTunnel } from './exchange.js'
+import { Exchange } from './exchange.js'
+import type { InterceptedTunnel } from './intercepted-tunnel.js'
 
 export class Exchanges {
   /** Ends the tunnel in a way that no client takes for a clean end. */

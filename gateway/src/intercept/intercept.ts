@@ -7,12 +7,12 @@ import { type SecureContext, TLSSocket } from 'node:tls'
 import { type Authority, parseAuthority } from 'ccr-upstream-proxy/protocol'
 import type { AuditErrorCode } from '../audit/audit-record.js'
 import type { RefusalCode } from '../refusal.js'
-import type { InterceptedTunnel } from './exchange.js'
 import { Exchanges } from './exchanges.js'
 import { Guard } from './guard.js'
 import { serveHttp1 } from './http1/client-connection.js'
 import { serveHttp2 } from './http2/client-connection.js'
 import { MAX_CONCURRENT_STREAMS } from './http2/settings.js'
+import type { InterceptedTunnel } from './intercepted-tunnel.js'
 import { type DialTls, TunnelOrigin } from './tunnel-origin.js'
 
 /** What a client may choose (RFC 7301). Debian's curl offers nothing but `http/1.0` when it is told to speak that. */
