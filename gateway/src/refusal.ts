@@ -52,6 +52,13 @@ export const REFUSALS = {
     false,
     'ask the operator to list the address in upstream.allowAddresses',
   ),
+  'session-concurrency-exceeded': kind(
+    429,
+    'Too Many Requests',
+    DENIED,
+    true,
+    'wait for the answers to earlier requests',
+  ),
   'session-requests-exceeded': kind(429, 'Too Many Requests', DENIED, true, 'try again later'),
   'session-names-exceeded': kind(429, 'Too Many Requests', DENIED, true, 'try again later'),
   // Inside the intercepted TLS.

@@ -64,6 +64,17 @@ test('fills in the defaults', () => {
   assert.equal(config.audit, 'stdout')
   assert.deepEqual(config.upstream.allowPorts, [443])
   assert.equal(config.hosts.size, 0)
+  assert.deepEqual(config.limits, { tunnels: 4_096, concurrentRequests: 1_024, requestsPerMinute: undefined })
+})
+
+test('what a policy says of limits wins, one by one, over the top level and the defaults', () => {
+  const limits = (keys: string) =>
+    parse(`${BASE}${keys}policies: { p: { limits: { tunnels: 7 } } }
+jwt: [{ issuer: i, audience: a, jwks: "https://i.example/", policy: p }]
+`).jwt[0]?.policy?.limits
+  assert.deepEqual(limits(''), { tunnels: 7, concurrentRequests: 1_024, requestsPerMinute: undefined })
+  const top = 'limits: { tunnels: 5, concurrentRequests: 6, requestsPerMinute: 8 }\n'
+  assert.deepEqual(limits(top), { tunnels: 7, concurrentRequests: 6, requestsPerMinute: 8 })
 })
 
 test('takes secrets from the environment and from files, $$ is a dollar sign', async () => {
@@ -204,6 +215,7 @@ const WRONG: [string, string][] = [
   [`${BASE}secrets:\n  a: { env: NONE }\n`, 'gateway.yaml:5: secrets.a: the environment variable NONE is not set'],
   [`${BASE}secrets:\n  a: { command: [x] }\n`, 'gateway.yaml:5: secrets.a.ttlSeconds: ttlSeconds belongs to a command'],
   [`${BASE}secrets:\n  a: {}\n`, 'gateway.yaml:5: secrets.a: must have exactly one of env, file, command'],
+  [`${BASE}limits: { concurrentRequests: 0 }\n`, 'gateway.yaml:4: limits.concurrentRequests: must be at least 1'],
   [`${BASE}limits: { tunnels: 0 }\n`, 'gateway.yaml:4: limits.tunnels: must be at least 1'],
   [`${BASE}admin: { listen: x }\n`, 'gateway.yaml:4: admin.listen: must be host:port'],
   [`${BASE}deny: ["a b"]\n`, 'gateway.yaml:4: deny[0]: must be a host name'],

@@ -184,6 +184,8 @@ class Stage {
   readonly exchange: Exchange
   secret = 'secret-of-try-0'
   doneCount = 0
+  /** Taken of what the session may have at once. */
+  places = 0
   isRequestWhole: boolean
   isClientFin = false
   refreshes: (() => void)[] = []
@@ -222,7 +224,12 @@ class Stage {
       host,
       responseHeadTimeoutMs: 1_000,
       audit: (record: InterceptAuditRecord) => this.audit.push(record),
-      admitRequest: () => {},
+      admitRequest: () => {
+        this.places++
+        return () => {
+          this.places--
+        }
+      },
       reportDefect: (thrown: unknown) => this.defects.push(thrown),
       schedule: (_ms: number, callback: () => void) => {
         this.timers.add(callback)
@@ -392,6 +399,7 @@ class Stage {
     assert.ok(this.client.answers.length <= 1)
     assert.equal(record.status > 0, this.client.answers.length === 1, 'the audit has the status that the client got')
     assert.equal(this.timers.size, 0, 'no timer is left')
+    assert.equal(this.places, 0, 'the place among the requests of the session is free again')
     for (const origin of this.origins) this.#assertOrigin(origin)
     const isCutShort = this.client.answer !== 'ended'
     if (isCutShort)

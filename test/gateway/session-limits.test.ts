@@ -1,10 +1,15 @@
 // What a session may use, when it is counted, and that neither time nor a reload makes it more.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
 import { type TestContext, test } from 'node:test'
 import { exportJWK, type GenerateKeyPairResult, generateKeyPair, SignJWT } from 'jose'
-import { SessionUsages } from '#gateway/sessions/session-usage.js'
-import { CREDENTIALS, startGateway } from './fixture.js'
+import { DEFAULT_SESSION_LIMITS } from '#gateway/policy/policy.js'
+import { Refusal } from '#gateway/refusal.js'
+import { SessionUsage, SessionUsages } from '#gateway/sessions/session-usage.js'
+import { CREDENTIALS, requestOver, responseOf, startGateway } from './fixture.js'
+import { ask } from './http2-client.js'
 import { type Credentials, connectHead, openWire, readAnswer, type WireStream } from './wire-client.js'
 
 const PLAIN = 'plain.example.com:443'
@@ -81,10 +86,80 @@ test('besides its tunnels a session may have sixteen WebSockets that wait', asyn
   assert.equal((await readAnswer(waiting[0] as WireStream)).status, 200)
 })
 
+test('one request more than the session may have at once is answered 429 in any of its tunnels, until one has ended', async (context) => {
+  const held: ServerResponse[] = []
+  const other = { session: 'session-2', token: 'tok-of-another-session-0123' }
+  const gateway = await startGateway(context, {
+    limits: { concurrentRequests: 2 },
+    sessions: [other],
+    origin: {
+      handler: ({ url }, response) => {
+        if (url !== '/held') response.end('now')
+        else {
+          response.flushHeaders()
+          held.push(response)
+        }
+      },
+    },
+  })
+  const { session } = await gateway.openHttp2()
+  const first = session.request({ ':path': '/held' })
+  await once(first, 'response')
+  const second = requestOver((await gateway.connect()).socket, { path: '/held' })
+  second.end()
+  const answer = await responseOf(second)
+
+  await gateway.reload({})
+  for (const refused of [await gateway.call(), await ask(session, { ':path': '/' })]) {
+    assert.equal(refused.status, 429)
+    assert.match(refused.text, /"code":"session-concurrency-exceeded"/)
+    assert.equal(refused.headers['retry-after'], '1')
+  }
+  const records = await gateway.untilRecords(2)
+  for (const record of records) {
+    assert.ok(record.mode === 'intercept' && record.status === 429 && record.error === 'session-concurrency-exceeded')
+  }
+  assert.equal((await gateway.call({ credentials: other })).status, 200)
+  assert.equal((await gateway.openTunnel(PLAIN)).status, 200, 'an untouched tunnel is no request')
+
+  for (const response of held) response.end()
+  await gateway.untilRecords(5)
+  assert.equal((await gateway.call()).status, 200)
+  answer.destroy()
+  session.destroy()
+})
+
+test('without a word in the config a session has bounds, and none that an honest one meets', () => {
+  const usage = new SessionUsage()
+  const countOf = (take: () => unknown) => {
+    for (let count = 0; ; count++) {
+      try {
+        take()
+      } catch (error) {
+        assert.ok(error instanceof Refusal)
+        return [count, error.code]
+      }
+    }
+  }
+  const limits = DEFAULT_SESSION_LIMITS
+  assert.deepEqual(
+    countOf(() => usage.takeRequest(limits)),
+    [1_024, 'session-concurrency-exceeded'],
+  )
+  assert.deepEqual(
+    countOf(() => usage.takeWebSocket(limits)),
+    [4_112, 'session-tunnels-exceeded'],
+  )
+  assert.deepEqual(
+    countOf(() => usage.takeTunnel(limits)),
+    [4_096, 'session-tunnels-exceeded'],
+  )
+})
+
 test('a usage is dropped when nothing is open and its budgets are full again, and not before', (context) => {
   const clock = clockOf(context)
   const usages = new SessionUsages()
-  const limits = { tunnels: undefined, requestsPerMinute: 1 }
+  const limits = { ...DEFAULT_SESSION_LIMITS, requestsPerMinute: 1 }
   const dropsOthers = () => usages.of('issuer', String(Math.random()))
   const usage = usages.of('issuer', 'session')
   const close = usage.takeWebSocket(limits)

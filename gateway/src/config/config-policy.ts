@@ -6,7 +6,7 @@ import { placeholder } from '../credentials/schemes/placeholder.js'
 import type { SecretStore } from '../credentials/secrets/secret-store.js'
 import { looseName } from '../fields.js'
 import { canonicalHostPattern } from '../policy/host-pattern.js'
-import { extendPolicy, type Policy } from '../policy/policy.js'
+import { DEFAULT_SESSION_LIMITS, extendPolicy, type Policy, type SessionLimits } from '../policy/policy.js'
 import type { HostRules, Rule } from '../policy/rule.js'
 import type { Transform } from '../policy/transform.js'
 import type { ConfigPath, ConfigProblems } from './config-problem.js'
@@ -26,11 +26,10 @@ export interface Policies {
 /** Makes the policies of `file`; what is wrong goes to `problems`. */
 export function resolvePolicies(file: ConfigFile, secrets: SecretStore, problems: ConfigProblems): Policies {
   const resolver = new PolicyResolver(secrets, problems)
-  const { tunnels, requestsPerMinute } = file.limits
   const base: Policy = {
     ...resolver.resolve([], file),
     default: file.default,
-    limits: { tunnels, requestsPerMinute },
+    limits: { ...DEFAULT_SESSION_LIMITS, ...definedLimits(file.limits) },
   }
   const named = Object.entries(file.policies).map(([name, policy]): [string, Policy] => {
     const addition = resolver.resolve(['policies', name], policy)
@@ -43,8 +42,8 @@ export function resolvePolicies(file: ConfigFile, secrets: SecretStore, problems
   return { base, named: new Map(named) }
 }
 
-function definedLimits({ tunnels, requestsPerMinute }: ConfigFile['limits']): Partial<Policy['limits']> {
-  return { ...(tunnels && { tunnels }), ...(requestsPerMinute && { requestsPerMinute }) }
+function definedLimits(limits: ConfigFile['limits']): Partial<SessionLimits> {
+  return Object.fromEntries(Object.entries(limits).filter(([, count]) => count !== undefined))
 }
 
 class PolicyResolver {

@@ -63,7 +63,11 @@ const jwt = z.strictObject({
 
 const count = z.int('must be a whole number').min(1, 'must be at least 1')
 
-const limits = z.strictObject({ tunnels: count.optional(), requestsPerMinute: count.optional() })
+const limits = z.strictObject({
+  tunnels: count.optional(),
+  concurrentRequests: count.optional(),
+  requestsPerMinute: count.optional(),
+})
 
 const seconds = z
   .number('must be a number of seconds')

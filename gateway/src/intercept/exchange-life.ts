@@ -56,6 +56,7 @@ export class ExchangeLife {
   #state: ExchangeState = { name: 'checking' }
   #sent: Try | undefined
   #stopWaiting = () => {}
+  #leavePlace = () => {}
 
   constructor(client: ClientExchange, tunnel: InterceptedTunnel, owner: ExchangeOwner) {
     this.client = client
@@ -80,6 +81,14 @@ export class ExchangeLife {
     if (next.name !== 'dialling') return
     this.#sent = next.sent
     this.draft.injected = next.sent.ruled.injected
+  }
+
+  /**
+   * Takes a place among the requests of the session, until the end.
+   * @throws {Refusal}
+   */
+  admit(): void {
+    this.#leavePlace = this.tunnel.admitRequest()
   }
 
   /** The wait for the answer: it begins when the origin has the whole request, since a long upload is not a slow answer. */
@@ -151,6 +160,7 @@ export class ExchangeLife {
     if (!isWhole || (name !== 'ending' && name !== 'switched')) this.draft.error ??= 'client-closed'
     if (name !== 'ending') this.dropOrigin()
     this.enter('close', { name: 'done' })
+    this.#leavePlace()
     this.tunnel.audit(this.draft.record(this.tunnel, this.client))
     this.owner.exchangeOnDone(this.draft.status !== 0 || name === 'ending')
   }

@@ -72,7 +72,7 @@ export class Exchange {
   /** @throws {Refusal} */
   #check(): void {
     const head = this.#client.readHead()
-    this.#tunnel.admitRequest()
+    this.#life.admit()
     const matched = matchRequest(head, this.#tunnel.authority, this.#tunnel.host)
     this.#life.draft.rule = matched.ruleName
     if (!hasBody(head)) this.#request.onEnd([])

@@ -14,10 +14,10 @@ export interface InterceptedTunnel {
   readonly responseHeadTimeoutMs: number
   readonly audit: (record: InterceptAuditRecord) => void
   /**
-   * Takes a request off what the session may make.
+   * Takes a place among the requests of the session; the function gives it back.
    * @throws {Refusal}
    */
-  readonly admitRequest: () => void
+  readonly admitRequest: () => () => void
   /** Says to the operator that a listener threw: that is a defect of the gateway. */
   readonly reportDefect: (thrown: unknown) => void
   /** Calls back after `ms`, once; the function it gives back stops that. */

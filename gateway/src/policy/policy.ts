@@ -5,10 +5,21 @@ import type { HostPolicy } from './host-policy.js'
 
 /** How much one session may use, in each gateway process. */
 export interface SessionLimits {
-  /** Tunnels at once; undefined is no limit. */
-  readonly tunnels: number | undefined
+  /** Tunnels at once. */
+  readonly tunnels: number
+  /** Intercepted requests at once, in all its tunnels; an open WebSocket is one. */
+  readonly concurrentRequests: number
   /** Intercepted requests and untouched tunnels a minute; undefined is no limit. */
   readonly requestsPerMinute: number | undefined
+}
+
+/** What a session may use of which the config says nothing: no honest one comes near. */
+export const DEFAULT_SESSION_LIMITS: SessionLimits = {
+  /** As many as a relay has by default. A gateway has room for twice that, so that one session never fills it. */
+  tunnels: 4_096,
+  /** Ten connections of HTTP/2 that are full. For each 64 KiB of a body may be kept: 64 MiB together. */
+  concurrentRequests: 1_024,
+  requestsPerMinute: undefined,
 }
 
 /** What holds for a session. */
@@ -29,9 +40,6 @@ export function extendPolicy(base: Policy, addition: PolicyAddition): Policy {
     deny: [...(addition.deny ?? []), ...base.deny],
     pinned: [...(addition.pinned ?? []), ...base.pinned],
     hosts,
-    limits: {
-      tunnels: addition.limits?.tunnels ?? base.limits.tunnels,
-      requestsPerMinute: addition.limits?.requestsPerMinute ?? base.limits.requestsPerMinute,
-    },
+    limits: { ...base.limits, ...addition.limits },
   }
 }

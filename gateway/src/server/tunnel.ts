@@ -124,7 +124,8 @@ export class Tunnel {
   }
 
   async #splice(authority: Authority, dialer: TunnelDialer): Promise<void> {
-    this.#admitRequest()
+    const { usage, policy } = this.#session
+    usage.spendRequest(policy.limits)
     const origin = await dialer.dial(authority, this.#gone.signal)
     this.#establish()
     const error = await splice(this.#stream, origin)
@@ -140,16 +141,17 @@ export class Tunnel {
   }
 
   async #intercept(authority: Authority, host: RuledHost, active: ActiveConfig, dialer: TunnelDialer): Promise<void> {
+    const { id: sessionId, usage, policy } = this.#session
     const secureContext = await active.leafContextFor(authority.host, this.#session)
     const tunnel = {
       id: this.#id,
-      sessionId: this.#session.id,
+      sessionId,
       authority,
       host,
       dialTls: (protocols: readonly HttpProtocol[]) => dialer.dialTls(authority, protocols, this.#gone.signal),
       responseHeadTimeoutMs: this.#context.responseHeadTimeoutMs,
       audit: (record: AuditRecord) => this.#audit(record),
-      admitRequest: () => this.#admitRequest(),
+      admitRequest: () => usage.takeRequest(policy.limits),
       reportDefect: (thrown: unknown) => this.#reportDefect(thrown),
     }
     this.#establish()
@@ -159,10 +161,6 @@ export class Tunnel {
 
   #reportDefect(thrown: unknown): void {
     this.#context.warn(describeDefect(thrown))
-  }
-
-  #admitRequest(): void {
-    this.#session.usage.takeRequest(this.#session.policy.limits)
   }
 
   #establish(): void {

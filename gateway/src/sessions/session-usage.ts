@@ -1,4 +1,4 @@
-// How much a session uses: its WebSockets, the tunnels on them, and budgets that refill all the time, so that a minute's
+// How much a session uses: its WebSockets, the tunnels on them, the requests in these, and budgets that refill all the time, so that a minute's
 // worth may come at once but not twice.
 
 import type { SessionLimits } from '../policy/policy.js'
@@ -14,8 +14,9 @@ const NAMES_PER_MINUTE = 120
 export class SessionUsage {
   #webSockets = 0
   #tunnels = 0
+  #requests = 0
   #usedAt = performance.now()
-  readonly #requests = new MinuteBudget()
+  readonly #requestsOfMinute = new MinuteBudget()
   readonly #names = new MinuteBudget()
   /** Ends when what was minted for it has been. */
   #minting: Promise<unknown> = Promise.resolve()
@@ -33,7 +34,7 @@ export class SessionUsage {
    * Takes a place for a WebSocket, which may wait for its CONNECT; the function gives it back.
    * @throws {Refusal}
    */
-  takeWebSocket({ tunnels = Number.POSITIVE_INFINITY }: SessionLimits): () => void {
+  takeWebSocket({ tunnels }: SessionLimits): () => void {
     this.#assertTunnelsLeft(tunnels)
     if (this.#webSockets >= tunnels + SPARE_WEB_SOCKETS) {
       throw new Refusal('session-tunnels-exceeded', `the session has ${this.#webSockets} WebSockets open`, 1)
@@ -49,7 +50,7 @@ export class SessionUsage {
    * Takes a place for a tunnel, from its CONNECT on; the function gives it back.
    * @throws {Refusal}
    */
-  takeTunnel({ tunnels = Number.POSITIVE_INFINITY }: SessionLimits): () => void {
+  takeTunnel({ tunnels }: SessionLimits): () => void {
     this.#assertTunnelsLeft(tunnels)
     this.#tunnels++
     return () => {
@@ -58,10 +59,29 @@ export class SessionUsage {
     }
   }
 
-  /** @throws {Refusal} */
-  takeRequest({ requestsPerMinute }: SessionLimits): void {
+  /**
+   * Takes a place for an intercepted request, and one off the minute's; the function gives the place back.
+   * @throws {Refusal}
+   */
+  takeRequest(limits: SessionLimits): () => void {
+    if (this.#requests >= limits.concurrentRequests) {
+      const message = `the session has ${this.#requests} requests under way`
+      throw new Refusal('session-concurrency-exceeded', message, 1)
+    }
+    this.spendRequest(limits)
+    this.#requests++
+    return () => {
+      this.#requests--
+    }
+  }
+
+  /**
+   * Takes one off the requests of a minute.
+   * @throws {Refusal}
+   */
+  spendRequest({ requestsPerMinute }: SessionLimits): void {
     if (requestsPerMinute === undefined) return
-    const seconds = this.#requests.take(requestsPerMinute)
+    const seconds = this.#requestsOfMinute.take(requestsPerMinute)
     if (seconds === 0) return
     throw new Refusal(
       'session-requests-exceeded',
