@@ -25,7 +25,7 @@ export const DENIED_AUTHORITY = '100.100.100.200:443'
 export interface SystemOptions {
   /** The root that every origin's certificate comes from; made anew without it. */
   readonly publicCa?: TestCa
-  /** More origins behind the gateway: `host` → `address:port`. */
+  /** More origins behind the gateway: `host`, or `host:port` → `address:port`. */
   readonly origins?: Readonly<Record<string, string>>
   /** More rules: the config's `hosts`. */
   readonly hosts?: Readonly<Record<string, unknown>>
@@ -38,6 +38,8 @@ export interface SystemOptions {
   readonly gatewayCa?: TestCa
   /** Hosts that the gateway refuses: the config's `deny`. */
   readonly deny?: readonly string[]
+  /** Ports besides 443 that may be dialled. */
+  readonly allowPorts?: readonly number[]
   /** Milliseconds that the gateway gives an origin to be dialled. */
   readonly dialTimeoutMs?: number
 }
@@ -78,7 +80,8 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
     sessions: [{ id: SESSION_ID, tokenSha256: hashToken(TOKEN) }],
     upstream: {
       caFiles: [put('public-root.pem', publicCa.rootPem)],
-      connectTo: Object.fromEntries(Object.entries(origins).map(([host, address]) => [`${host}:443`, address])),
+      connectTo: Object.fromEntries(Object.entries(origins).map(([host, address]) => [authorityOf(host), address])),
+      allowPorts: [443, ...(options.allowPorts ?? [])],
     },
     hosts: { [RULED_HOST]: INJECTION, ...options.hosts },
     ...(options.deny && { deny: options.deny }),
@@ -102,6 +105,11 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
     CLAUDE_CODE_REMOTE_SESSION_ID: SESSION_ID,
   }
   return { origin, gateway, audit, publicRootPem: publicCa.rootPem, environment }
+}
+
+/** @param host the port may be left out: 443 */
+export function authorityOf(host: string): string {
+  return /:\d+$/.test(host) ? host : `${host}:443`
 }
 
 /** A session's own folder. */

@@ -16,6 +16,8 @@ export interface TestCa {
   readonly rootKeyPem: string
   /** A server certificate for host names or addresses. */
   serverCertificate(...names: string[]): Promise<TestCertificate>
+  /** One with an RSA key. */
+  rsaCertificate(name: string): Promise<TestCertificate>
 }
 
 /** Makes a new root. `commonName` shows up as the issuer of what it signs. */
@@ -26,6 +28,10 @@ export async function createTestCa(commonName = 'test root', days = 2): Promise<
     rootKeyPem: authority.privateKeyPem(),
     async serverCertificate(...names) {
       const { certificatePem, privateKeyPem } = await issueServerCertificate(authority, names)
+      return { cert: certificatePem, key: privateKeyPem }
+    },
+    async rsaCertificate(name) {
+      const { certificatePem, privateKeyPem } = (await authority.leafFor(name)).rsa
       return { cert: certificatePem, key: privateKeyPem }
     },
   }
