@@ -5,10 +5,15 @@ import { EventEmitter } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { Guard } from '#gateway/intercept/guard.js'
+import { Guard } from '#gateway/guard.js'
 
-const INTERCEPT = fileURLToPath(new URL('../../../gateway/src/intercept/', import.meta.url))
+const GATEWAY = fileURLToPath(new URL('../../../gateway/src/', import.meta.url))
+
+/** On any object, a call in the middle of a chain included; also as a function that is handed to what it is called on. */
+const ADDS_LISTENER =
+  /(?<!guard)\.(?:on|once|prepend(?:Once)?Listener|addListener|addEventListener)\(|create(?:Secure)?Server\(.*=>|\.(?:setTimeout|listen)\(.*=>/i
 
 test('what a listener throws goes to the guard, and the emitter goes on', () => {
   const thrown: unknown[] = []
@@ -27,19 +32,48 @@ test('what a listener throws goes to the guard, and the emitter goes on', () => 
   assert.equal(emitter.listenerCount('end'), 0)
 })
 
-test('in intercept/ no listener is added but through a guard', () => {
-  const files = readdirSync(INTERCEPT, { recursive: true }).map(String)
+test('what a listener of a signal throws, and what a promise rejects with, goes to the guard', async () => {
+  const thrown: unknown[] = []
+  const guard = new Guard((error) => thrown.push(error))
+  const controller = new AbortController()
+  guard.onAbort(controller.signal, () => assert.fail('of the signal'))
+  controller.abort()
+  guard.watch(Promise.reject(new Error('of the promise')))
+  await nextTurn()
+  assert.deepEqual(
+    thrown.map((error) => (error as Error).message),
+    ['of the signal', 'of the promise'],
+  )
+})
+
+test('what is taken off hears nothing more', () => {
+  const guard = new Guard((error) => assert.fail(error as Error))
+  const emitter = new EventEmitter()
+  const controller = new AbortController()
+  const stops = [
+    guard.on(emitter, 'data', () => assert.fail('on')),
+    guard.once(emitter, 'data', () => assert.fail('once')),
+    guard.onAbort(controller.signal, () => assert.fail('of the signal')),
+  ]
+  for (const stop of stops) stop()
+  emitter.emit('data')
+  controller.abort()
+  assert.equal(emitter.listenerCount('data'), 0)
+})
+
+test('no listener is added but through a guard', () => {
+  const files = readdirSync(GATEWAY, { recursive: true }).map(String)
   const sources = files.filter((file) => file.endsWith('.ts') && file !== 'guard.ts')
-  assert.ok(sources.length > 15)
+  assert.ok(sources.length > 80)
   const bare = sources.flatMap((file) => {
-    const lines = readFileSync(join(INTERCEPT, file), 'utf8').split('\n')
-    return lines
-      .filter((line) => /(?<!guard)\.(?:on|once|prependListener|addListener)\(/i.test(line))
-      .map((line) => `${file}: ${line.trim()}`)
+    const lines = readFileSync(join(GATEWAY, file), 'utf8').split('\n')
+    return lines.filter((line) => ADDS_LISTENER.test(line)).map((line) => `${file}: ${line.trim()}`)
   })
-  // One that only ends what it is about, and one that only stops a timer.
+  // Each only ends what it is about, or only stops a timer.
   assert.deepEqual(bare.sort(), [
-    "http1/origin.ts: switched.once('close', () => clearTimeout(timer)).resume()",
-    "tunnel-origin.ts: socket.on('data', destroyThis)",
+    "intercept/http1/origin.ts: switched.once('close', () => clearTimeout(timer)).resume()",
+    "intercept/tunnel-origin.ts: socket.on('data', destroyThis)",
+    "origin/deadline.ts: signal.addEventListener('abort', onAbort, { once: true })",
+    "server/gateway-server.ts: this.#graceIsOver.signal.addEventListener('abort', done, { once: true })",
   ])
 })

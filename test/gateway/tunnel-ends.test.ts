@@ -3,10 +3,13 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
+import { AdminServer } from '#gateway/server/admin-server.js'
 import { ChunkStream, DefectError } from '#gateway/server/chunk-stream.js'
+import { listen as listenOn } from '#gateway/server/listen.js'
 import { splice } from '#gateway/server/splice.js'
 import { listen } from '../support/listening.js'
 import { Mailbox } from '../support/mailbox.js'
@@ -24,7 +27,11 @@ async function startSilent(context: TestContext): Promise<{ port: number; accept
 }
 
 /** A stream of the gateway's, and the client at its other end. */
-async function streamPair(context: TestContext): Promise<{ stream: ChunkStream; client: WebSocket }> {
+async function streamPair(context: TestContext): Promise<{
+  stream: ChunkStream
+  webSocket: WebSocket
+  client: WebSocket
+}> {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: false })
   context.after(() => server.close())
   await once(server, 'listening')
@@ -34,7 +41,7 @@ async function streamPair(context: TestContext): Promise<{ stream: ChunkStream; 
     unknown,
   ]
   context.after(() => client.terminate())
-  return { stream: new ChunkStream(webSocket).on('error', () => {}), client }
+  return { stream: new ChunkStream(webSocket).on('error', () => {}), webSocket, client }
 }
 
 async function originSocket(context: TestContext): Promise<{ origin: Socket; accepted: Socket }> {
@@ -69,6 +76,20 @@ test('an origin that left before it was joined takes the tunnel with it', async 
   }
 })
 
+test('a write to a client that throws ends its tunnel, with 1011, and nothing else', async (context) => {
+  const { stream, client, webSocket } = await streamPair(context)
+  const { origin, accepted } = await originSocket(context)
+  const [closed, defect] = [once(client, 'close'), once(stream, 'defect')]
+  const spliced = splice(stream, origin)
+  webSocket.send = () => {
+    throw new TypeError('a defect')
+  }
+  accepted.write('bytes')
+  assert.ok((await defect)[0] instanceof TypeError)
+  assert.deepEqual(await closed, [1011, Buffer.alloc(0)])
+  await spliced
+})
+
 test("a listener that throws at a client's bytes ends this client's tunnel, with 1011, and nothing else", async (context) => {
   const { stream, client } = await streamPair(context)
   stream.on('data', () => {
@@ -77,6 +98,50 @@ test("a listener that throws at a client's bytes ends this client's tunnel, with
   client.send(encode(Buffer.from('bytes')))
   assert.deepEqual(await once(client, 'close'), [1011, Buffer.alloc(0)])
   assert.ok(stream.errored instanceof DefectError)
+})
+
+test('an origin whose end throws ends its tunnel, and nothing else', async (context) => {
+  const { stream } = await streamPair(context)
+  const { origin } = await originSocket(context)
+  origin.destroySoon = () => {
+    throw new TypeError('a defect')
+  }
+  const defect = once(stream, 'defect')
+  const spliced = splice(stream, origin)
+  stream.destroy()
+  assert.equal(await spliced, 'internal')
+  assert.ok((await defect)[0] instanceof TypeError)
+  assert.ok(origin.destroyed)
+})
+
+test("what throws for one request of the operator's port ends that one, with a word to the operator", async (context) => {
+  const defects: unknown[] = []
+  const metrics = { expose: async () => assert.fail('a defect') }
+  const admin = new AdminServer({
+    metrics,
+    isReady: () => assert.fail('a defect'),
+    reportDefect: (thrown) => defects.push(thrown),
+  })
+  const port = await admin.listen({ host: '127.0.0.1', port: 0 }, () => {})
+  context.after(() => admin.close())
+  for (const path of ['/readyz', '/metrics']) await assert.rejects(fetch(`http://127.0.0.1:${port}${path}`))
+  assert.equal(defects.length, 2)
+  assert.equal((await fetch(`http://127.0.0.1:${port}/healthz`)).status, 200)
+})
+
+test('a listener that fails again and again is reported, and goes on', async (context) => {
+  const failures: string[] = []
+  const server = createHttpServer((_request, response) => response.end('ok'))
+  context.after(() => server.close())
+  const port = await listenOn(server, { host: '127.0.0.1', port: 0 }, ({ message }) => failures.push(message))
+  for (const message of ['EMFILE', 'EMFILE']) server.emit('error', new Error(message))
+  assert.deepEqual(failures, ['EMFILE', 'EMFILE'])
+  assert.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 200)
+  const taken = createHttpServer()
+  await assert.rejects(
+    listenOn(taken, { host: '127.0.0.1', port }, () => {}),
+    { code: 'EADDRINUSE' },
+  )
 })
 
 test('an audit function, a warn function and a lookup that throw end at most a tunnel, with its answer', async (context) => {

@@ -2,6 +2,7 @@
 
 import { type GatewayConfig, loadGatewayConfig } from '../config/config.js'
 import { GatewayConfigError } from '../config/config-problem.js'
+import { Guard } from '../guard.js'
 import type { Gateway } from '../server/gateway.js'
 import { GatewayStartError } from '../server/start-error.js'
 import { checkGatewayConfig, startGateway } from '../server/start-gateway.js'
@@ -73,7 +74,8 @@ function describeConfigProblem(error: unknown): string | undefined {
 
 /** SIGHUP: the audit's file is opened anew, and the config taken if it is good. */
 function reloadOnSignal(gateway: Gateway, file: string, streams: Streams, say: (message: string) => void): void {
-  process.on('SIGHUP', () => {
+  const guard = new Guard(() => say('not reloaded, the gateway failed'))
+  guard.on(process, 'SIGHUP', () => {
     gateway
       .reopenAudit()
       .catch((error: NodeJS.ErrnoException) => say(`the audit cannot be opened anew (${error.code})`))
@@ -106,7 +108,8 @@ function closeOnSignal(gateway: Gateway): Promise<void> {
       signals++
       gateway.close({ graceMs: signals === 1 ? GRACE_MS : 0 }).then(resolve, reject)
     }
-    process.on('SIGTERM', onSignal)
-    process.on('SIGINT', onSignal)
+    const guard = new Guard(reject)
+    guard.on(process, 'SIGTERM', onSignal)
+    guard.on(process, 'SIGINT', onSignal)
   })
 }

@@ -20,6 +20,7 @@ import {
   type TLSSocket,
 } from 'node:tls'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
+import { Guard } from '../guard.js'
 import { Refusal } from '../refusal.js'
 import { AddressPolicy } from './address-policy.js'
 import { withDeadline } from './deadline.js'
@@ -145,8 +146,7 @@ function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason)
     if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+    work.then(resolve, reject).finally(new Guard(reject).onAbort(signal, onAbort))
   })
 }
 
@@ -218,27 +218,28 @@ function settle<S extends Socket>(
   toRefusal: (error: unknown) => Refusal,
 ): Promise<S> {
   return new Promise((resolve, reject) => {
+    const guard = new Guard((thrown) => fail(thrown))
     const onAbort = () => fail(new Refusal('connection-timeout', 'the origin did not answer in time'))
-    const onClose = () => fail(new Refusal('connection-closed', 'the origin closed the connection'))
-    const onError = (error: Error) => fail(toRefusal(error))
-    const done = () => {
-      signal.removeEventListener('abort', onAbort)
-      socket.off('close', onClose).off(event, onReady)
-    }
-    const fail = (refusal: Refusal) => {
-      done()
-      socket.destroy()
-      reject(refusal)
-    }
     const onReady = () => {
-      done()
-      socket.off('error', onError)
-      // From here on the error is the next owner's; until it listens, an error must not end the process.
-      socket.on('error', () => {})
+      stop()
       resolve(socket)
     }
-    socket.on('error', onError).on('close', onClose).on(event, onReady)
-    signal.addEventListener('abort', onAbort, { once: true })
+    // Later errors are the next owner's; until that listens, they must not end the process.
+    guard.ignoreErrors(socket)
+    const listeners = [
+      guard.on(socket, 'error', (error: Error) => fail(toRefusal(error))),
+      guard.on(socket, 'close', () => fail(new Refusal('connection-closed', 'the origin closed the connection'))),
+      guard.on(socket, event, onReady),
+      guard.onAbort(signal, onAbort),
+    ]
+    const stop = () => {
+      for (const takeOff of listeners) takeOff()
+    }
+    const fail = (reason: unknown) => {
+      stop()
+      socket.destroy()
+      reject(reason)
+    }
     if (signal.aborted) onAbort()
   })
 }

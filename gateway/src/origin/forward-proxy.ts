@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
 import { type Authority, formatAuthority } from 'ccr-upstream-proxy/protocol'
 import { basicCredential } from '../credentials/schemes/basic.js'
 import type { Secret } from '../credentials/secrets/secret.js'
+import { Guard } from '../guard.js'
 import { Refusal } from '../refusal.js'
 import { withDeadline } from './deadline.js'
 
@@ -64,24 +65,27 @@ function connectRequest({ proxy, sessionHeader, credential }: ForwardConfig, tar
 /** Not by `timeout`: that one begins anew with each byte of the answer. Nor by `signal`: it would outlive the answer. */
 function untilAnswered(request: ClientRequest, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
+    const guard = new Guard((thrown) => fail(thrown))
     const onAbort = () => fail(new Refusal('connection-timeout', 'the proxy did not answer in time'))
-    const fail = (refusal: Refusal) => {
-      signal.removeEventListener('abort', onAbort)
+    const stopWaiting = guard.onAbort(signal, onAbort)
+    const fail = (reason: unknown) => {
+      stopWaiting()
       request.destroy()
-      reject(refusal)
+      reject(reason)
     }
-    request.on('error', () => fail(new Refusal('forward-failed', 'the proxy cannot be reached, or is none')))
-    request.once('connect', (response, socket, head) => {
-      signal.removeEventListener('abort', onAbort)
+    guard.on(request, 'error', () => fail(new Refusal('forward-failed', 'the proxy cannot be reached, or is none')))
+    guard.once(request, 'connect', (response: IncomingMessage, socket: Socket, head: Buffer) => {
+      // Until its next owner listens, an error must not end the process.
+      guard.ignoreErrors(socket)
       const refusal = refusalOf(response)
       if (refusal === undefined) {
-        resolve(asTunnel(socket as Socket, head))
+        stopWaiting()
+        resolve(asTunnel(socket, head))
         return
       }
       socket.destroy()
       fail(refusal)
     })
-    signal.addEventListener('abort', onAbort, { once: true })
     if (signal.aborted) onAbort()
     request.end()
   })
@@ -90,8 +94,6 @@ function untilAnswered(request: ClientRequest, signal: AbortSignal): Promise<Soc
 function asTunnel(socket: Socket, head: Buffer): Socket {
   socket.setNoDelay(true)
   socket.setKeepAlive(true, 30_000)
-  // Until its next owner listens, an error must not end the process.
-  socket.on('error', () => {})
   if (head.length > 0) socket.unshift(head)
   return socket
 }

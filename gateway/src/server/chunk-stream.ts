@@ -10,7 +10,7 @@
 import { Duplex } from 'node:stream'
 import { ChunkDecodeError, decodeChunk, encodeChunk, splitPayload } from 'ccr-upstream-proxy/protocol'
 import type { RawData, WebSocket } from 'ws'
-import { Guard } from '../intercept/guard.js'
+import { Guard } from '../guard.js'
 
 /** Close codes (RFC 6455, section 7.4.1). */
 const CLOSE_NORMAL = 1000
@@ -38,27 +38,31 @@ export class ChunkStreamError extends Error {
 
 /** A listener has thrown: our own mistake, which ends this tunnel and no other. */
 export class DefectError extends ChunkStreamError {
-  readonly thrown: unknown
-
-  constructor(thrown: unknown) {
+  constructor() {
     super('the gateway failed', CLOSE_INTERNAL_ERROR)
-    this.thrown = thrown
   }
 }
 
-/** The bytes of one tunnel. The WebSocket must be open. */
+/** The bytes of one tunnel. The WebSocket must be open. Emits `defect` with what a listener threw, also after its end. */
 export class ChunkStream extends Duplex {
   readonly #socket: WebSocket
+  /** For every listener of this tunnel. */
+  readonly guard = new Guard((thrown) => this.fail(thrown))
 
   constructor(socket: WebSocket) {
     super({ allowHalfOpen: false, highWaterMark: HIGH_WATER_MARK_BYTES })
     this.#socket = socket
-    const guard = new Guard((thrown) => this.destroy(new DefectError(thrown)))
     // What reads the stream runs within these: the TLS and the HTTP of the client's bytes.
-    guard.on(socket, 'message', (data: RawData, isBinary: boolean) => this.#onMessage(data, isBinary))
-    guard.on(socket, 'close', (code: number) => this.#onClose(code))
+    this.guard.on(socket, 'message', (data: RawData, isBinary: boolean) => this.#onMessage(data, isBinary))
+    this.guard.on(socket, 'close', (code: number) => this.#onClose(code))
     // ws closes the connection by itself after an error, with the right code.
-    socket.on('error', (error) => this.destroy(error))
+    this.guard.on(socket, 'error', (error: Error) => this.destroy(error))
+  }
+
+  /** Ends the tunnel for something that should not have happened. */
+  fail(thrown: unknown): void {
+    this.emit('defect', thrown)
+    this.destroy(new DefectError())
   }
 
   #onMessage(data: RawData, isBinary: boolean): void {
@@ -96,14 +100,12 @@ export class ChunkStream extends Duplex {
   }
 
   override _write(bytes: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
-    this.#send([bytes], callback)
+    this.guard.wrap(() => this.#send([bytes], callback))()
   }
 
   override _writev(writes: { chunk: Buffer }[], callback: (error?: Error | null) => void): void {
-    this.#send(
-      writes.map(({ chunk }) => chunk),
-      callback,
-    )
+    const buffers = writes.map(({ chunk }) => chunk)
+    this.guard.wrap(() => this.#send(buffers, callback))()
   }
 
   /** ws calls back in order, when the socket has written; the first failure is the one that counts. */

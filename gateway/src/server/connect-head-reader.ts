@@ -1,9 +1,8 @@
 // Waits on a WebSocket for a CONNECT head, which may be long in coming, and reads it, for which there is little time.
 
 import { type ConnectHead, ConnectHeadParser } from 'ccr-upstream-proxy/protocol'
-import { Guard } from '../intercept/guard.js'
 import { Refusal } from '../refusal.js'
-import { type ChunkStream, DefectError } from './chunk-stream.js'
+import type { ChunkStream } from './chunk-stream.js'
 
 export interface ConnectHeadLimits {
   /** Until the first byte. */
@@ -30,7 +29,7 @@ export class ConnectHeadReader {
   readonly #stream: ChunkStream
   readonly #limits: ConnectHeadLimits
   readonly #parser = new ConnectHeadParser()
-  readonly #onData: (bytes: Buffer) => void
+  readonly #stopListening: readonly (() => void)[]
   readonly #onGone = () => this.#settle(undefined)
   #settle: (head: ConnectHead | Refusal | undefined) => void = () => {}
   #timer: NodeJS.Timeout
@@ -40,7 +39,6 @@ export class ConnectHeadReader {
     this.#stream = stream
     this.#limits = limits
     this.#timer = setTimeout(this.#onGone, limits.connectWaitMs)
-    this.#onData = new Guard((thrown) => stream.destroy(new DefectError(thrown))).wrap((bytes) => this.#read(bytes))
     this.head = new Promise((resolve, reject) => {
       this.#settle = (head) => {
         this.#stop()
@@ -48,7 +46,11 @@ export class ConnectHeadReader {
         else resolve(head)
       }
     })
-    stream.on('data', this.#onData).once('close', this.#onGone).once('end', this.#onGone)
+    this.#stopListening = [
+      stream.guard.on(stream, 'data', (bytes: Buffer) => this.#read(bytes)),
+      stream.guard.once(stream, 'close', this.#onGone),
+      stream.guard.once(stream, 'end', this.#onGone),
+    ]
   }
 
   get arrival(): Arrival | undefined {
@@ -88,6 +90,7 @@ export class ConnectHeadReader {
 
   #stop(): void {
     clearTimeout(this.#timer)
-    this.#stream.off('data', this.#onData).off('close', this.#onGone).off('end', this.#onGone).pause()
+    for (const stop of this.#stopListening) stop()
+    this.#stream.pause()
   }
 }

@@ -3,15 +3,15 @@
 
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws'
 import type { GatewayConfig } from '../config/config.js'
 import type { ListenAddress } from '../config/config-schema.js'
-import { Guard } from '../intercept/guard.js'
+import { Guard } from '../guard.js'
 import { encodeRefusal, Refusal, type RefusalCode, refusalBody, refusalHeaders } from '../refusal.js'
 import type { Session } from '../sessions/session.js'
 import { type ActiveConfig, tlsOptions } from './active-config.js'
+import { listen } from './listen.js'
 
 /** What the listener takes from the gateway, and reports to it. */
 export interface FrontContext {
@@ -20,6 +20,7 @@ export interface FrontContext {
   readonly isFull: () => boolean
   readonly onWebSocket: (webSocket: WebSocket, session: Session) => void
   readonly onRefusedUpgrade: (code: RefusalCode) => void
+  readonly reportDefect: (thrown: unknown) => void
 }
 
 /** Received messages: the wire's own limit is far lower, but other relays may send larger ones. */
@@ -37,23 +38,20 @@ export class FrontServer {
   constructor({ config }: ActiveConfig, context: FrontContext) {
     this.#context = context
     this.#server = createServer(config)
-    this.#server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      new Guard(() => response.destroy()).wrap(() => this.#onRequest(request, response))()
+    const guard = new Guard(context.reportDefect)
+    guard.on(this.#server, 'request', (request: IncomingMessage, response: ServerResponse) => {
+      this.#guardOf(response).wrap(() => this.#onRequest(request, response))()
     })
-    this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      void this.#onUpgrade(request, socket, head)
+    guard.on(this.#server, 'upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      const guard = this.#guardOf(socket)
+      guard.ignoreErrors(socket)
+      guard.watch(this.#onUpgrade(request, socket, head, guard))
     })
   }
 
   /** Resolves with the bound port. */
-  listen({ host, port }: ListenAddress, onFailure: (error: Error) => void): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen({ host, port }, () => {
-        this.#server.off('error', reject).on('error', onFailure)
-        resolve((this.#server.address() as AddressInfo).port)
-      })
-    })
+  listen(address: ListenAddress, onFailure: (error: Error) => void): Promise<number> {
+    return listen(this.#server, address, onFailure)
   }
 
   /** Takes the certificate of another config. */
@@ -74,6 +72,14 @@ export class FrontServer {
     this.#server.closeAllConnections()
   }
 
+  /** What throws is the end of its own connection. */
+  #guardOf(connection: { destroy(): void }): Guard {
+    return new Guard((thrown) => {
+      connection.destroy()
+      this.#context.reportDefect(thrown)
+    })
+  }
+
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
     const { config } = this.#context.active()
     const path = pathOf(request)
@@ -89,16 +95,16 @@ export class FrontServer {
     }
   }
 
-  async #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    socket.on('error', ignoreError)
+  async #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, guard: Guard): Promise<void> {
     try {
       const session = await this.#admit(request, this.#context.active())
       if (socket.destroyed) return
-      socket.once('close', session.usage.takeWebSocket(session.policy.limits))
+      guard.once(socket, 'close', session.usage.takeWebSocket(session.policy.limits))
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
         this.#context.onWebSocket(webSocket, session)
       })
     } catch (error) {
+      if (!(error instanceof Refusal)) this.#context.reportDefect(error)
       this.#refuseUpgrade(socket, error instanceof Refusal ? error : new Refusal('internal', 'the upgrade failed'))
     }
   }
@@ -156,5 +162,3 @@ function refuseResponse(response: ServerResponse, refusal: Refusal): void {
   response.writeHead(refusal.status, refusal.reason, refusalHeaders(refusal))
   response.end(refusalBody(refusal))
 }
-
-function ignoreError(): void {}

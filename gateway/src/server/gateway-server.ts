@@ -5,13 +5,14 @@ import type { AuditRecord } from '../audit/audit-record.js'
 import type { AuditSink } from '../audit/audit-sink.js'
 import { Metrics } from '../audit/metrics.js'
 import type { GatewayConfig } from '../config/config.js'
-import { Guard } from '../intercept/guard.js'
+import { Guard } from '../guard.js'
 import { DEFAULT_INTERCEPT_LIMITS } from '../intercept/intercept.js'
 import type { Session } from '../sessions/session.js'
 import type { SessionUsages } from '../sessions/session-usage.js'
 import { ActiveConfig, type ActiveConfigOptions } from './active-config.js'
 import { AdminServer } from './admin-server.js'
 import { ChunkStream } from './chunk-stream.js'
+import { describeDefect } from './describe-defect.js'
 import { FrontServer } from './front-server.js'
 import type { Gateway, GatewayOptions } from './gateway.js'
 import { GatewayStartError, startStep } from './start-error.js'
@@ -53,7 +54,12 @@ export class GatewayServer implements Gateway {
       waitingWebSockets: () => this.#tunnels.size - this.#openTunnels().length,
       lostAuditLines: () => audit.lost,
     })
-    this.#admin = new AdminServer(this.#metrics, () => this.#closing === undefined)
+    const reportDefect = (thrown: unknown) => this.#warn(describeDefect(thrown))
+    this.#admin = new AdminServer({
+      metrics: this.#metrics,
+      isReady: () => this.#closing === undefined,
+      reportDefect,
+    })
     this.#tunnelContext = {
       active: () => this.#active,
       audit: (record) => this.#record(record),
@@ -69,6 +75,7 @@ export class GatewayServer implements Gateway {
       isFull: () => this.#tunnels.size >= maxTunnels || this.#closing !== undefined,
       onWebSocket: (webSocket, session) => this.#serve(webSocket, session),
       onRefusedUpgrade: (code) => this.#metrics.observeRefusedUpgrade(code),
+      reportDefect,
     })
   }
 
@@ -100,7 +107,9 @@ export class GatewayServer implements Gateway {
     const onFailure = (error: Error) => this.#warn(`the listener failed: ${error.message}`)
     this.#port = await startStep(this.#config, ['listen'], () => this.#front.listen(listen, onFailure))
     if (admin === undefined) return
-    this.#adminPort = await startStep(this.#config, ['admin', 'listen'], () => this.#admin.listen(admin.listen))
+    this.#adminPort = await startStep(this.#config, ['admin', 'listen'], () => {
+      return this.#admin.listen(admin.listen, onFailure)
+    })
   }
 
   #serve(webSocket: WebSocket, session: Session): void {

@@ -2,6 +2,7 @@
 
 import type { Socket } from 'node:net'
 import type { AuditErrorCode } from '../audit/audit-record.js'
+import { Guard } from '../guard.js'
 import type { ChunkStream } from './chunk-stream.js'
 
 /** After the client has left: how long what it had already sent may take on its way to the origin. */
@@ -11,6 +12,11 @@ const LINGER_MS = 10_000
 export function splice(stream: ChunkStream, origin: Socket): Promise<AuditErrorCode | undefined> {
   return new Promise((resolve) => {
     let error: AuditErrorCode | undefined
+    const guard = new Guard((thrown) => {
+      error = 'internal'
+      stream.fail(thrown)
+      origin.destroy()
+    })
     const onClientGone = () => {
       error ??= 'client-closed'
       origin.destroy()
@@ -21,12 +27,15 @@ export function splice(stream: ChunkStream, origin: Socket): Promise<AuditErrorC
     }
     // No answer can reach the client any more; what it sent still goes out, for a bounded time.
     const onClientClose = () => {
-      origin.setTimeout(LINGER_MS, () => origin.destroy())
+      origin.setTimeout(LINGER_MS)
+      guard.once(origin, 'timeout', () => origin.destroy())
       origin.destroySoon()
     }
     if (origin.closed) resolve('upstream-aborted')
-    origin.once('error', onOriginGone).once('close', () => resolve(error))
-    stream.once('error', onClientGone).once('close', onClientClose)
+    guard.once(origin, 'error', onOriginGone)
+    guard.once(origin, 'close', () => resolve(error))
+    guard.once(stream, 'error', onClientGone)
+    guard.once(stream, 'close', onClientClose)
     // Either may have gone while the other was dialled or came out of its queue: then its events were before ours.
     if (stream.destroyed) onClientGone()
     else if (origin.destroyed) onOriginGone()

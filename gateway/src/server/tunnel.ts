@@ -59,11 +59,11 @@ export class Tunnel {
     this.#reader = new ConnectHeadReader(stream, context)
     // One for each dial, as many as there are streams of HTTP/2.
     setMaxListeners(0, this.#gone.signal)
-    stream.once('close', () => this.#gone.abort('the client is gone'))
-    // Other errors are seen where the stream is read and written.
-    stream.on('error', (error) => {
-      if (error instanceof DefectError) this.#reportDefect(error.thrown)
-    })
+    const { guard } = stream
+    guard.once(stream, 'close', () => this.#gone.abort('the client is gone'))
+    // They are seen where the stream is read and written.
+    guard.ignoreErrors(stream)
+    guard.on(stream, 'defect', (thrown: unknown) => this.#reportDefect(thrown))
     this.done = this.#run()
   }
 
@@ -171,7 +171,7 @@ export class Tunnel {
   /** Ends the tunnel: with an answer, if there still can be one. */
   #fail(error: unknown): void {
     const refusal = originRefusal(error)
-    if (this.#isEstablished) this.#stream.destroy(new DefectError(error))
+    if (this.#isEstablished) this.#stream.fail(error)
     else if (refusal.code === 'internal') this.#reportDefect(error)
     if (this.#stream.destroyed) {
       this.#auditRefused('client-closed', 0)

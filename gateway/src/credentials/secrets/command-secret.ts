@@ -2,6 +2,7 @@
 // 401, however many requests that is the answer to.
 
 import { type ExecFileException, execFile } from 'node:child_process'
+import { Guard } from '../../guard.js'
 import {
   assertHeaderText,
   MAX_SECRET_BYTES,
@@ -113,7 +114,10 @@ function runCommand({ name, command, timeoutMs, env, cwd }: CommandSecretOptions
         reject(failure)
       }
     })
-    child.stdin?.end()
+    if (!child.stdin) return // It could not be run: that is called back.
+    // A command that has ended reads nothing; how it ended is told by its exit.
+    new Guard(reject).ignoreErrors(child.stdin)
+    child.stdin.end()
   })
 }
 

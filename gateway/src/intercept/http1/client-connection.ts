@@ -2,9 +2,9 @@
 // other, however many of them the client sends at once.
 
 import type { TLSSocket } from 'node:tls'
+import type { Guard } from '../../guard.js'
 import { encodeRefusal, Refusal } from '../../refusal.js'
 import type { Exchanges } from '../exchanges.js'
-import type { Guard } from '../guard.js'
 import type { BodyLength } from '../request-head.js'
 import { Http1ClientExchange, type Http1Link } from './client-exchange.js'
 import { bodyLengthOf } from './request-head.js'

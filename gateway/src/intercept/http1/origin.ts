@@ -7,9 +7,9 @@ import { request as httpsRequest } from 'node:https'
 import type { Duplex } from 'node:stream'
 import type { Authority } from 'ccr-upstream-proxy/protocol'
 import { fieldPairs, listOf, type RawFields, valuesOf } from '../../fields.js'
+import type { Guard } from '../../guard.js'
 import { originRefusal } from '../../origin/origin-refusal.js'
 import { Refusal } from '../../refusal.js'
-import type { Guard } from '../guard.js'
 import {
   isIdempotent,
   MAX_ANSWER_FIELDS,

@@ -2,9 +2,9 @@
 
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import { endToEndFields, type RawFields, trailerFields, valuesOf } from '../../fields.js'
+import type { Guard } from '../../guard.js'
 import { Refusal, refusalBody, refusalHeaders } from '../../refusal.js'
 import type { AnswerHead, ClientExchange, ClientHandler } from '../client-exchange.js'
-import type { Guard } from '../guard.js'
 import { MAX_REQUEST_HEAD_BYTES } from '../origin-exchange.js'
 import type { BodyLength, RequestHead } from '../request-head.js'
 import { watchEndOfStream } from './end-of-stream.js'

@@ -3,8 +3,8 @@
 // work that the connection does: gRPC measures its bandwidth by a ping for each read of a busy stream.
 
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import type { Guard } from '../../guard.js'
 import type { Exchanges } from '../exchanges.js'
-import type { Guard } from '../guard.js'
 
 /** Given for nothing in each window. */
 const WINDOW_MS = 10_000

@@ -1,7 +1,7 @@
 // A client that begins an HTTP/2 connection, or a request head, and does not end it.
 
 import type { TLSSocket } from 'node:tls'
-import type { Guard } from '../guard.js'
+import type { Guard } from '../../guard.js'
 import type { WatchedSocket } from './watched-socket.js'
 
 /** Looks in the time of one limit. */

@@ -1,7 +1,7 @@
 // The limits of an HTTP/2 connection, the same on either side of the gateway.
 
 import type { Http2Session, SessionOptions } from 'node:http2'
-import type { Guard } from '../guard.js'
+import type { Guard } from '../../guard.js'
 import { MAX_ANSWER_HEAD_BYTES, MAX_REQUEST_HEAD_BYTES } from '../origin-exchange.js'
 
 /** RFC 9113, section 6.5.2, recommends no less than 100. */

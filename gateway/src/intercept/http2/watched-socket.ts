@@ -4,7 +4,7 @@
 
 import { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
-import type { Guard } from '../guard.js'
+import type { Guard } from '../../guard.js'
 import { FrameFollower } from './frame-follower.js'
 
 /** Two reads of TLS. */
