@@ -31,7 +31,7 @@ export async function createTestCa(commonName = 'test root', days = 2): Promise<
       return { cert: certificatePem, key: privateKeyPem }
     },
     async rsaCertificate(name) {
-      const { certificatePem, privateKeyPem } = (await authority.leafFor(name)).rsa
+      const { certificatePem, privateKeyPem } = await (await authority.leafFor(name)).mintRsa()
       return { cert: certificatePem, key: privateKeyPem }
     },
   }

@@ -4,7 +4,7 @@
 // - ECDSA P-256; a random positive serial of 16 bytes; subject and authority key identifiers; critical key usage and
 //   basic constraints; begins 60 days ago, or with its issuer, for clocks that are slow.
 // - One interception certificate names exactly one host, in its subject alternative name, and lives for 24 hours or
-//   until its issuer ends. Clients that know no ECDSA get one for an RSA key: two certificates a host.
+//   until its issuer ends. For clients that know no ECDSA there is a second one, for an RSA key, made when one of them comes.
 
 import 'reflect-metadata'
 import { randomBytes, webcrypto } from 'node:crypto'
@@ -25,6 +25,7 @@ import {
   X509CertificateGenerator,
 } from '@peculiar/x509'
 import { assertUsableAuthority, EC_P256, importSigningKey, parseChain } from './authority-source.js'
+import { once } from './once.js'
 
 /** A certificate (chain) and its private key, both PEM. */
 export interface CertificateAndKey {
@@ -101,20 +102,16 @@ export async function issueServerCertificate(
   return { certificatePem, privateKeyPem: await privateKeyPem(keys.privateKey) }
 }
 
-/** What one host shows: a certificate for the ECDSA key, and one for the RSA key. */
+/** What one host shows: a certificate for the ECDSA key. */
 export interface Leaf extends CertificateAndKey {
-  readonly rsa: CertificateAndKey
   readonly notAfter: Date
+  /** The certificate for the RSA key, minted now. */
+  readonly mintRsa: () => Promise<CertificateAndKey>
 }
 
 interface LeafKey {
   readonly publicKey: webcrypto.CryptoKey
   readonly privateKeyPem: string
-}
-
-interface LeafKeys {
-  readonly ecdsa: LeafKey
-  readonly rsa: LeafKey
 }
 
 /** An authority that is ready to sign. Its private key does not leave it, except through `privateKeyPem()`. */
@@ -125,7 +122,12 @@ export class CertificateAuthority {
   readonly #chain: readonly X509Certificate[]
   readonly #signingKey: webcrypto.CryptoKey
   readonly #privateKeyPem: string
-  #leafKeys: Promise<LeafKeys> | undefined
+  /**
+   * One key of either kind for all leaves: they live in the same memory and end at the same time, and a key for each name buys
+   * nothing. An RSA key takes a quarter of a second, and few clients want one.
+   */
+  readonly #ecdsaKey = once(() => leafKey(generateKeys()))
+  readonly #rsaKey = once(() => leafKey(webcrypto.subtle.generateKey(RSA_2048, true, ['sign', 'verify'])))
   /** Least recently used first; a promise, so that requests for one name at the same time are one minting. */
   readonly #leaves = new Map<string, Promise<Leaf>>()
 
@@ -154,20 +156,7 @@ export class CertificateAuthority {
   }
 
   /**
-   * Begins to make the keys of the leaves, on threads of their own: the RSA key takes tenths of a second, which the first leaf
-   * would wait for. One key of either kind for all leaves: they live in the same memory and end at the same time, and a key
-   * for each name buys nothing.
-   */
-  prepare(): Promise<LeafKeys> {
-    if (this.#leafKeys === undefined) {
-      this.#leafKeys = generateLeafKeys()
-      this.#leafKeys.catch(() => {})
-    }
-    return this.#leafKeys
-  }
-
-  /**
-   * The certificates for one intercepted host, from the cache or minted now.
+   * The certificate for one intercepted host, from the cache or minted now.
    * @param mintBy does the minting, or throws what refuses it
    */
   leafFor(host: string, mintBy: (mint: () => Promise<Leaf>) => Promise<Leaf> = (mint) => mint()): Promise<Leaf> {
@@ -200,15 +189,13 @@ export class CertificateAuthority {
   }
 
   async #mintLeaf(host: string): Promise<Leaf> {
-    const { ecdsa, rsa } = await this.prepare()
-    const { certificatePem, notAfter } = await this.sign([host], ecdsa.publicKey, LEAF_HOURS)
-    const { certificatePem: rsaPem } = await this.sign([host], rsa.publicKey, LEAF_HOURS)
-    return {
-      certificatePem,
-      privateKeyPem: ecdsa.privateKeyPem,
-      rsa: { certificatePem: rsaPem, privateKeyPem: rsa.privateKeyPem },
-      notAfter,
-    }
+    const leaf = await this.#mint(host, this.#ecdsaKey())
+    return { ...leaf, mintRsa: () => this.#mint(host, this.#rsaKey()) }
+  }
+
+  async #mint(host: string, key: Promise<LeafKey>) {
+    const { publicKey, privateKeyPem } = await key
+    return { ...(await this.sign([host], publicKey, LEAF_HOURS)), privateKeyPem }
   }
 
   /** Signs a server certificate for `publicKey`; the chain follows in the PEM, without the root. */
@@ -277,13 +264,8 @@ function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
   return webcrypto.subtle.generateKey(EC_P256, true, ['sign', 'verify'])
 }
 
-async function generateLeafKeys(): Promise<LeafKeys> {
-  const pairs = [generateKeys(), webcrypto.subtle.generateKey(RSA_2048, true, ['sign', 'verify'])] as const
-  const [ecdsa, rsa] = await Promise.all(pairs)
-  return { ecdsa: await leafKey(ecdsa), rsa: await leafKey(rsa) }
-}
-
-async function leafKey({ publicKey, privateKey }: webcrypto.CryptoKeyPair): Promise<LeafKey> {
+async function leafKey(pair: Promise<webcrypto.CryptoKeyPair>): Promise<LeafKey> {
+  const { publicKey, privateKey } = await pair
   return { publicKey, privateKeyPem: await privateKeyPem(privateKey) }
 }
 

@@ -6,8 +6,10 @@ import type { Duplex } from 'node:stream'
 import { type SecureContext, TLSSocket } from 'node:tls'
 import { type Authority, parseAuthority } from 'ccr-upstream-proxy/protocol'
 import type { AuditErrorCode } from '../audit/audit-record.js'
+import type { HostContexts } from '../certificates/leaf-contexts.js'
 import { Guard } from '../guard.js'
 import type { RefusalCode } from '../refusal.js'
+import { awaitCertificateKind } from './client-hello.js'
 import { Exchanges } from './exchanges.js'
 import { serveHttp1 } from './http1/client-connection.js'
 import { serveHttp2 } from './http2/client-connection.js'
@@ -38,7 +40,7 @@ export type InterceptOutcome =
 /** Serves one tunnel until it is closed. Never rejects. */
 export function interceptTunnel(
   stream: Duplex,
-  secureContext: SecureContext,
+  contexts: HostContexts,
   tunnel: Omit<InterceptedTunnel, 'origin' | 'schedule'> & { readonly dialTls: DialTls },
   limits: InterceptLimits,
 ): Promise<InterceptOutcome> {
@@ -46,34 +48,45 @@ export function interceptTunnel(
     let outcome: InterceptOutcome = 'client-tls-failed'
     // What ends a stream with an error is no clean end on the wire either.
     const abort = () => stream.destroy(new Error('the exchange was cut off'))
-    const guard = new Guard((thrown) => {
+    const endAsDefect = (thrown: unknown) => {
       tunnel.reportDefect(thrown)
       exchanges.abort('internal')
       abort()
-    })
+    }
+    const guard = new Guard(endAsDefect)
     const origin = new TunnelOrigin(tunnel.authority, tunnel.dialTls, guard)
     const exchanges = new Exchanges({ ...tunnel, origin, schedule }, abort)
-    const secured = terminateTls(stream, secureContext, guard, (servername) => {
-      if (isNamed(tunnel.authority, servername)) return true
-      outcome = 'sni-mismatch'
-      return false
-    })
     // Not TLSSocket's own timeout: that one begins anew with each byte.
     const stopWaiting = schedule(limits.handshakeTimeoutMs, () => stream.destroy())
-    // What tls.Server itself waits for; a TLSSocket has no other sign of a finished handshake.
-    guard.once(secured, 'secure', () => {
-      stopWaiting()
-      outcome = undefined
+    const begin = (secureContext: SecureContext) => {
+      if (stream.closed) return
+      const secured = terminateTls(stream, secureContext, guard, (servername) => {
+        if (isNamed(tunnel.authority, servername)) return true
+        outcome = 'sni-mismatch'
+        return false
+      })
+      guard.once(stream, 'close', () => secured.destroy())
+      // What tls.Server itself waits for; a TLSSocket has no other sign of a finished handshake.
+      guard.once(secured, 'secure', () => {
+        stopWaiting()
+        outcome = undefined
+        serve(secured)
+      })
+    }
+    const serve = (secured: TLSSocket) => {
       // What tls.Server does next; node:http2 waits for it.
       ;(secured as { secureConnecting?: boolean }).secureConnecting = false
       if (secured.alpnProtocol === 'h2') {
         origin.offerHttp2(MAX_CONCURRENT_STREAMS)
         serveHttp2(secured, exchanges, guard, limits.requestHeadTimeoutMs)
       } else serveHttp1(secured, exchanges, guard, limits.requestHeadTimeoutMs)
-    })
+    }
+    awaitCertificateKind(stream, guard)
+      .then((kind) => (kind === 'ecdsa' ? contexts.ecdsa : contexts.either()))
+      .then(begin)
+      .catch(endAsDefect)
     const onClose = () => {
       stopWaiting()
-      secured.destroy()
       exchanges.leave()
       origin.close()
       resolve(outcome ?? exchanges.unparsed)

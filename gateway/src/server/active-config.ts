@@ -1,9 +1,9 @@
 // All that a gateway makes of one config, but for its listeners: what a reload replaces in one go. Tunnels keep the one
 // that they began with, but for secrets, which are always the current ones of it.
 
-import { createSecureContext, type SecureContext } from 'node:tls'
+import { createSecureContext } from 'node:tls'
 import { CertificateAuthority } from '../certificates/certificate-authority.js'
-import { LeafContexts } from '../certificates/leaf-contexts.js'
+import { type HostContexts, LeafContexts } from '../certificates/leaf-contexts.js'
 import type { CertificateConfig, GatewayConfig } from '../config/config.js'
 import { SecretStartError } from '../credentials/secrets/secret-store.js'
 import { Dialer, type Lookup } from '../origin/dialer.js'
@@ -72,11 +72,6 @@ export class ActiveConfig {
     return new ActiveConfig(config, { authority, leafContexts, dialer, sessions })
   }
 
-  /** It is in use from now on. */
-  use(): void {
-    void this.#authority?.prepare()
-  }
-
   /** Its CA, where `config` has the same: what was minted stays. */
   authorityOf({ ca }: GatewayConfig): CertificateAuthority | undefined {
     const own = this.config.ca
@@ -113,7 +108,7 @@ export class ActiveConfig {
    * TLS settings for an intercepted host.
    * @throws {Refusal} when the session may have no further name now
    */
-  async leafContextFor(host: string, { usage }: Session): Promise<SecureContext> {
+  async contextsFor(host: string, { usage }: Session): Promise<HostContexts> {
     const authority = this.#authority as CertificateAuthority
     return this.#leafContexts.of(await authority.leafFor(host, (mint) => usage.mintName(mint)))
   }

@@ -44,7 +44,6 @@ export class GatewayServer implements Gateway {
 
   constructor(active: ActiveConfig, options: GatewayOptions, usages: SessionUsages, audit: AuditSink) {
     this.#active = active
-    active.use()
     this.#options = options
     this.#usages = usages
     this.#audit = audit
@@ -142,7 +141,6 @@ export class GatewayServer implements Gateway {
     // From here on nothing can fail.
     this.#active.replace()
     this.#active = next
-    next.use()
     this.#front.setCertificate(config)
     for (const tunnel of this.#tunnels) if (!next.sessions.admits(tunnel.session)) tunnel.endSession()
   }

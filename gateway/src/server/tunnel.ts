@@ -142,7 +142,7 @@ export class Tunnel {
 
   async #intercept(authority: Authority, host: RuledHost, active: ActiveConfig, dialer: TunnelDialer): Promise<void> {
     const { id: sessionId, usage, policy } = this.#session
-    const secureContext = await active.leafContextFor(authority.host, this.#session)
+    const contexts = await active.contextsFor(authority.host, this.#session)
     const tunnel = {
       id: this.#id,
       sessionId,
@@ -155,7 +155,7 @@ export class Tunnel {
       reportDefect: (thrown: unknown) => this.#reportDefect(thrown),
     }
     this.#establish()
-    const outcome = await interceptTunnel(this.#stream, secureContext, tunnel, this.#context.interceptLimits)
+    const outcome = await interceptTunnel(this.#stream, contexts, tunnel, this.#context.interceptLimits)
     if (outcome !== undefined) this.#auditRefused(outcome, isRefusalCode(outcome) ? REFUSALS[outcome].status : 0)
   }
 
