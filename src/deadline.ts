@@ -1,5 +1,8 @@
-// A timer for one wait, by the clock that does not judge a stopped process (limit-clock.ts). What has many waits at once, as the relay
-// has, sweeps them with one clock instead.
+/**
+ * A timer for one wait, by the clock that does not judge a stopped process (limit-clock.ts). What has many waits at once, as the
+ * relay has, sweeps them with one clock instead. A gateway built on this package judges its clients and origins by it too.
+ * @module ccr-upstream-proxy/deadline
+ */
 
 import { LimitClock } from './limit-clock.js'
 

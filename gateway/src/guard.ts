@@ -1,7 +1,8 @@
 // What a listener throws ends what it belongs to, a dial, a request or a tunnel, never the process: in the gateway no listener
-// is added but through a guard.
+// is added, and no time is limited, but through a guard.
 
 import type { EventEmitter } from 'node:events'
+import { startDeadline } from 'ccr-upstream-proxy/deadline'
 
 type Listener<A extends unknown[]> = (...args: A) => void
 
@@ -42,6 +43,15 @@ export class Guard {
     const guarded = this.wrap(listener)
     signal.addEventListener('abort', guarded, { once: true })
     return () => signal.removeEventListener('abort', guarded)
+  }
+
+  /**
+   * Calls once `limitMs` have passed in which the process could read what came; the function stops that. Time in which it was
+   * stopped or blocked is nobody's fault.
+   */
+  startDeadline(limitMs: number, onLate: () => void): () => void {
+    const deadline = startDeadline(limitMs, this.wrap(onLate))
+    return () => deadline.clear()
   }
 
   /** What `work` rejects with goes to `onDefect` too. */

@@ -13,7 +13,9 @@ const GATEWAY = fileURLToPath(new URL('../../../gateway/src/', import.meta.url))
 
 /** On any object, a call in the middle of a chain included; also as a function that is handed to what it is called on. */
 const ADDS_LISTENER =
-  /(?<!guard)\.(?:on|once|prepend(?:Once)?Listener|addListener|addEventListener)\(|create(?:Secure)?Server\(.*=>|\.(?:setTimeout|listen)\(.*=>/i
+  /(?<!guard)\.(?:on|once|prepend(?:Once)?Listener|addListener|addEventListener)\(|create(?:Secure)?Server\(.*=>|\.listen\(.*=>/i
+const SETS_TIMER =
+  /(?<!\.)\bstartDeadline\(|\b(?:setTimeout|setInterval|setImmediate|createTimer|AbortSignal\.timeout|queueMicrotask|nextTick)\((?!.*guard)/i
 
 test('what a listener throws goes to the guard, and the emitter goes on', () => {
   const thrown: unknown[] = []
@@ -61,19 +63,27 @@ test('what is taken off hears nothing more', () => {
   assert.equal(emitter.listenerCount('data'), 0)
 })
 
-test('no listener is added but through a guard', () => {
+test('no listener is added and no time limited but through a guard', () => {
   const files = readdirSync(GATEWAY, { recursive: true }).map(String)
   const sources = files.filter((file) => file.endsWith('.ts') && file !== 'guard.ts')
   assert.ok(sources.length > 80)
-  const bare = sources.flatMap((file) => {
-    const lines = readFileSync(join(GATEWAY, file), 'utf8').split('\n')
-    return lines.filter((line) => ADDS_LISTENER.test(line)).map((line) => `${file}: ${line.trim()}`)
-  })
-  // Each only ends what it is about, or only stops a timer.
-  assert.deepEqual(bare.sort(), [
-    "intercept/http1/origin.ts: switched.once('close', () => clearTimeout(timer)).resume()",
-    "intercept/tunnel-origin.ts: socket.on('data', destroyThis)",
-    "origin/deadline.ts: signal.addEventListener('abort', onAbort, { once: true })",
-    "server/gateway-server.ts: this.#graceIsOver.signal.addEventListener('abort', done, { once: true })",
+  const bare = (pattern: RegExp) =>
+    sources.flatMap((file) => {
+      const lines = readFileSync(join(GATEWAY, file), 'utf8').split('\n')
+      return lines.filter((line) => pattern.test(line)).map((line) => `${file}: ${line.trim()}`)
+    })
+  // It only ends what it is about.
+  assert.deepEqual(bare(ADDS_LISTENER), ["intercept/tunnel-origin.ts: socket.on('data', destroyThis)"])
+  // No limits, but moments: looks at what has been going on, the time of a secret and of a session, an idle connection, the end; and what
+  // is guarded already, or only ends what it is about, and has to wait for a turn.
+  assert.deepEqual(bare(SETS_TIMER).sort(), [
+    'cli/serve.ts: setTimeout(() => process.exit(), LAST_WORDS_MS).unref()',
+    'credentials/secrets/command-secret.ts: this.#timer = setTimeout(() => void this.#renew(), delayMs)',
+    'intercept/http2/client-exchange.ts: const isWhole = watchEndOfStream(stream, () => process.nextTick(drop))',
+    'intercept/http2/head-deadline.ts: const timer = setInterval(look, timeoutMs / LOOKS)',
+    'intercept/http2/origin.ts: if (!this.isClosed) this.#session.setTimeout(this.#openRequests > 0 ? 0 : IDLE_SESSION_MS)',
+    'intercept/http2/watched-socket.ts: if (this.#isOver && this.readableLength === 0) process.nextTick(() => this.destroy())',
+    'sessions/session.ts: else timer = createTimer(wait, Math.min(leftMs, LOOK_INTERVAL_MS)).unref()',
+    'sessions/session.ts: timer = createTimer(wait, 0).unref()',
   ])
 })

@@ -9,6 +9,7 @@
 import { closeSync, openSync, write } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { Guard } from '../guard.js'
 
 /** Some 20,000 lines: seconds of a busy gateway, and no burden to its memory. */
 const MAX_WAITING_BYTES = 8 * 1_048_576
@@ -160,8 +161,8 @@ const NEWLINE = 0x0a
 
 function isDoneWithin(ms: number, work: Promise<void>): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms, false)
-    work.then(() => resolve(true), reject).finally(() => clearTimeout(timer))
+    const stopWaiting = new Guard(reject).startDeadline(ms, () => resolve(false))
+    work.then(() => resolve(true), reject).finally(stopWaiting)
   })
 }
 

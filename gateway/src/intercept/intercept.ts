@@ -55,6 +55,7 @@ export function interceptTunnel(
     }
     const guard = new Guard(endAsDefect)
     const origin = new TunnelOrigin(tunnel.authority, tunnel.dialTls, guard)
+    const schedule = (ms: number, callback: () => void) => guard.startDeadline(ms, callback)
     const exchanges = new Exchanges({ ...tunnel, origin, schedule }, abort)
     // Not TLSSocket's own timeout: that one begins anew with each byte.
     const stopWaiting = schedule(limits.handshakeTimeoutMs, () => stream.destroy())
@@ -94,12 +95,6 @@ export function interceptTunnel(
     if (stream.closed) onClose()
     else guard.once(stream, 'close', onClose)
   })
-}
-
-/** Calls back once; the function stops that. */
-function schedule(ms: number, callback: () => void): () => void {
-  const timer = setTimeout(callback, ms)
-  return () => clearTimeout(timer)
 }
 
 function terminateTls(

@@ -32,13 +32,13 @@ export class ConnectHeadReader {
   readonly #stopListening: readonly (() => void)[]
   readonly #onGone = () => this.#settle(undefined)
   #settle: (head: ConnectHead | Refusal | undefined) => void = () => {}
-  #timer: NodeJS.Timeout
+  #stopWaiting: () => void
   #arrival: Arrival | undefined
 
   constructor(stream: ChunkStream, limits: ConnectHeadLimits) {
     this.#stream = stream
     this.#limits = limits
-    this.#timer = setTimeout(this.#onGone, limits.connectWaitMs)
+    this.#stopWaiting = stream.guard.startDeadline(limits.connectWaitMs, this.#onGone)
     this.head = new Promise((resolve, reject) => {
       this.#settle = (head) => {
         this.#stop()
@@ -60,8 +60,7 @@ export class ConnectHeadReader {
   /** The gateway is being closed: what has not begun has to begin soon. */
   hurry(): void {
     if (this.#arrival !== undefined) return
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(this.#onGone, Math.min(LAST_WAIT_MS, this.#limits.connectWaitMs))
+    this.#waitFor(Math.min(LAST_WAIT_MS, this.#limits.connectWaitMs), undefined)
   }
 
   #read(bytes: Buffer): void {
@@ -81,15 +80,18 @@ export class ConnectHeadReader {
 
   #begin(): void {
     this.#arrival = { date: new Date(), monotonicMs: performance.now() }
-    clearTimeout(this.#timer)
     const { connectHeadTimeoutMs } = this.#limits
-    this.#timer = setTimeout(() => {
-      this.#settle(new Refusal('head-timeout', `no whole CONNECT head within ${connectHeadTimeoutMs} ms`))
-    }, connectHeadTimeoutMs)
+    const late = new Refusal('head-timeout', `no whole CONNECT head within ${connectHeadTimeoutMs} ms`)
+    this.#waitFor(connectHeadTimeoutMs, late)
+  }
+
+  #waitFor(limitMs: number, late: Refusal | undefined): void {
+    this.#stopWaiting()
+    this.#stopWaiting = this.#stream.guard.startDeadline(limitMs, () => this.#settle(late))
   }
 
   #stop(): void {
-    clearTimeout(this.#timer)
+    this.#stopWaiting()
     for (const stop of this.#stopListening) stop()
     this.#stream.pause()
   }

@@ -187,13 +187,14 @@ export class GatewayServer implements Gateway {
   #tunnelsEnd(graceMs: number): Promise<void> {
     for (const tunnel of this.#tunnels) tunnel.hurry()
     return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-      const timer = setTimeout(done, graceMs)
-      this.#graceIsOver.signal.addEventListener('abort', done, { once: true })
-      void Promise.all(this.#tunnelEnds()).then(done)
+      const guard = new Guard(() => resolve())
+      const stopWaiting = guard.startDeadline(graceMs, resolve)
+      guard.onAbort(this.#graceIsOver.signal, resolve)
+      guard.watch(
+        Promise.all(this.#tunnelEnds())
+          .then(() => resolve())
+          .finally(stopWaiting),
+      )
     })
   }
 

@@ -27,8 +27,11 @@ export function splice(stream: ChunkStream, origin: Socket): Promise<AuditErrorC
     }
     // No answer can reach the client any more; what it sent still goes out, for a bounded time.
     const onClientClose = () => {
-      origin.setTimeout(LINGER_MS)
-      guard.once(origin, 'timeout', () => origin.destroy())
+      guard.once(
+        origin,
+        'close',
+        guard.startDeadline(LINGER_MS, () => origin.destroy()),
+      )
       origin.destroySoon()
     }
     if (origin.closed) resolve('upstream-aborted')

@@ -113,7 +113,10 @@ export class Tunnel {
     if (verdict.kind === 'deny') throw new Refusal('policy-denied', verdict.reason)
     dialer.assertAllowed(head.authority)
     const giveBack = usage.takeTunnel(policy.limits)
-    const stopWaiting = onExpiry(this.#session, () => this.endSession())
+    const stopWaiting = onExpiry(
+      this.#session,
+      this.#stream.guard.wrap(() => this.endSession()),
+    )
     try {
       if (verdict.kind === 'splice') await this.#splice(head.authority, dialer)
       else await this.#intercept(head.authority, verdict.host, active, dialer)

@@ -8,6 +8,7 @@
 
 import { readFileSync, statSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import { withDeadline } from 'ccr-upstream-proxy/deadline'
 import { createLocalJWKSet, createRemoteJWKSet, customFetch, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose'
 
 /** Where the keys are. */
@@ -35,7 +36,6 @@ export function createKeySet(source: KeySetSource): KeySet {
 
 function createRemoteKeySet(url: URL): KeySet {
   const keys = createRemoteJWKSet(url, {
-    timeoutDuration: FETCH_TIMEOUT_MS,
     cooldownDuration: COOLDOWN_MS,
     cacheMaxAge: MAX_AGE_MS,
     [customFetch]: fetchGently(),
@@ -56,16 +56,23 @@ function createRemoteKeySet(url: URL): KeySet {
 function fetchGently(): typeof fetch {
   let notBefore = 0
   return async (url, options) => {
-    const pauseMs = notBefore - performance.now()
-    if (pauseMs > 0) await delay(pauseMs)
     try {
-      const response = await fetch(url, options)
-      return new Response(await readBounded(response), { status: response.status })
+      return await withDeadline(FETCH_TIMEOUT_MS, lateError, async (signal) => {
+        const pauseMs = notBefore - performance.now()
+        if (pauseMs > 0) await delay(pauseMs, undefined, { signal })
+        // Not by jose's own signal: that one counts the time of a stopped process.
+        const response = await fetch(url, { ...options, signal })
+        return new Response(await readBounded(response), { status: response.status })
+      })
     } catch (error) {
       notBefore = performance.now() + PAUSE_AFTER_FAILURE_MS
       throw error
     }
   }
+}
+
+function lateError(): Error {
+  return new Error('the key set did not come in time')
 }
 
 async function readBounded({ body, status }: Response): Promise<Buffer> {

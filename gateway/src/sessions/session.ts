@@ -22,14 +22,14 @@ export function onExpiry({ expiresAtMs }: Session, callback: () => void): () => 
   const wait = () => {
     const leftMs = expiresAtMs - Date.now()
     if (leftMs <= 0) callback()
-    else timer = createTimer(wait, Math.min(leftMs, MAX_TIMER_MS)).unref()
+    else timer = createTimer(wait, Math.min(leftMs, LOOK_INTERVAL_MS)).unref()
   }
   timer = createTimer(wait, 0).unref()
   return () => clearTimeout(timer)
 }
 
-/** The longest wait that a timer knows: 2^31 - 1 ms, some 25 days. */
-const MAX_TIMER_MS = 2_147_483_647
+/** A timer stands still while its machine is suspended: how late an end is seen then, at most. */
+const LOOK_INTERVAL_MS = 60_000
 
 export function hasExpired({ expiresAtMs }: Pick<Session, 'expiresAtMs'>): boolean {
   return expiresAtMs !== undefined && expiresAtMs <= Date.now()

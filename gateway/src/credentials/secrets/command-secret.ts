@@ -105,18 +105,19 @@ export class CommandSecret implements SecretSource {
 
 function runCommand({ name, command, timeoutMs, env, cwd }: CommandSecretOptions): Promise<string> {
   const [program, ...args] = command as [string, ...string[]]
-  const options = { env, cwd, timeout: timeoutMs, maxBuffer: MAX_SECRET_BYTES, encoding: 'utf8' } as const
+  const options = { env, cwd, maxBuffer: MAX_SECRET_BYTES, encoding: 'utf8', killSignal: 'SIGKILL' } as const
   return new Promise((resolve, reject) => {
-    const child = execFile(program, args, { ...options, killSignal: 'SIGKILL' }, (error, stdout) => {
-      try {
-        resolve(printedSecret(`the command of ${name}`, error, stdout, timeoutMs))
-      } catch (failure) {
-        reject(failure)
-      }
+    const guard = new Guard(reject)
+    const late = new AbortController()
+    const stopWaiting = guard.startDeadline(timeoutMs, () => late.abort())
+    const onEnd = guard.wrap((error: ExecFileException | null, stdout: string) => {
+      stopWaiting()
+      resolve(printedSecret(`the command of ${name}`, error, stdout, timeoutMs))
     })
+    const child = execFile(program, args, { ...options, signal: late.signal }, onEnd)
     if (!child.stdin) return // It could not be run: that is called back.
     // A command that has ended reads nothing; how it ended is told by its exit.
-    new Guard(reject).ignoreErrors(child.stdin)
+    guard.ignoreErrors(child.stdin)
     child.stdin.end()
   })
 }
@@ -131,6 +132,6 @@ function printedSecret(subject: string, error: ExecFileException | null, stdout:
 
 /** Not the error's message: it has the command line and what was printed. */
 function commandFailure(error: ExecFileException, timeoutMs: number): string {
-  if (error.killed === true) return `did not end within ${timeoutMs} ms`
+  if (error.code === 'ABORT_ERR') return `did not end within ${timeoutMs} ms`
   return typeof error.code === 'number' ? `exited with ${error.code}` : `cannot be run (${error.code ?? error.signal})`
 }

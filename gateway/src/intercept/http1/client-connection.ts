@@ -42,7 +42,7 @@ class Http1ClientConnection implements Http1Link {
   readonly #requestHeadTimeoutMs: number
   readonly #parser = new Http1RequestParser()
   #state: ConnectionState = { name: 'idle' }
-  #headTimer: NodeJS.Timeout | undefined
+  #stopHeadDeadline: (() => void) | undefined
   #isAdvancing = false
 
   constructor(socket: TLSSocket, exchanges: Exchanges, guard: Guard, requestHeadTimeoutMs: number) {
@@ -70,7 +70,7 @@ class Http1ClientConnection implements Http1Link {
   }
 
   onGone(): void {
-    clearTimeout(this.#headTimer)
+    this.#stopHeadDeadline?.()
     const state = this.#state
     this.#state = { name: 'closing' }
     if (state.name === 'serving' || state.name === 'switched') state.exchange.onGone()
@@ -123,8 +123,8 @@ class Http1ClientConnection implements Http1Link {
   }
 
   #serve(head: Http1RequestHead): void {
-    clearTimeout(this.#headTimer)
-    this.#headTimer = undefined
+    this.#stopHeadDeadline?.()
+    this.#stopHeadDeadline = undefined
     const bodyLength = readBodyLength(head)
     const exchange = new Http1ClientExchange(head, bodyLength, this)
     const isBodyless = bodyLength === 'none' || bodyLength === 0
@@ -148,14 +148,13 @@ class Http1ClientConnection implements Http1Link {
   #watchHead(): void {
     const isInHead = this.#state.name === 'idle' && this.#parser.isInHead
     if (!isInHead) {
-      clearTimeout(this.#headTimer)
-      this.#headTimer = undefined
+      this.#stopHeadDeadline?.()
+      this.#stopHeadDeadline = undefined
       return
     }
-    this.#headTimer ??= setTimeout(
-      this.#guard.wrap(() => this.#refuseUnparsed(new Refusal('head-timeout', 'the request head is late'))),
-      this.#requestHeadTimeoutMs,
-    )
+    this.#stopHeadDeadline ??= this.#guard.startDeadline(this.#requestHeadTimeoutMs, () => {
+      this.#refuseUnparsed(new Refusal('head-timeout', 'the request head is late'))
+    })
   }
 
   #pace(): void {
@@ -180,7 +179,7 @@ class Http1ClientConnection implements Http1Link {
   }
 
   #close(): void {
-    clearTimeout(this.#headTimer)
+    this.#stopHeadDeadline?.()
     this.#state = { name: 'closing' }
     this.#socket.resume()
     this.#socket.destroySoon()

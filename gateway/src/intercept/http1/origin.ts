@@ -104,8 +104,12 @@ class Http1OriginExchange implements OriginExchange {
       return
     }
     switched.end()
-    const timer = setTimeout(() => switched.destroy(), LINGER_MS).unref()
-    switched.once('close', () => clearTimeout(timer)).resume()
+    this.#guard.once(
+      switched,
+      'close',
+      this.#guard.startDeadline(LINGER_MS, () => switched.destroy()),
+    )
+    switched.resume()
   }
 
   #onOpen(): void {
