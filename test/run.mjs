@@ -3,8 +3,8 @@
 // so that what an earlier build left in test/dist is not run.
 
 import { spawn, spawnSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const folder = fileURLToPath(new URL('.', import.meta.url))
@@ -22,6 +22,11 @@ const FIRST = [
     'thread/thread',
   ],
 ].map((name) => `${name}${LONG}`)
+/**
+ * Folders whose short tests change nothing of their process, and how many processes those share: one for each file would load
+ * the gateway forty times, which takes longer than most of its tests.
+ */
+const SHARED = { gateway: 4, protocol: 1, frame: 1, documents: 1, children: 1 }
 const FLAGS = ['--long', '--short']
 const wantsLong = process.argv.includes('--long')
 const words = process.argv.slice(2).filter((word) => !FLAGS.includes(word))
@@ -33,7 +38,6 @@ const files = readdirSync(folder, { recursive: true })
   .filter((path) => wantsBoth || path.endsWith(LONG) === wantsLong)
   .filter((path) => words.length === 0 || words.some((word) => path.includes(word)))
   .sort((one, other) => rankOf(one) - rankOf(other))
-  .map((path) => join(folder, 'dist', path.replace(/\.ts$/, '.js')))
 
 if (files.length === 0) {
   process.stderr.write(`no test matches ${words.join(' ')}\n`)
@@ -47,7 +51,7 @@ const build = spawnSync(process.execPath, [join(root, 'node_modules/typescript/b
 if (build.status !== 0) process.exit(1)
 
 // A process of its own, for what it is given is what it gives to those of the files.
-const runner = spawn(process.execPath, ['--enable-source-maps', join(folder, 'run-files.mjs'), ...files], {
+const runner = spawn(process.execPath, ['--enable-source-maps', join(folder, 'run-files.mjs'), ...programsFor(files)], {
   stdio: 'inherit',
 })
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => runner.kill(signal))
@@ -55,6 +59,32 @@ runner.once('exit', (code) => {
   if (code === 0 && !wantsLong && !wantsBoth) console.log('ℹ what takes longer: npm run test:long')
   process.exitCode = code ?? 1
 })
+
+/** What is to be run: the compiled files, or for those that share a process a file that imports them. Longest first. */
+function programsFor(paths) {
+  const compiled = (path) => join(folder, 'dist', path.replace(/\.ts$/, '.js'))
+  const alone = paths.filter((path) => path.endsWith(LONG) || SHARED[dirname(path)] === undefined)
+  const shared = join(folder, 'dist/shared')
+  rmSync(shared, { recursive: true, force: true })
+  mkdirSync(shared)
+  const programs = Object.entries(SHARED).flatMap(([name, processes]) => {
+    const sharing = paths.filter((path) => dirname(path) === name && !alone.includes(path))
+    return groups(sharing, processes).map((group, index) => {
+      const program = join(shared, `${name}-${index + 1}.js`)
+      writeFileSync(program, group.map((path) => `import '../${path.replace(/\.ts$/, '.js')}'\n`).join(''))
+      return program
+    })
+  })
+  return [...programs, ...alone.map(compiled)]
+}
+
+/** About equally long ones, by the length of the files. */
+function groups(paths, count) {
+  const sizeOf = (path) => statSync(join(folder, path)).size
+  const bySize = paths.toSorted((one, other) => sizeOf(other) - sizeOf(one))
+  const all = Array.from({ length: count }, (_, at) => bySize.filter((_, index) => index % count === at))
+  return all.filter((group) => group.length > 0)
+}
 
 function rankOf(path) {
   const place = FIRST.indexOf(path)
