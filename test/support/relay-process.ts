@@ -127,10 +127,13 @@ export class RelayProcess {
     this.#waiting.delete(id)
   }
 
-  /** The first message on a channel since listen(), as soon as it is there: events may come later than figures. */
-  async event<Name extends keyof ChannelMessages>(name: Name): Promise<ChannelMessages[Name]> {
+  /** The first (such) message on a channel since listen(), as soon as it is there: events may come later than figures. */
+  async event<Name extends keyof ChannelMessages>(
+    name: Name,
+    isIt: (message: ChannelMessages[Name]) => boolean = () => true,
+  ): Promise<ChannelMessages[Name]> {
     for (;;) {
-      const found = this.events.find((event) => event.name === name)
+      const found = this.events.find((event) => event.name === name && isIt(event.message as ChannelMessages[Name]))
       if (found !== undefined) return found.message as ChannelMessages[Name]
       await new Promise<void>((resolve) => this.#listeners.add(resolve))
     }
