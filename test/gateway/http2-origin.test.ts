@@ -2,7 +2,9 @@
 // the method; and where that cannot be, the client gets the origin's word that it may do so itself.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type RawConnection, startOrigin } from '../support/origin.js'
 import { encodeFields, encodeFrame, FLAG, FRAME, type Frame } from '../support/raw-http2.js'
 import { startGateway } from './fixture.js'
@@ -14,7 +16,7 @@ const SETTINGS = encodeFrame(FRAME.settings, 0, 0)
 const STATUS_200 = encodeFields([[':status', '200']])
 
 /** What an origin sends for a frame. `connection` counts from 1. */
-type Answer = (frame: Frame, connection: number) => readonly Buffer[]
+type Answer = (frame: Frame, connection: number, raw: RawConnection) => readonly Buffer[]
 
 /** A gateway before an origin of frames by hand, and an HTTP/2 connection to it. */
 async function startStage(context: TestContext, answer: Answer) {
@@ -22,7 +24,7 @@ async function startStage(context: TestContext, answer: Answer) {
   const handler = (connection: RawConnection) => {
     connections++
     const number = connections
-    void answerFrames(connection, (frame) => answer(frame, number))
+    void answerFrames(connection, (frame) => answer(frame, number, connection))
   }
   const origin = await startOrigin(context, { protocol: 'raw', handler, tls: { ALPNProtocols: ['h2'] } })
   const gateway = await startGateway(context, { origin })
@@ -142,3 +144,44 @@ test('an origin that breaks the protocol is a bad gateway at once, although it l
   assert.equal(status, 502)
   assert.match(text, /"code":"response-invalid"/)
 })
+
+for (const [title, farewell] of [
+  ['closes its connection', (_id: number) => []],
+  ['says goodbye and closes its connection', (id: number) => [goaway(id)]],
+] as const) {
+  test(`an origin that ${title} right after a whole answer has all of it reach a client that reads slowly`, async (context) => {
+    const { gateway, session, origin } = await startStage(context, ({ type, flags, streamId }, _connection, raw) => {
+      if (type === FRAME.settings && (flags & FLAG.ack) === 0) return [encodeFrame(FRAME.settings, FLAG.ack, 0)]
+      if (type !== FRAME.headers) return []
+      process.nextTick(() => raw.socket.end())
+      return [...longAnswer(streamId), ...farewell(streamId)]
+    })
+    const stream = session.request({ ':path': '/' })
+    await once(stream, 'response')
+    const [connection] = origin.opened
+    await connection?.ended
+    let bytes = 0
+    for await (const piece of stream) {
+      bytes += (piece as Buffer).length
+      await nextTurn()
+    }
+    assert.deepEqual([bytes, stream.rstCode], [LONG_FRAMES * FRAME_BYTES, 0])
+    const record = await gateway.nextRecord()
+    assert.ok(
+      record.mode === 'intercept' && record.status === 200 && record.error === undefined,
+      JSON.stringify(record),
+    )
+    assert.equal(record.responseBytes, bytes)
+  })
+}
+
+const FRAME_BYTES = 16_384
+/** Below the window of a stream, and far above what a client takes that does not read. */
+const LONG_FRAMES = 30
+
+function longAnswer(streamId: number): Buffer[] {
+  const frames = Array.from({ length: LONG_FRAMES }, (_, at) => {
+    return encodeFrame(FRAME.data, at === LONG_FRAMES - 1 ? FLAG.endStream : 0, streamId, Buffer.alloc(FRAME_BYTES, at))
+  })
+  return [encodeFrame(FRAME.headers, FLAG.endHeaders, streamId, STATUS_200), ...frames]
+}

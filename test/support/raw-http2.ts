@@ -12,7 +12,7 @@ export const FRAME = {
   windowUpdate: 8,
   continuation: 9,
 } as const
-export const FLAG = { endStream: 1, endHeaders: 4 } as const
+export const FLAG = { endStream: 1, ack: 1, endHeaders: 4 } as const
 
 /** The client's preface and empty settings. */
 export const PREFACE = Buffer.concat([

@@ -9,7 +9,7 @@ import { Http2ClientExchange } from './client-exchange.js'
 import { guardAgainstFloods } from './flood-guard.js'
 import { watchHeads } from './head-deadline.js'
 import { CLIENT_SESSION_OPTIONS, widenConnectionWindow } from './settings.js'
-import { WatchedSocket } from './watched-socket.js'
+import { type FrameHandler, WatchedSocket } from './watched-socket.js'
 
 /** Serves HTTP/2 on `secured` until it is closed. */
 export function serveHttp2(secured: TLSSocket, exchanges: Exchanges, guard: Guard, requestHeadTimeoutMs: number): void {
@@ -18,7 +18,8 @@ export function serveHttp2(secured: TLSSocket, exchanges: Exchanges, guard: Guar
     exchanges.abort('client-protocol-error')
     secured.destroySoon()
   }
-  const watched = new WatchedSocket(secured, true, { connectionOnError: endForError }, guard)
+  const handler: FrameHandler = { connectionOnError: endForError, connectionOnEnd: () => watched.destroy() }
+  const watched = new WatchedSocket(secured, true, handler, guard)
   watchHeads(secured, watched, guard, requestHeadTimeoutMs, () => {
     if (exchanges.size === 0) exchanges.noteUnparsed('head-timeout')
     secured.destroySoon()

@@ -20,7 +20,7 @@ import { watchEndOfStream } from './end-of-stream.js'
 import { assertSingleFields, splitPseudo, toHeaders } from './fields.js'
 import { keepSessionFor } from './native-lifetime.js'
 import { ORIGIN_SESSION_OPTIONS, widenConnectionWindow } from './settings.js'
-import { WatchedSocket } from './watched-socket.js'
+import { type FrameHandler, WatchedSocket } from './watched-socket.js'
 
 const { NGHTTP2_CANCEL, NGHTTP2_FLAG_END_STREAM, NGHTTP2_PROTOCOL_ERROR, NGHTTP2_REFUSED_STREAM } = constants
 
@@ -30,17 +30,20 @@ const IDLE_SESSION_MS = 60_000
 /** An HTTP/2 connection to the origin, and what it carried. */
 export class OriginSession {
   readonly #session: ClientHttp2Session
+  readonly #open = new Set<Http2OriginExchange>()
   #isUsed = false
-  #openRequests = 0
 
   /** Starts HTTP/2 on a connection that agreed to it. */
   constructor(socket: TLSSocket, authority: Authority, guard: Guard) {
-    const connectionOnError = () => {
-      this.#session.destroy(new Refusal('response-invalid', 'the origin does not speak valid HTTP/2'))
+    const handler: FrameHandler = {
+      connectionOnError: () => {
+        this.#session.destroy(new Refusal('response-invalid', 'the origin does not speak valid HTTP/2'))
+      },
+      connectionOnEnd: (error) => this.#onConnectionEnd(error),
     }
     this.#session = connect(`https://${formatAuthority(authority)}`, {
       ...ORIGIN_SESSION_OPTIONS,
-      createConnection: () => new WatchedSocket(socket, false, { connectionOnError }, guard),
+      createConnection: () => new WatchedSocket(socket, false, handler, guard),
     })
     // Every request hears of it; alone it must not end the process.
     guard.ignoreErrors(this.#session)
@@ -60,21 +63,26 @@ export class OriginSession {
   send(request: OriginRequest, handler: OriginHandler, guard: Guard): OriginExchange {
     const isReused = this.#isUsed
     this.#isUsed = true
-    this.#count(1)
-    try {
-      const stream = openStream(request, this.#session)
-      guard.once(stream, 'close', () => this.#count(-1))
-      return new Http2OriginExchange(stream, request, isReused, handler, guard)
-    } catch (error) {
-      this.#count(-1)
-      throw error
-    }
+    const stream = openStream(request, this.#session)
+    const exchange = new Http2OriginExchange(stream, request, isReused, handler, guard)
+    this.#open.add(exchange)
+    guard.once(stream, 'close', () => {
+      this.#open.delete(exchange)
+      this.#watchIdle()
+    })
+    this.#watchIdle()
+    return exchange
   }
 
   /** While a request is open, silence is its own affair: event streams have long pauses. */
-  #count(change: 1 | -1): void {
-    this.#openRequests += change
-    if (!this.isClosed) this.#session.setTimeout(this.#openRequests > 0 ? 0 : IDLE_SESSION_MS)
+  #watchIdle(): void {
+    if (!this.isClosed) this.#session.setTimeout(this.#open.size > 0 ? 0 : IDLE_SESSION_MS)
+  }
+
+  /** Answers that came whole are read to their end, however slowly; the session ends with the last of them. */
+  #onConnectionEnd(error: Error | undefined): void {
+    for (const exchange of this.#open) exchange.onConnectionEnd(error)
+    this.#session.close()
   }
 }
 
@@ -135,7 +143,7 @@ class Http2OriginExchange implements OriginExchange {
     guard.on(stream, 'drain', () => this.#handler?.originOnDrain())
     guard.once(stream, 'end', () => this.#onEnd())
     guard.on(stream, 'error', (error: Error) => this.#fail(error))
-    guard.once(stream, 'close', () => this.#fail(new Refusal('connection-closed', 'the origin closed the stream')))
+    guard.once(stream, 'close', () => this.#fail(connectionClosed()))
     process.nextTick(guard.wrap(() => this.#handler?.originOnOpen()))
   }
 
@@ -161,6 +169,13 @@ class Http2OriginExchange implements OriginExchange {
     this.#stream.close(NGHTTP2_CANCEL)
     // Without a reader node keeps a stream open that is closed.
     this.#stream.resume()
+  }
+
+  /** Nothing more comes. */
+  onConnectionEnd(error: Error | undefined): void {
+    if (this.#isWhole()) return
+    this.#fail(error ?? connectionClosed())
+    this.#stream.destroy()
   }
 
   #onAnswer(headers: IncomingHttpHeaders, flags: number, raw: RawFields): void {
@@ -198,6 +213,10 @@ class Http2OriginExchange implements OriginExchange {
     const isStale = this.#isReused && !this.#isAnswered && refusal.code === 'connection-closed'
     handler?.originOnFailure(refusal, isStale && isIdempotent(this.#request.method) ? 'repeatable' : 'unknown')
   }
+}
+
+function connectionClosed(): Refusal {
+  return new Refusal('connection-closed', 'the origin closed the connection or the stream')
 }
 
 function statusOf(headers: IncomingHttpHeaders): number {

@@ -14,6 +14,11 @@ const HIGH_WATER_MARK_BYTES = 32_768
 export interface FrameHandler {
   /** Our side gave the connection up, with this error code (RFC 9113, section 7), and that was sent. */
   connectionOnError(errorCode: number): void
+  /**
+   * The peer has closed the connection, or it failed; all that came was handed over. Its owner destroys it, and with that the
+   * session and every stream of it, the ones too that came whole and are not read yet.
+   */
+  connectionOnEnd(error?: Error): void
 }
 
 export class WatchedSocket extends Duplex {
@@ -21,8 +26,10 @@ export class WatchedSocket extends Duplex {
   readonly #received: FrameFollower
   readonly #sent: FrameFollower
   #errorSent: number | undefined
-  /** Nothing more comes. */
+  /** Nothing more comes, and what is written goes nowhere. */
   #isOver = false
+  readonly #afterWrite: () => void
+  readonly #reportEnd: () => void
 
   /** @param isServer whether the peer begins, with the client's preface */
   constructor(socket: TLSSocket, isServer: boolean, handler: FrameHandler, guard: Guard) {
@@ -37,15 +44,22 @@ export class WatchedSocket extends Duplex {
       this.#received.push(bytes)
       if (!this.push(bytes)) socket.pause()
     })
-    guard.once(socket, 'end', () => this.#closeWhenRead())
-    guard.on(socket, 'error', (error: Error) => this.destroy(error))
-    guard.once(socket, 'close', () => this.#closeWhenRead())
+    let failure: Error | undefined
+    guard.on(socket, 'error', (error: Error) => {
+      failure = error
+    })
+    guard.once(socket, 'end', () => this.#endWhenRead())
+    guard.once(socket, 'close', () => this.#endWhenRead())
     this.#afterWrite = guard.wrap(() => {
       if (this.#errorSent !== undefined) handler.connectionOnError(this.#errorSent)
     })
+    let isReported = false
+    this.#reportEnd = guard.wrap(() => {
+      if (isReported) return
+      isReported = true
+      handler.connectionOnEnd(failure)
+    })
   }
-
-  readonly #afterWrite: () => void
 
   /** Whether the peer has begun what it is to end soon. */
   get isInHead(): boolean {
@@ -58,17 +72,17 @@ export class WatchedSocket extends Duplex {
 
   override read(size?: number): Buffer | null {
     const bytes = super.read(size)
-    if (this.#isOver && this.readableLength === 0) process.nextTick(() => this.destroy())
+    if (this.#isOver && this.readableLength === 0) process.nextTick(this.#reportEnd)
     return bytes
   }
 
   /**
    * There is no half-close in HTTP/2. At an end of its reading node's wrapper of streams shuts its other side down, and throws where
-   * nothing catches it when nghttp2 still has something to write then.
+   * nothing catches it when nghttp2 still has something to write then: so no end is pushed.
    */
-  #closeWhenRead(): void {
+  #endWhenRead(): void {
     this.#isOver = true
-    if (this.readableLength === 0) this.destroy()
+    if (this.readableLength === 0) this.#reportEnd()
   }
 
   override _write(bytes: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
@@ -83,6 +97,10 @@ export class WatchedSocket extends Duplex {
   }
 
   #send(buffers: readonly Buffer[], callback: (error?: Error | null) => void): void {
+    if (this.#isOver) {
+      callback()
+      return
+    }
     for (const bytes of buffers) this.#sent.push(bytes)
     const onWritten = (error?: Error | null) => {
       callback(error)
