@@ -475,6 +475,7 @@ describe('an exchange under random orders of events', () => {
       /^0 connection-closed \d+ given back/,
       /^400 bad-request/,
       /^200 upstream-aborted 1 cut/,
+      /^401 upstream-aborted 1 cut/,
     ]) {
       assert.ok(has(outcome), `no life came to ${outcome}: ${[...seen].sort().join(', ')}`)
     }

@@ -5,8 +5,10 @@ import { appendFileSync, readFileSync, renameSync, symlinkSync } from 'node:fs'
 import type { RequestListener } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { startOrigin } from '../support/origin.js'
 import { HOST, startGateway } from './fixture.js'
 import { ask } from './http2-client.js'
+import { readAll } from './wire-client.js'
 
 const bearer = (template: string) => ({
   [HOST]: [{ transform: [{ headers: { authorization: { bearer: template } } }] }],
@@ -151,3 +153,51 @@ test('a tunnel that outlives a reload has its secrets renewed after a 401 to a P
   assert.equal(runsOf(gateway.folder), 2)
   session.close()
 })
+
+/** Prints a token once; every later run waits for the file `go`, and then fails, or prints another one when that is its content. */
+const WAITING = `const fs = require('node:fs')
+const isFirst = !fs.existsSync('running')
+fs.writeFileSync('running', '')
+const finish = () => {
+  if (!isFirst && !fs.existsSync('go')) setTimeout(finish, 5)
+  else if (isFirst) console.log('token-1')
+  else if (fs.readFileSync('go', 'utf8') === 'renew') console.log('token-2')
+  else process.exitCode = 1
+}
+finish()
+`
+
+for (const [title, verdict, status, error] of [
+  ['the client gets the 401, cut off, when the secret cannot be renewed', 'fail', 401, 'upstream-aborted'],
+  ['the request is sent again when the secret can be renewed', 'renew', 200, undefined],
+] as const) {
+  test(`an origin that leaves in the middle of its 401: ${title}`, async (context) => {
+    const origin = await startOrigin(context, { protocol: 'raw' })
+    const gateway = await startGateway(context, {
+      origin,
+      files: { 'command.cjs': WAITING },
+      config: {
+        secrets: { key: { command: [process.execPath, 'command.cjs'], ttlSeconds: 3_600 } },
+        hosts: bearer(`\${secret:key}`),
+      },
+    })
+    const { socket } = await gateway.connect()
+    socket.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`)
+    const first = await origin.nextConnection()
+    await first.takeUntil('Bearer token-1\r\n')
+    first.write('HTTP/1.1 401 Unauthorized\r\nContent-Length: 100\r\n\r\nonly the beginning')
+    first.socket.end()
+    await first.ended
+    gateway.put('go', verdict)
+    if (verdict === 'renew') {
+      const second = await origin.nextConnection()
+      await second.takeUntil('Bearer token-2\r\n')
+      second.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+    }
+    const answer = (await readAll(socket)).toString('latin1')
+    assert.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `))
+    const record = await gateway.nextRecord()
+    assert.ok(record.mode === 'intercept')
+    assert.deepEqual([record.status, record.error], [status, error])
+  })
+}

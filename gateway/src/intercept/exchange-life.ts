@@ -39,7 +39,8 @@ export type ExchangeState =
   | { readonly name: 'checking' }
   | { readonly name: 'dialling'; readonly sent: Try }
   | { readonly name: 'asking'; readonly sent: Try }
-  | { readonly name: 'renewing'; readonly sent: Try; readonly held: OriginAnswer }
+  /** `isLost`: what the held answer was to have for a body does not come any more. */
+  | { readonly name: 'renewing'; readonly sent: Try; readonly held: OriginAnswer; readonly isLost: boolean }
   /** `expectedBytes`: what the answer's Content-Length said. */
   | { readonly name: 'answering'; readonly sent: Try; readonly expectedBytes: number | undefined }
   | { readonly name: 'switched'; readonly sent: Try; readonly ended: 'none' | 'client' | 'origin' }

@@ -4,7 +4,8 @@
 // - checking: the head is there; nothing is known to the origin.
 // - dialling: the head passed every check; a connection to the origin is being opened, and the body waits.
 // - asking: the request goes to the origin; no final answer has begun.
-// - renewing: the origin answered 401 to a request that can be sent again; its credentials are being renewed.
+// - renewing: the origin answered 401 to a request that can be sent again; its credentials are being renewed. When they cannot be,
+//   the 401 is the answer, and is cut off where the origin has left meanwhile.
 // - answering: the head of the origin's answer went to the client. From here on the client only ever gets the origin's bytes,
 //   so that a failure cuts the answer off, and a truncated body never looks whole.
 // - switched: the origin answered 101; bytes go both ways, and are no HTTP any more.
@@ -34,6 +35,8 @@ export type ExchangeEvent =
   | 'retry'
   /** The origin answered 401, and the credentials can be renewed. */
   | 'renew'
+  /** The origin left in the middle of its 401. */
+  | 'lose'
   /** The head of the final answer goes to the client. */
   | 'answer'
   /** The origin agreed to another protocol. */
@@ -63,7 +66,7 @@ export const EXCHANGE_TRANSITIONS: Readonly<
     refuse: 'ending',
     close: 'done',
   },
-  renewing: { retry: 'dialling', answer: 'answering', refuse: 'ending', close: 'done' },
+  renewing: { lose: 'renewing', retry: 'dialling', answer: 'answering', refuse: 'ending', close: 'done' },
   answering: { finish: 'ending', cut: 'ending', close: 'done' },
   switched: { 'half-close': 'switched', finish: 'ending', cut: 'ending', close: 'done' },
   ending: { close: 'done' },

@@ -150,7 +150,7 @@ export class Exchange {
       return
     }
     this.#client.pauseBody()
-    this.#life.enter('renew', { name: 'renewing', sent, held: answer })
+    this.#life.enter('renew', { name: 'renewing', sent, held: answer, isLost: false })
     const onRenewed = this.#life.guard.wrap((renewed: RuledFields | undefined) => this.#onRenewed(sent, renewed))
     renewal.then(onRenewed, () => onRenewed(undefined))
   }
@@ -160,6 +160,7 @@ export class Exchange {
     if (state.name !== 'renewing' || state.sent !== sent) return
     if (ruled === undefined || !body.isReplayable) {
       this.#answer.begin(sent, state.held)
+      if (state.isLost) this.#life.cutOff('upstream-aborted')
       return
     }
     sent.origin.destroy()
@@ -167,8 +168,10 @@ export class Exchange {
   }
 
   #onFailure(sent: Try, refusal: Refusal, done: Done): void {
-    const { name } = this.#life.state
+    const { state } = this.#life
+    const { name } = state
     if (name === 'answering' || name === 'switched') this.#life.cutOff('upstream-aborted')
+    else if (name === 'renewing') this.#life.enter('lose', { ...state, isLost: true })
     else if (done !== 'unknown' && (name === 'dialling' || name === 'asking')) {
       this.#sendAgain({ ...sent, undone: sent.undone + (done === 'nothing' ? 1 : 0) }, refusal, done)
     } else this.#life.refuse(refusal)
