@@ -21,15 +21,11 @@ export {
   issueServerCertificate,
   type ServerCertificateOptions,
 } from './certificates/certificate-authority.js'
-export {
-  type CertificateConfig,
-  type ConfigOrigin,
-  type GatewayConfig,
-  loadGatewayConfig,
-  parseGatewayConfig,
-} from './config/config.js'
+export type { CertificateConfig, GatewayConfig } from './config/config.js'
 export { type ConfigPath, type ConfigProblem, GatewayConfigError } from './config/config-problem.js'
+export type { ConfigOrigin } from './config/config-resolver.js'
 export { configKeys, type ListenAddress } from './config/config-schema.js'
+export { loadGatewayConfig, parseGatewayConfig } from './config/load-config.js'
 export { applyRule, applyRuleAfter401, type RuledFields } from './credentials/apply-rule.js'
 export { Secret } from './credentials/secrets/secret.js'
 export type { Lookup, OriginConfig } from './origin/dialer.js'

@@ -1,7 +1,8 @@
 // `serve` and `check`: the two commands that take a config.
 
-import { type GatewayConfig, loadGatewayConfig } from '../config/config.js'
+import type { GatewayConfig } from '../config/config.js'
 import { GatewayConfigError } from '../config/config-problem.js'
+import { loadGatewayConfig } from '../config/load-config.js'
 import { Guard } from '../guard.js'
 import type { Gateway } from '../server/gateway.js'
 import { GatewayStartError } from '../server/start-error.js'
