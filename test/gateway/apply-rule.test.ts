@@ -12,6 +12,7 @@ import {
   type Transform,
 } from 'ccr-upstream-gateway'
 import { type Authority, parseAuthority } from 'ccr-upstream-proxy/protocol'
+import '../support/watched-process.js'
 
 const HEAD: OutgoingHead = {
   method: 'POST',

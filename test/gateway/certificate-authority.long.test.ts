@@ -10,6 +10,7 @@ import { createServer } from 'node:tls'
 import { promisify } from 'node:util'
 import { CertificateAuthority, createCertificateAuthority, issueServerCertificate } from 'ccr-upstream-gateway'
 import { listen } from '../support/listening.js'
+import '../support/watched-process.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'gateway-ca-'))
 after(() => rmSync(folder, { recursive: true }))

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
 import { test } from 'node:test'
 import { createCertificateAuthority } from 'ccr-upstream-gateway'
+import '../support/watched-process.js'
 
 const HOUR_MS = 3_600_000
 

@@ -9,6 +9,7 @@ import { createCertificateAuthority } from 'ccr-upstream-gateway'
 import fc from 'fast-check'
 import { LeafContexts } from '#gateway/certificates/leaf-contexts.js'
 import { usableCertificate } from '#gateway/intercept/client-hello.js'
+import '../support/watched-process.js'
 
 /** What a client with these options sends first. */
 async function helloOf(options: ConnectionOptions = {}): Promise<Buffer> {

@@ -17,6 +17,7 @@ import {
   parseGatewayConfig,
 } from 'ccr-upstream-gateway'
 import { type Authority, parseAuthority } from 'ccr-upstream-proxy/protocol'
+import '../support/watched-process.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'gateway-config-'))
 after(() => rmSync(folder, { recursive: true }))

@@ -20,6 +20,7 @@ import type { Done, OriginExchange, OriginHandler } from '#gateway/intercept/ori
 import type { BodyLength, RequestHead } from '#gateway/intercept/request-head.js'
 import type { RuledHost } from '#gateway/policy/rule.js'
 import { Refusal } from '#gateway/refusal.js'
+import '../support/watched-process.js'
 
 const AUTHORITY = parseAuthority('api.example.com:443') as Authority
 

@@ -13,6 +13,7 @@ import {
 import fc from 'fast-check'
 import { documentText, tableRows } from '../documents/markdown.js'
 import { PATHS, type Reading } from './path-corpus.js'
+import '../support/watched-process.js'
 
 const rule = (match: RuleMatch): Rule => ({ match, transforms: [] })
 const path = (prefix: string) => rule({ path: readPrefix(prefix) as RequestPath })

@@ -27,9 +27,9 @@ import {
 import type { Listening } from '../support/listening.js'
 import { Mailbox } from '../support/mailbox.js'
 import { type HttpOriginSetup, type Origin, originCa, startOrigin } from '../support/origin.js'
-import { ProcessWatch } from '../support/process-watch.js'
 import { createTempDirectory, type Scope } from '../support/temp-dir.js'
 import { createTestCa } from '../support/test-ca.js'
+import { processWatch } from '../support/watched-process.js'
 import { Http1Client } from './http1-client.js'
 import { startHttp2 } from './http2-client.js'
 import { type ConnectAnswer, type Credentials, connect, startTls, type WireStream } from './wire-client.js'
@@ -41,7 +41,6 @@ export const HOST = 'api.example.com'
 const HOSTS = [HOST, 'other.example.com', 'plain.example.com']
 
 const interceptionCa = await createTestCa('interception root')
-const processWatch = new ProcessWatch()
 
 type Keys = Record<string, unknown>
 

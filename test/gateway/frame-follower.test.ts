@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FrameFollower } from '#gateway/intercept/http2/frame-follower.js'
 import { encodeFrame, FLAG, FRAME, PREFACE } from '../support/raw-http2.js'
+import '../support/watched-process.js'
 
 const GOAWAY = (code: number) => encodeFrame(FRAME.goaway, 0, 0, Buffer.from([0, 0, 0, 1, 0, 0, 0, code, 0x64, 0x65]))
 const TRAFFIC = Buffer.concat([

@@ -12,6 +12,7 @@ import { freePort, listen } from '../support/listening.js'
 import { startProgram } from '../support/program.js'
 import { createTempDirectory, SharedScope } from '../support/temp-dir.js'
 import { PATHS } from './path-corpus.js'
+import '../support/watched-process.js'
 
 /** What each server answers with, by the folder or route in which it finds itself. */
 const ANSWERS = ['/admin', '/v1', '*'] as const

@@ -20,6 +20,7 @@ import { startNginx } from './real-clients/nginx.js'
 import { s3Store } from './real-clients/s3-origin.js'
 import { slowClock } from './real-clients/slow-clock.js'
 import { startWays } from './real-clients/ways.js'
+import '../support/watched-process.js'
 
 const HOST = 'origin.example.test'
 const OTHER_HOST = 'other.example.test'

@@ -7,6 +7,7 @@ import { Redactor } from '#gateway/credentials/redactor.js'
 import { partsOfSecret } from '#gateway/credentials/secrets/secret-parts.js'
 import { SecretValue } from '#gateway/credentials/secrets/secret-value.js'
 import { Spellings } from '#gateway/credentials/spellings/spellings.js'
+import '../support/watched-process.js'
 
 const redact = (secret: string, text: string): string => new Redactor([new SecretValue(secret)]).text(text)
 

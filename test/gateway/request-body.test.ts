@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MAX_REPLAY_BYTES, RequestBody } from '#gateway/intercept/request-body.js'
+import '../support/watched-process.js'
 
 test('a body in pieces of a byte each is kept in about its own size', () => {
   const body = new RequestBody()

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { type BodyFraming, Http1RequestParser, type RequestEvent } from '#gateway/intercept/http1/request-parser.js'
 import { Refusal } from '#gateway/refusal.js'
+import '../support/watched-process.js'
 
 /** Events as short texts, the pieces of a body joined; what is thrown as its code. */
 function read(pieces: readonly Buffer[], framings: readonly BodyFraming[]): string[] {

@@ -11,6 +11,7 @@ import { runInNewContext } from 'node:vm'
 import { FileSecret } from '#gateway/credentials/secrets/file-secret.js'
 import { SecretStore } from '#gateway/credentials/secrets/secret-store.js'
 import { createTempDirectory } from '../support/temp-dir.js'
+import '../support/watched-process.js'
 
 /** A file with a secret, a clock that a test moves, and the looks at the file since it was asked last. */
 function stageFile(context: TestContext, text: string) {
