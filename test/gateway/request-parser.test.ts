@@ -145,4 +145,26 @@ describe('limits', () => {
     assert.equal(parser.takeRest().toString(), 'rest of another protocol')
     assert.equal(parser.bufferedBytes, 0)
   })
+
+  test('when only the end of a body is left is known, and never while there are bytes of it', () => {
+    for (const [framing, text, isOver] of [
+      [5, 'hello', true],
+      [6, 'hello', false],
+      ['chunked', '5\r\nhello', false],
+      ['chunked', '5\r\nhello\r\n0', false],
+      ['chunked', '5\r\nhello\r\n0\r\n', true],
+      ['chunked', '5\r\nhello\r\n000;x="y"\r\nT: 1\r\n\r\n', true],
+      ['chunked', '5\r\nhello\r\n01\r\nx\r\n0\r\n\r\n', false],
+      ['chunked', '0\r\n\r\n', true],
+    ] as const) {
+      const parser = new Http1RequestParser()
+      parser.push(Buffer.from(`POST / HTTP/1.1\r\n\r\n${text}`))
+      parser.next()
+      assert.equal(parser.isBodyOver, false)
+      parser.readBody(framing)
+      if (text !== '0\r\n\r\n') assert.equal(parser.next()?.kind, 'data')
+      assert.equal(parser.isBodyOver, isOver, text)
+      if (isOver) assert.notEqual(parser.next()?.kind, 'data', text)
+    }
+  })
 })

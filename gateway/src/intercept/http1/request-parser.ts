@@ -35,6 +35,7 @@ const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP\/([
 const FIELD_LINE =
   /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*$/
 const CHUNK_LINE = /^([0-9A-Fa-f]{1,13})(?:[ \t]*;[\t -~\x80-\xff]*)?$/
+const LAST_CHUNK = /^0+(?:[ \t]*;[^\r]*)?\r\n/
 
 type ParserState =
   | { readonly name: 'head' }
@@ -66,9 +67,25 @@ export class Http1RequestParser {
     return this.#state.name === 'head' && this.#bytes.length > 0
   }
 
-  /** Whether all of a body was handed out but its end, which needs no more bytes. */
+  /** Whether all of a body was handed out but its end: what is read then has no bytes of it. */
   get isBodyOver(): boolean {
-    return this.#state.name === 'sized' && this.#state.left === 0
+    switch (this.#state.name) {
+      case 'sized':
+        return this.#state.left === 0
+      case 'chunk-end':
+        return this.#isLastChunk(2)
+      case 'chunk-line':
+        return this.#isLastChunk(0)
+      case 'trailers':
+        return true
+      default:
+        return false
+    }
+  }
+
+  /** @param at where the line of a size begins */
+  #isLastChunk(at: number): boolean {
+    return LAST_CHUNK.test(this.#bytes.toString('latin1', at, at + MAX_CHUNK_LINE_BYTES + 2))
   }
 
   /** After a head: how its body goes on. */
