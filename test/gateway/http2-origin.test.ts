@@ -5,47 +5,21 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type RawConnection, startOrigin } from '../support/origin.js'
-import { encodeFields, encodeFrame, FLAG, FRAME, type Frame } from '../support/raw-http2.js'
+import { encodeFields, encodeFrame, FLAG, FRAME } from '../support/raw-http2.js'
 import { startGateway } from './fixture.js'
+import { type FrameAnswer, startFrameOrigin } from './frame-origin.js'
 import { ask } from './http2-client.js'
 
-const PREFACE_BYTES = 24
 const REFUSED_STREAM = 7
-const SETTINGS = encodeFrame(FRAME.settings, 0, 0)
 const STATUS_200 = encodeFields([[':status', '200']])
 
-/** What an origin sends for a frame. `connection` counts from 1. */
-type Answer = (frame: Frame, connection: number, raw: RawConnection) => readonly Buffer[]
-
 /** A gateway before an origin of frames by hand, and an HTTP/2 connection to it. */
-async function startStage(context: TestContext, answer: Answer) {
-  let connections = 0
-  const handler = (connection: RawConnection) => {
-    connections++
-    const number = connections
-    void answerFrames(connection, (frame) => answer(frame, number, connection))
-  }
-  const origin = await startOrigin(context, { protocol: 'raw', handler, tls: { ALPNProtocols: ['h2'] } })
+async function startStage(context: TestContext, answer: FrameAnswer) {
+  const origin = await startFrameOrigin(context, answer)
   const gateway = await startGateway(context, { origin })
   const { session } = await gateway.openHttp2()
   context.after(() => session.destroy())
   return { origin, gateway, session }
-}
-
-async function answerFrames(connection: RawConnection, answer: (frame: Frame) => readonly Buffer[]): Promise<void> {
-  connection.write(SETTINGS)
-  try {
-    await connection.take(PREFACE_BYTES)
-    for (;;) {
-      const head = await connection.take(9)
-      const payload = await connection.take(head.readUIntBE(0, 3))
-      const [type = 0, flags = 0] = head.subarray(3, 5)
-      for (const bytes of answer({ type, flags, streamId: head.readUInt32BE(5), payload })) connection.write(bytes)
-    }
-  } catch {
-    // The connection has ended.
-  }
 }
 
 function ok(streamId: number): Buffer[] {
@@ -150,8 +124,7 @@ for (const [title, farewell] of [
   ['says goodbye and closes its connection', (id: number) => [goaway(id)]],
 ] as const) {
   test(`an origin that ${title} right after a whole answer has all of it reach a client that reads slowly`, async (context) => {
-    const { gateway, session, origin } = await startStage(context, ({ type, flags, streamId }, _connection, raw) => {
-      if (type === FRAME.settings && (flags & FLAG.ack) === 0) return [encodeFrame(FRAME.settings, FLAG.ack, 0)]
+    const { gateway, session, origin } = await startStage(context, ({ type, streamId }, _connection, raw) => {
       if (type !== FRAME.headers) return []
       process.nextTick(() => raw.socket.end())
       return [...longAnswer(streamId), ...farewell(streamId)]
