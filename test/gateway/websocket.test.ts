@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { type TestContext, test } from 'node:test'
+import { describe, type TestContext, test } from 'node:test'
 import { WebSocket } from 'ws'
 import { Mailbox } from '../support/mailbox.js'
 import { startOrigin } from '../support/origin.js'
@@ -121,6 +121,58 @@ test('other upgrades are ordinary requests, and requests after them are read', a
     assert.ok(!names?.includes('upgrade') && !names?.includes('http2-settings'), raw)
     assert.equal(second?.path, '/next')
   }
+})
+
+describe('an upgrade that is sent ahead, while a request before it is under way', () => {
+  const FIRST = `POST /first HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 5\r\n\r\nhello`
+  const UPGRADE =
+    `GET /chat HTTP/1.1\r\nHost: ${HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+    'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
+
+  for (const [title, answer, status] of [
+    ['agrees to', 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n', 101],
+    ['refuses', 'HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n', 403],
+  ] as const) {
+    test(`comes to the origin after the first answer, and has a line of its own when the origin ${title} it`, async (context) => {
+      const origin = await startOrigin(context, { protocol: 'raw' })
+      const gateway = await startGateway(context, { origin })
+      const client = await gateway.openHttp1()
+      client.write(FIRST + UPGRADE)
+      const connection = await origin.nextConnection()
+      await connection.takeUntil('hello')
+      assert.ok(!connection.received.includes('/chat'))
+      connection.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+      await connection.takeUntil('dGhlIHNhbXBsZSBub25jZQ==')
+      connection.write(answer)
+      assert.deepEqual([(await client.answer()).status, (await client.answer()).status], [200, status])
+      client.socket.destroy()
+      const records = await gateway.untilRecords(2)
+      assert.deepEqual(
+        records.map((record) => record.mode === 'intercept' && [record.path, record.status, record.error]),
+        [
+          ['/first', 200, undefined],
+          ['/chat', status, undefined],
+        ],
+      )
+    })
+  }
+
+  test('is not looked at when the client leaves before its turn', async (context) => {
+    const origin = await startOrigin(context, { protocol: 'raw' })
+    const gateway = await startGateway(context, { origin })
+    const client = await gateway.openHttp1()
+    client.write(FIRST + UPGRADE)
+    const connection = await origin.nextConnection()
+    await connection.takeUntil('hello')
+    client.socket.destroy()
+    await connection.ended
+    assert.ok(!connection.received.includes('/chat'))
+    await gateway.close()
+    assert.deepEqual(
+      gateway.audit.map((record) => record.mode === 'intercept' && [record.path, record.status, record.error]),
+      [['/first', 0, 'client-closed']],
+    )
+  })
 })
 
 test('an upgrade for another host is refused, and nothing is dialled', async (context) => {
