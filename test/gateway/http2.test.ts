@@ -197,6 +197,8 @@ test('requests one after the other on one tunnel add no listeners, whatever eith
     const gateway = await startGateway(context, { origin: { protocol } })
     const { session } = await gateway.openHttp2()
     await assertSteadyListeners(async () => assert.equal((await ask(session, {})).status, 200))
+    const post = { ':method': 'POST' }
+    await assertSteadyListeners(async () => assert.equal((await ask(session, post, 'a body')).status, 200))
     session.close()
     const client = await gateway.openHttp1()
     const request = `GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`
