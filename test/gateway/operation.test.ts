@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { GatewayStartError } from 'ccr-upstream-gateway'
 import { CREDENTIALS, callThrough, HOST, SECRET, startGateway, type TestGateway } from './fixture.js'
 import { GATEWAY_CLI, serve } from './gateway-program.js'
@@ -59,6 +60,9 @@ test('SIGHUP reloads; a bad file is said with its line and the rules before stay
   await program.process.until(/not reloaded, the config before stays in use\n/, 'stderr')
   assert.equal(await token(), 'Bearer one')
 
+  const count = async (name: string) => (await readFile(join(gateway.folder, name), 'utf8')).trim().split('\n').length
+  // A record is written after its answer.
+  while ((await count('serve.jsonl')) < 2) await nextTurn()
   await rename(join(gateway.folder, 'serve.jsonl'), join(gateway.folder, 'serve.1'))
   program.write({ hosts: bearer('three') })
   program.process.kill('SIGHUP')
@@ -72,7 +76,6 @@ test('SIGHUP reloads; a bad file is said with its line and the rules before stay
   assert.match(problem ?? '', new RegExp(`^${program.file}:\\d+: defualt: is not a known key$`))
   assert.match(refused ?? '', /not reloaded, the config before stays in use$/)
   assert.deepEqual([reloaded, rest], ['ccr-upstream-gateway: reloaded', []])
-  const count = async (name: string) => (await readFile(join(gateway.folder, name), 'utf8')).trim().split('\n').length
   assert.deepEqual([await count('serve.1'), await count('serve.jsonl')], [2, 1])
 })
 
