@@ -114,8 +114,9 @@ export class Refusal extends Error {
   /** When another try may help (RFC 9110, section 10.2.3). */
   readonly retryAfterSeconds: number | undefined
 
-  constructor(code: RefusalCode, message: string, retryAfterSeconds?: number) {
-    super(message)
+  /** @param cause what only the operator hears of: the place in the code of what should not have happened */
+  constructor(code: RefusalCode, message: string, retryAfterSeconds?: number, cause?: unknown) {
+    super(message, { cause })
     this.code = code
     this.retryAfterSeconds = retryAfterSeconds
   }

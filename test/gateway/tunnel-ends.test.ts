@@ -156,6 +156,25 @@ test('an audit function, a warn function and a lookup that throw end at most a t
   }
 })
 
+test('what should not happen on the way to an origin is answered 500, and the operator gets its place in the code', async (context) => {
+  const lookup = () => {
+    throw new TypeError('a defect with a word of its own')
+  }
+  const gateway = await startGateway(context, {
+    rules: { 'lost.example.com': [] },
+    connectTo: { 'lost.example.com:443': 'elsewhere.example.com:443' },
+    options: { lookup },
+  })
+  const { status, text } = await gateway.call({ host: 'lost.example.com' })
+  assert.deepEqual([status, JSON.parse(text).code], [500, 'internal'])
+  assert.equal((await gateway.openTunnel('plainly.example.com')).status, 500)
+  assert.equal(gateway.warnings.length, 2)
+  for (const warning of gateway.warnings) {
+    assert.match(warning, /^a defect ended a request, please report it: TypeError at tunnel-ends\.test\.[jt]s:\d+/)
+    assert.doesNotMatch(warning, /word of its own/)
+  }
+})
+
 test('a proxy that answers in drops has no more time than any other way out', async (context) => {
   const { port, accepted } = await startSilent(context)
   const gateway = await startGateway(context, { options: { dialTimeoutMs: 200 } })

@@ -110,6 +110,7 @@ export class ExchangeLife {
       this.cutOff(refusal.code)
       return
     }
+    if (refusal.code === 'internal') this.tunnel.reportDefect(refusal.cause)
     this.#endInPlaceOfOrigin(refusal)
     this.draft.status = refusal.status
     this.client.refuse(refusal)

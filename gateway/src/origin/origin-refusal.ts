@@ -37,7 +37,7 @@ export function originRefusal(error: unknown): Refusal {
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
     return new Refusal('tls-failed', 'the TLS handshake with the origin failed')
   }
-  return new Refusal('internal', 'the gateway failed to reach the origin')
+  return new Refusal('internal', 'the gateway failed to reach the origin', undefined, error)
 }
 
 /** Empty without one. */

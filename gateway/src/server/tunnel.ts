@@ -175,7 +175,7 @@ export class Tunnel {
   #fail(error: unknown): void {
     const refusal = originRefusal(error)
     if (this.#isEstablished) this.#stream.fail(error)
-    else if (refusal.code === 'internal') this.#reportDefect(error)
+    else if (refusal.code === 'internal') this.#reportDefect(refusal.cause)
     if (this.#stream.destroyed) {
       this.#auditRefused('client-closed', 0)
       return
