@@ -3,6 +3,7 @@
 
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws'
 import type { GatewayConfig } from '../config/config.js'
@@ -12,6 +13,7 @@ import { encodeRefusal, Refusal, type RefusalCode, refusalBody, refusalHeaders }
 import type { Session } from '../sessions/session.js'
 import { type ActiveConfig, tlsOptions } from './active-config.js'
 import { listen } from './listen.js'
+import { PendingConnections } from './pending-connections.js'
 
 /** What the listener takes from the gateway, and reports to it. */
 export interface FrontContext {
@@ -39,12 +41,14 @@ export class FrontServer {
     this.#context = context
     this.#server = createServer(config)
     const guard = new Guard(context.reportDefect)
+    const pending = new PendingConnections(this.#server, guard)
     guard.on(this.#server, 'request', (request: IncomingMessage, response: ServerResponse) => {
       this.#guardOf(response).wrap(() => this.#onRequest(request, response))()
     })
     guard.on(this.#server, 'upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       const guard = this.#guardOf(socket)
       guard.ignoreErrors(socket)
+      pending.release(socket as Socket)
       guard.watch(this.#onUpgrade(request, socket, head, guard))
     })
   }
@@ -133,9 +137,9 @@ export class FrontServer {
 }
 
 function createServer({ tls }: GatewayConfig): Server {
-  // A relay sends a short head at once; whoever does not is cut off.
-  const limits = { headersTimeout: 10_000, requestTimeout: 10_000, keepAlive: true, keepAliveInitialDelay: 30_000 }
-  return tls === undefined ? createHttpServer(limits) : createHttpsServer({ ...limits, ...tlsOptions(tls) })
+  // Time is limited by PendingConnections: node counts the time of a stopped process, and looks every 30 s.
+  const options = { headersTimeout: 0, requestTimeout: 0, keepAlive: true, keepAliveInitialDelay: 30_000 }
+  return tls === undefined ? createHttpServer(options) : createHttpsServer({ ...options, ...tlsOptions(tls) })
 }
 
 function createWebSocketServer(): WebSocketServer {
@@ -154,7 +158,11 @@ function pathOf(request: IncomingMessage): string {
 }
 
 function respond(response: ServerResponse, contentType: string, body: string): void {
-  response.writeHead(200, { 'Content-Type': contentType, 'Content-Length': Buffer.byteLength(body) })
+  response.writeHead(200, {
+    'Content-Type': contentType,
+    'Content-Length': Buffer.byteLength(body),
+    Connection: 'close',
+  })
   response.end(body)
 }
 
