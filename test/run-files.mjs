@@ -8,7 +8,7 @@ import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 
 /** More than the two cores of a small machine, for most tests wait most of the time. */
-const CONCURRENCY = 3
+const CONCURRENCY = 4
 
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stop.abort())
