@@ -21,6 +21,7 @@ export {
   issueServerCertificate,
   type ServerCertificateOptions,
 } from './certificates/certificate-authority.js'
+export type { KeyType } from './certificates/key-pair.js'
 export type { CertificateConfig, GatewayConfig } from './config/config.js'
 export { type ConfigPath, type ConfigProblem, GatewayConfigError } from './config/config-problem.js'
 export type { ConfigOrigin } from './config/config-resolver.js'

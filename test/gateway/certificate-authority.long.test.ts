@@ -9,6 +9,7 @@ import { after, test } from 'node:test'
 import { createServer } from 'node:tls'
 import { promisify } from 'node:util'
 import { CertificateAuthority, createCertificateAuthority, issueServerCertificate } from 'ccr-upstream-gateway'
+import { Leaves } from '#gateway/certificates/leaves.js'
 import { listen } from '../support/listening.js'
 import '../support/watched-process.js'
 
@@ -29,7 +30,7 @@ test('an authority loads from its own PEM, and from an RSA one that openssl made
     certificatePem: authority.certificatePem,
     privateKeyPem: authority.privateKeyPem(),
   })
-  assert.ok((await copy.leafFor('api.example.com')).certificatePem.startsWith('-----BEGIN CERTIFICATE-----'))
+  await verifyWithOpenssl(copy, 'api.example.com')
   const [certificate, key] = [join(folder, 'rsa.pem'), join(folder, 'rsa.key')]
   const args = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=rsa', '-days', '2']
   const files = ['-keyout', key, '-out', certificate]
@@ -41,14 +42,32 @@ test('an authority loads from its own PEM, and from an RSA one that openssl made
   await verifyWithOpenssl(rsa, 'api.example.com')
 })
 
+test('an authority with an RSA key has nothing of ECDSA but the certificates for ECDSA keys', {
+  skip: isMissing('openssl'),
+}, async () => {
+  const rsaAuthority = await createCertificateAuthority({ keyType: 'rsa' })
+  await verifyWithOpenssl(rsaAuthority, 'api.example.com')
+  const leaf = await new Leaves(rsaAuthority).leafFor('api.example.com')
+  for (const { certificatePem } of [rsaAuthority, await leaf.mintRsa()]) {
+    const file = join(folder, 'shown.pem')
+    writeFileSync(file, certificatePem)
+    const { stdout } = await run('openssl', ['x509', '-in', file, '-noout', '-text'])
+    const algorithms = Array.from(stdout.matchAll(/Algorithm: (\S+)/g), ([, name]) => name)
+    assert.deepEqual(algorithms, ['sha256WithRSAEncryption', 'rsaEncryption', 'sha256WithRSAEncryption'])
+  }
+})
+
 async function verifyWithOpenssl(issuer: CertificateAuthority, host: string): Promise<void> {
   const [root, leaf] = [join(folder, 'verify-root.pem'), join(folder, 'verify-leaf.pem')]
   writeFileSync(root, issuer.certificatePem)
-  writeFileSync(leaf, (await issuer.leafFor(host)).certificatePem)
   const name = /^[\d.]+$|:/.test(host) ? ['-verify_ip', host] : ['-verify_hostname', host]
   const args = ['verify', '-x509_strict', '-purpose', 'sslserver', ...name, '-CAfile', root, leaf]
-  const { stdout } = await run('openssl', args)
-  assert.equal(stdout, `${leaf}: OK\n`)
+  const ecdsa = await new Leaves(issuer).leafFor(host)
+  for (const { certificatePem } of [ecdsa, await ecdsa.mintRsa()]) {
+    writeFileSync(leaf, certificatePem)
+    const { stdout } = await run('openssl', args)
+    assert.equal(stdout, `${leaf}: OK\n`)
+  }
 }
 
 test('openssl verify -x509_strict accepts root and leaf', { skip: isMissing('openssl') }, async () => {
@@ -76,7 +95,7 @@ test('Python accepts the certificate with VERIFY_X509_STRICT', { skip: isMissing
 })
 
 test('the cache keeps a thousand names and drops the one that was not used longest', async () => {
-  const small = await createCertificateAuthority()
+  const small = new Leaves(await createCertificateAuthority())
   const oldest = await small.leafFor('oldest.example.com')
   const kept = await small.leafFor('kept.example.com')
   for (let index = 0; index < 999; index++) {

@@ -5,10 +5,12 @@ import { X509Certificate } from 'node:crypto'
 import { test } from 'node:test'
 import { createCertificateAuthority } from 'ccr-upstream-gateway'
 import '../support/watched-process.js'
+import { Leaves } from '#gateway/certificates/leaves.js'
 
 const HOUR_MS = 3_600_000
 
 const authority = await createCertificateAuthority({ commonName: 'root', days: 30 })
+const leaves = new Leaves(authority)
 const LONG_NAME = `${'a'.repeat(60)}.example.com`
 
 function hoursFromNow(date: string): number {
@@ -31,7 +33,7 @@ test('a leaf names one host, lives a day and is signed by the root', async () =>
     ['192.0.2.1', 'IP Address:192.0.2.1'],
     ['2001:db8::1', 'IP Address:2001:DB8:0:0:0:0:0:1'],
   ] as const) {
-    const leaf = new X509Certificate((await authority.leafFor(host)).certificatePem)
+    const leaf = new X509Certificate((await leaves.leafFor(host)).certificatePem)
     assert.equal(leaf.subjectAltName, san)
     assert.equal(leaf.ca, false)
     assert.deepEqual(leaf.keyUsage, ['1.3.6.1.5.5.7.3.1'])
@@ -45,18 +47,15 @@ test('a leaf names one host, lives a day and is signed by the root', async () =>
 
 test('a leaf ends no later than its root', async () => {
   const short = await createCertificateAuthority({ days: 0.25 })
-  const leaf = new X509Certificate((await short.leafFor('api.example.com')).certificatePem)
+  const leaf = new X509Certificate((await new Leaves(short).leafFor('api.example.com')).certificatePem)
   assert.equal(leaf.validTo, new X509Certificate(short.certificatePem).validTo)
 })
 
 test('requests for one name share one minting, and serials are never the same', async () => {
-  const [first, second] = await Promise.all([
-    authority.leafFor('one.example.com'),
-    authority.leafFor('one.example.com'),
-  ])
+  const [first, second] = await Promise.all([leaves.leafFor('one.example.com'), leaves.leafFor('one.example.com')])
   assert.equal(first, second)
-  assert.equal(await authority.leafFor('one.example.com'), first)
+  assert.equal(await leaves.leafFor('one.example.com'), first)
   const names = Array.from({ length: 50 }, (_, index) => `n${index}.example.com`)
-  const leaves = await Promise.all(names.map((name) => authority.leafFor(name)))
-  assert.equal(new Set(leaves.map((leaf) => new X509Certificate(leaf.certificatePem).serialNumber)).size, 50)
+  const minted = await Promise.all(names.map((name) => leaves.leafFor(name)))
+  assert.equal(new Set(minted.map((leaf) => new X509Certificate(leaf.certificatePem).serialNumber)).size, 50)
 })

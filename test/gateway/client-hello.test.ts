@@ -8,6 +8,7 @@ import { type ConnectionOptions, connect } from 'node:tls'
 import { createCertificateAuthority } from 'ccr-upstream-gateway'
 import fc from 'fast-check'
 import { LeafContexts } from '#gateway/certificates/leaf-contexts.js'
+import { Leaves } from '#gateway/certificates/leaves.js'
 import { usableCertificate } from '#gateway/intercept/client-hello.js'
 import '../support/watched-process.js'
 
@@ -78,8 +79,7 @@ test('no bytes make it throw', async () => {
 })
 
 test('the RSA certificate of a host is minted once, when it is asked for', async () => {
-  const authority = await createCertificateAuthority()
-  const leaf = await authority.leafFor('api.example.com')
+  const leaf = await new Leaves(await createCertificateAuthority()).leafFor('api.example.com')
   let minted = 0
   const mintRsa = () => {
     minted++

@@ -51,7 +51,7 @@ export async function startCaServer(scope: Scope, elsewhere = 'http://127.0.0.1:
     leaf: (response) => response.end(leaf.cert),
     // Its six seconds begin when it is asked for.
     short: async (response) => {
-      const { rootPem } = shortAnswers++ === 0 ? await createTestCa('short root', 6 / 86_400) : ca
+      const { rootPem } = shortAnswers++ === 0 ? await createTestCa('short root', { days: 6 / 86_400 }) : ca
       response.end(rootPem)
     },
     expired: (response) => response.end(EXPIRED_ROOT),

@@ -1,6 +1,10 @@
 // Certificates for tests, made with the gateway's own CA functions: a root, and server certificates under it.
 
-import { createCertificateAuthority, issueServerCertificate } from 'ccr-upstream-gateway/certificate-authority'
+import {
+  type CertificateAuthorityOptions,
+  createCertificateAuthority,
+  issueServerCertificate,
+} from 'ccr-upstream-gateway/certificate-authority'
 
 /** A server's certificate and key, as node:tls takes them. */
 export interface TestCertificate {
@@ -21,8 +25,11 @@ export interface TestCa {
 }
 
 /** Makes a new root. `commonName` shows up as the issuer of what it signs. */
-export async function createTestCa(commonName = 'test root', days = 2): Promise<TestCa> {
-  const authority = await createCertificateAuthority({ commonName, days })
+export async function createTestCa(
+  commonName = 'test root',
+  options: Omit<CertificateAuthorityOptions, 'commonName'> = {},
+): Promise<TestCa> {
+  const authority = await createCertificateAuthority({ commonName, days: 2, ...options })
   return {
     rootPem: authority.certificatePem,
     rootKeyPem: authority.privateKeyPem(),
@@ -31,7 +38,7 @@ export async function createTestCa(commonName = 'test root', days = 2): Promise<
       return { cert: certificatePem, key: privateKeyPem }
     },
     async rsaCertificate(name) {
-      const { certificatePem, privateKeyPem } = await (await authority.leafFor(name)).mintRsa()
+      const { certificatePem, privateKeyPem } = await issueServerCertificate(authority, [name], { keyType: 'rsa' })
       return { cert: certificatePem, key: privateKeyPem }
     },
   }

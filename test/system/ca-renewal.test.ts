@@ -13,7 +13,7 @@ const HOUR_MS = 3_600_000
 
 /** A CA that expires in so many hours. */
 async function createCa(hours: number): Promise<X509Certificate> {
-  return new X509Certificate((await createTestCa('some root', hours / 24)).rootPem)
+  return new X509Certificate((await createTestCa('some root', { days: hours / 24 })).rootPem)
 }
 
 type Answer = X509Certificate | UpstreamProxyError

@@ -10,8 +10,7 @@ import {
   SubjectKeyIdentifierExtension,
   X509Certificate,
 } from '@peculiar/x509'
-
-export const EC_P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const
+import { EC_P256, RSA_SHA256 } from './key-pair.js'
 
 export function parseChain(certificatePem: string): X509Certificate[] {
   try {
@@ -63,7 +62,7 @@ function parsePrivateKey(keyPem: string): ReturnType<typeof createPrivateKey> {
 }
 
 function signingAlgorithm(type: string | undefined, curve: string | undefined) {
-  if (type === 'rsa') return { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }
+  if (type === 'rsa') return RSA_SHA256
   if (type === 'ec' && curve === 'prime256v1') return EC_P256
   if (type === 'ec' && curve === 'secp384r1') return { name: 'ECDSA', namedCurve: 'P-384' }
   throw new Error('has a key of another kind than RSA, P-256 or P-384')

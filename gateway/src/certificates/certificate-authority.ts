@@ -1,13 +1,12 @@
-// The gateway's own certificate authority: made anew, loaded from PEM, and signing server certificates on demand.
+// The gateway's own certificate authority: made anew, loaded from PEM, and signing server certificates. Which it signs for
+// intercepted hosts, and for how long they are kept, stands in leaves.ts.
 //
-// Rules of every certificate (RFC 5280; Python 3.13 checks them with VERIFY_X509_STRICT):
-// - ECDSA P-256; a random positive serial of 16 bytes; subject and authority key identifiers; critical key usage and
-//   basic constraints; begins 60 days ago, or with its issuer, for clocks that are slow.
-// - One interception certificate names exactly one host, in its subject alternative name, and lives for 24 hours or
-//   until its issuer ends. For clients that know no ECDSA there is a second one, for an RSA key, made when one of them comes.
+// Rules of every certificate (RFC 5280; Python 3.13 checks them with VERIFY_X509_STRICT): a random positive serial of 16 bytes;
+// subject and authority key identifiers; critical key usage and basic constraints; begins 60 days ago, or with its issuer, for
+// clocks that are slow; ends no later than its issuer.
 
 import 'reflect-metadata'
-import { randomBytes, webcrypto } from 'node:crypto'
+import { randomBytes, type webcrypto } from 'node:crypto'
 import { isIP } from 'node:net'
 import {
   AuthorityKeyIdentifierExtension,
@@ -18,14 +17,20 @@ import {
   type JsonName,
   KeyUsageFlags,
   KeyUsagesExtension,
-  PemConverter,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   type X509Certificate,
   X509CertificateGenerator,
 } from '@peculiar/x509'
-import { assertUsableAuthority, EC_P256, importSigningKey, parseChain } from './authority-source.js'
-import { once } from './once.js'
+import { assertUsableAuthority, importSigningKey, parseChain } from './authority-source.js'
+import {
+  generateKeyPair,
+  type KeyType,
+  privateKeyPem,
+  RSA_ROOT_BITS,
+  RSA_SHA256,
+  signatureAlgorithm,
+} from './key-pair.js'
 
 /** A certificate (chain) and its private key, both PEM. */
 export interface CertificateAndKey {
@@ -39,38 +44,31 @@ export interface CertificateAuthorityOptions {
   readonly commonName?: string
   /** Days until it ends. Default 365: the bundle of a container is made anew at each start. */
   readonly days?: number
+  /** Default `ecdsa`, which signs at a tenth of the cost; `rsa` for clients that cannot verify it. */
+  readonly keyType?: KeyType
 }
 
 /** Options of a server certificate. */
 export interface ServerCertificateOptions {
   /** Validity in hours. Default 24. */
   readonly hours?: number
+  /** Default `ecdsa`. */
+  readonly keyType?: KeyType
 }
 
 const HOUR_MS = 3_600_000
 /** A container that is resumed from a snapshot has the snapshot's clock at first; few are kept for two months. */
 const BACKDATE_MS = 60 * 24 * HOUR_MS
-const LEAF_HOURS = 24
-/** A cached certificate is minted anew when less than this is left, so that no handshake gets one about to end. */
-const RENEW_BEFORE_MS = HOUR_MS
-/** Names kept, with both certificates and the TLS settings of each; more names than this in use at once is not a session, but a scan. */
-const MAX_CACHED_LEAVES = 1_000
+const SERVER_HOURS = 24
 /** The longest common name (RFC 5280, appendix A.1, ub-common-name). */
 const MAX_COMMON_NAME = 64
-const RSA_2048 = {
-  name: 'RSASSA-PKCS1-v1_5',
-  modulusLength: 2_048,
-  publicExponent: new Uint8Array([1, 0, 1]),
-  hash: 'SHA-256',
-}
-const ECDSA_SHA256 = { name: 'ECDSA', hash: 'SHA-256' } as const
 
 /** Makes a new authority: self-signed, for certificates only. */
 export async function createCertificateAuthority(
   options: CertificateAuthorityOptions = {},
 ): Promise<CertificateAuthority> {
-  const { commonName = 'ccr-upstream-gateway CA', days = 365 } = options
-  const keys = await generateKeys()
+  const { commonName = 'ccr-upstream-gateway CA', days = 365, keyType = 'ecdsa' } = options
+  const keys = await generateKeyPair(keyType, RSA_ROOT_BITS)
   const notBefore = new Date(Date.now() - BACKDATE_MS)
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: randomSerial(),
@@ -78,7 +76,7 @@ export async function createCertificateAuthority(
     notBefore,
     notAfter: new Date(Date.now() + days * 24 * HOUR_MS),
     keys,
-    signingAlgorithm: ECDSA_SHA256,
+    signingAlgorithm: signatureAlgorithm(keys.privateKey),
     extensions: [
       new BasicConstraintsExtension(true, undefined, true),
       new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
@@ -87,7 +85,7 @@ export async function createCertificateAuthority(
   })
   return CertificateAuthority.load({
     certificatePem: pem(certificate),
-    privateKeyPem: await privateKeyPem(keys.privateKey),
+    privateKeyPem: privateKeyPem(keys.privateKey),
   })
 }
 
@@ -97,21 +95,9 @@ export async function issueServerCertificate(
   names: readonly string[],
   options: ServerCertificateOptions = {},
 ): Promise<CertificateAndKey> {
-  const keys = await generateKeys()
-  const { certificatePem } = await authority.sign(names, keys.publicKey, options.hours ?? LEAF_HOURS)
-  return { certificatePem, privateKeyPem: await privateKeyPem(keys.privateKey) }
-}
-
-/** What one host shows: a certificate for the ECDSA key. */
-export interface Leaf extends CertificateAndKey {
-  readonly notAfter: Date
-  /** The certificate for the RSA key, minted now. */
-  readonly mintRsa: () => Promise<CertificateAndKey>
-}
-
-interface LeafKey {
-  readonly publicKey: webcrypto.CryptoKey
-  readonly privateKeyPem: string
+  const keys = await generateKeyPair(options.keyType ?? 'ecdsa')
+  const { certificatePem } = await authority.sign(names, keys.publicKey, options.hours ?? SERVER_HOURS)
+  return { certificatePem, privateKeyPem: privateKeyPem(keys.privateKey) }
 }
 
 /** An authority that is ready to sign. Its private key does not leave it, except through `privateKeyPem()`. */
@@ -122,14 +108,6 @@ export class CertificateAuthority {
   readonly #chain: readonly X509Certificate[]
   readonly #signingKey: webcrypto.CryptoKey
   readonly #privateKeyPem: string
-  /**
-   * One key of either kind for all leaves: they live in the same memory and end at the same time, and a key for each name buys
-   * nothing. An RSA key takes a quarter of a second, and few clients want one.
-   */
-  readonly #ecdsaKey = once(() => leafKey(generateKeys()))
-  readonly #rsaKey = once(() => leafKey(webcrypto.subtle.generateKey(RSA_2048, true, ['sign', 'verify'])))
-  /** Least recently used first; a promise, so that requests for one name at the same time are one minting. */
-  readonly #leaves = new Map<string, Promise<Leaf>>()
 
   private constructor(source: CertificateAndKey, chain: readonly X509Certificate[], signingKey: webcrypto.CryptoKey) {
     this.certificatePem = source.certificatePem
@@ -155,49 +133,6 @@ export class CertificateAuthority {
     return this.#privateKeyPem
   }
 
-  /**
-   * The certificate for one intercepted host, from the cache or minted now.
-   * @param mintBy does the minting, or throws what refuses it
-   */
-  leafFor(host: string, mintBy: (mint: () => Promise<Leaf>) => Promise<Leaf> = (mint) => mint()): Promise<Leaf> {
-    return (
-      this.#cachedLeaf(host, mintBy) ??
-      this.#remember(
-        host,
-        mintBy(() => this.#mintLeaf(host)),
-      )
-    )
-  }
-
-  #cachedLeaf(host: string, mintBy: (mint: () => Promise<Leaf>) => Promise<Leaf>): Promise<Leaf> | undefined {
-    const cached = this.#leaves.get(host)
-    if (cached === undefined) return undefined
-    this.#leaves.delete(host)
-    this.#leaves.set(host, cached)
-    return cached.then((leaf) => {
-      if (isFresh(leaf)) return leaf
-      this.#leaves.delete(host)
-      return this.leafFor(host, mintBy)
-    })
-  }
-
-  #remember(host: string, minting: Promise<Leaf>): Promise<Leaf> {
-    this.#leaves.set(host, minting)
-    minting.catch(() => this.#leaves.delete(host))
-    if (this.#leaves.size > MAX_CACHED_LEAVES) this.#leaves.delete(this.#leaves.keys().next().value as string)
-    return minting
-  }
-
-  async #mintLeaf(host: string): Promise<Leaf> {
-    const leaf = await this.#mint(host, this.#ecdsaKey())
-    return { ...leaf, mintRsa: () => this.#mint(host, this.#rsaKey()) }
-  }
-
-  async #mint(host: string, key: Promise<LeafKey>) {
-    const { publicKey, privateKeyPem } = await key
-    return { ...(await this.sign([host], publicKey, LEAF_HOURS)), privateKeyPem }
-  }
-
   /** Signs a server certificate for `publicKey`; the chain follows in the PEM, without the root. */
   async sign(
     names: readonly string[],
@@ -213,7 +148,7 @@ export class CertificateAuthority {
       notAfter,
       publicKey,
       signingKey: this.#signingKey,
-      signingAlgorithm: { ...this.#signingKey.algorithm, hash: 'SHA-256' } as typeof ECDSA_SHA256,
+      signingAlgorithm: signatureAlgorithm(this.#signingKey),
       extensions: await this.#leafExtensions(names, publicKey),
     })
     const intermediates = this.#chain.filter((link) => link.issuer !== link.subject)
@@ -243,10 +178,6 @@ export class CertificateAuthority {
   }
 }
 
-function isFresh(leaf: Leaf): boolean {
-  return leaf.notAfter.getTime() - Date.now() > RENEW_BEFORE_MS
-}
-
 /** A common name is for people; it is left out where the field is too short for it. */
 function subjectOf(names: readonly string[]): JsonName {
   const [first = ''] = names
@@ -256,22 +187,8 @@ function subjectOf(names: readonly string[]): JsonName {
 
 /** TLS 1.2 without a Diffie-Hellman exchange encrypts to an RSA key (RFC 5246, section 7.4.2). */
 function leafUsages({ algorithm }: webcrypto.CryptoKey): number {
-  const isRsa = algorithm.name === RSA_2048.name
+  const isRsa = algorithm.name === RSA_SHA256.name
   return isRsa ? KeyUsageFlags.digitalSignature | KeyUsageFlags.keyEncipherment : KeyUsageFlags.digitalSignature
-}
-
-function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
-  return webcrypto.subtle.generateKey(EC_P256, true, ['sign', 'verify'])
-}
-
-async function leafKey(pair: Promise<webcrypto.CryptoKeyPair>): Promise<LeafKey> {
-  const { publicKey, privateKey } = await pair
-  return { publicKey, privateKeyPem: await privateKeyPem(privateKey) }
-}
-
-async function privateKeyPem(key: webcrypto.CryptoKey): Promise<string> {
-  const der = await webcrypto.subtle.exportKey('pkcs8', key)
-  return `${PemConverter.encode(der, PemConverter.PrivateKeyTag)}\n`
 }
 
 function pem(certificate: X509Certificate): string {

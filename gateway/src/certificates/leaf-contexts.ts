@@ -2,11 +2,18 @@
 
 import { constants } from 'node:crypto'
 import { createSecureContext, DEFAULT_CIPHERS, type SecureContext } from 'node:tls'
-import type { CertificateAndKey, Leaf } from './certificate-authority.js'
+import type { CertificateAndKey } from './certificate-authority.js'
 import { once } from './once.js'
 
 /** ECDSA for whoever has it: a signature with the RSA key takes ten times as long, and many clients name RSA first. */
 const CIPHERS = `aECDSA+AESGCM:aECDSA+CHACHA20:${DEFAULT_CIPHERS}`
+
+/** What one host shows: a certificate for the ECDSA key. */
+export interface Leaf extends CertificateAndKey {
+  readonly notAfter: Date
+  /** The certificate for the RSA key, minted now. */
+  readonly mintRsa: () => Promise<CertificateAndKey>
+}
 
 /** TLS settings for one host. */
 export interface HostContexts {

@@ -3,7 +3,8 @@
 
 import { createSecureContext } from 'node:tls'
 import { CertificateAuthority } from '../certificates/certificate-authority.js'
-import { type HostContexts, LeafContexts } from '../certificates/leaf-contexts.js'
+import type { HostContexts } from '../certificates/leaf-contexts.js'
+import { Leaves } from '../certificates/leaves.js'
 import type { CertificateConfig, GatewayConfig } from '../config/config.js'
 import { SecretStartError } from '../credentials/secrets/secret-store.js'
 import { Dialer, type Lookup } from '../origin/dialer.js'
@@ -27,24 +28,17 @@ export type TunnelDialer = Pick<Dialer, 'assertAllowed' | 'dial' | 'dialTls'>
 export class ActiveConfig {
   readonly config: GatewayConfig
   readonly sessions: Sessions
-  readonly #authority: CertificateAuthority | undefined
-  readonly #leafContexts: LeafContexts
+  readonly #leaves: Leaves | undefined
   readonly #dialer: Dialer
   #tunnels = 0
   #isReplaced = false
 
   private constructor(
     config: GatewayConfig,
-    parts: {
-      authority: CertificateAuthority | undefined
-      leafContexts: LeafContexts
-      dialer: Dialer
-      sessions: Sessions
-    },
+    parts: { leaves: Leaves | undefined; dialer: Dialer; sessions: Sessions },
   ) {
     this.config = config
-    this.#authority = parts.authority
-    this.#leafContexts = parts.leafContexts
+    this.#leaves = parts.leaves
     this.#dialer = parts.dialer
     this.sessions = parts.sessions
   }
@@ -58,7 +52,7 @@ export class ActiveConfig {
     options: ActiveConfigOptions,
     previous?: ActiveConfig,
   ): Promise<ActiveConfig> {
-    const authority = previous?.authorityOf(config) ?? (await startStep(config, ['ca'], () => loadAuthority(config)))
+    const leaves = previous?.leavesOf(config) ?? (await startStep(config, ['ca'], () => startLeaves(config)))
     const dialer = await startStep(config, ['upstream', 'caFiles'], () => {
       return new Dialer(config.upstream, { lookup: options.lookup, timeoutMs: options.dialTimeoutMs })
     })
@@ -67,17 +61,15 @@ export class ActiveConfig {
       return new Sessions(config, options.usages, previous?.sessions.keySets)
     })
     await startSecrets(config, options.report)
-    const isSameAuthority = previous !== undefined && previous.#authority === authority
-    const leafContexts = isSameAuthority ? previous.#leafContexts : new LeafContexts()
-    return new ActiveConfig(config, { authority, leafContexts, dialer, sessions })
+    return new ActiveConfig(config, { leaves, dialer, sessions })
   }
 
-  /** Its CA, where `config` has the same: what was minted stays. */
-  authorityOf({ ca }: GatewayConfig): CertificateAuthority | undefined {
+  /** What it minted, where `config` has the same CA. */
+  leavesOf({ ca }: GatewayConfig): Leaves | undefined {
     const own = this.config.ca
     const isSame =
       own.certificatePem === ca.certificatePem && own.privateKeyPem?.reveal() === ca.privateKeyPem?.reveal()
-    return isSame ? this.#authority : undefined
+    return isSame ? this.#leaves : undefined
   }
 
   /** For a tunnel that goes by this config: its secrets are kept fresh until the function is called. */
@@ -108,9 +100,8 @@ export class ActiveConfig {
    * TLS settings for an intercepted host.
    * @throws {Refusal} when the session may have no further name now
    */
-  async contextsFor(host: string, { usage }: Session): Promise<HostContexts> {
-    const authority = this.#authority as CertificateAuthority
-    return this.#leafContexts.of(await authority.leafFor(host, (mint) => usage.mintName(mint)))
+  contextsFor(host: string, { usage }: Session): Promise<HostContexts> {
+    return (this.#leaves as Leaves).contextsFor(host, (mint) => usage.mintName(mint))
   }
 
   /** Ports, and addresses that stand in the CONNECT, are checked in either case; names are resolved by who dials. */
@@ -129,10 +120,11 @@ export class ActiveConfig {
 }
 
 /** With `forward` nothing is intercepted, and no key is needed; the certificate is only served. */
-async function loadAuthority({ ca }: GatewayConfig): Promise<CertificateAuthority | undefined> {
+async function startLeaves({ ca }: GatewayConfig): Promise<Leaves | undefined> {
   const { certificatePem, privateKeyPem } = ca
   if (privateKeyPem !== undefined) {
-    return CertificateAuthority.load({ certificatePem, privateKeyPem: privateKeyPem.reveal() })
+    const source = { certificatePem, privateKeyPem: privateKeyPem.reveal() }
+    return new Leaves(await CertificateAuthority.load(source))
   }
   createSecureContext({ ca: certificatePem })
   return undefined
