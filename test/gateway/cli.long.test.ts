@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -131,6 +132,25 @@ test('ca init writes a key that only its owner reads, and replaces nothing unask
   await rm(join(out, 'ca.key'))
   assert.equal((await run(['ca', 'init', '--out', out])).code, 1)
   await assert.rejects(stat(join(out, 'ca.key')), { code: 'ENOENT' })
+})
+
+test('ca init --key rsa makes a CA with an RSA key', async (context) => {
+  const folder = await temporaryFolder(context)
+  assert.equal((await run(['ca', 'init', '--out', folder, '--key', 'rsa'])).code, 0)
+  const { publicKey } = new X509Certificate(await readFile(join(folder, 'ca.pem')))
+  assert.equal(publicKey.asymmetricKeyType, 'rsa')
+  assert.equal(publicKey.asymmetricKeyDetails?.modulusLength, 3_072)
+  const server = ['ca', 'server', '--ca', folder, '--name', 'localhost', '--out', folder]
+  assert.equal((await run(server)).code, 0)
+  const wrong = [
+    ['ca', 'init', '--out', folder, '--force', '--key', 'dsa'],
+    [...server, '--key', 'rsa'],
+  ]
+  for (const args of wrong) {
+    const { code, stderr } = await run(args)
+    assert.equal(code, 2)
+    assert.match(stderr, /--key (must be ecdsa or rsa|is for ca init)/)
+  }
 })
 
 test('check says what is wrong and exits 1, or that all is well and exits 0', async (context) => {

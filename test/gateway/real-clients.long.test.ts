@@ -274,24 +274,37 @@ test('a container whose clock is 30 days slow trusts the gateway: its relay, cur
   assertIntercepted(audit, 2)
 })
 
-test('Java that offers suites of RSA only gets an RSA certificate', {
-  skip: noJava,
-  timeout: TIMEOUT_MS,
-}, async (context) => {
-  const origin = await startOrigin(context, {
-    certificate: await publicCa.rsaCertificate(HOST),
-    handler: (_request, response) => response.end('the answer'),
+/** For each the roots of gateway and origin have keys that it can verify. */
+const RSA_JAVAS = {
+  'Java that has suites of RSA only gets an RSA certificate': {
+    keyType: 'ecdsa',
+    options: [
+      '-Djdk.tls.client.protocols=TLSv1.2',
+      '-Djdk.tls.client.cipherSuites=TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,TLS_RSA_WITH_AES_128_GCM_SHA256',
+    ],
+  },
+  'Java that verifies signatures of RSA only trusts a gateway whose CA has an RSA key': {
+    keyType: 'rsa',
+    options: ['-Djdk.tls.client.SignatureSchemes=rsa_pss_rsae_sha256,rsa_pkcs1_sha256'],
+  },
+} as const
+for (const [title, { keyType, options }] of Object.entries(RSA_JAVAS)) {
+  test(title, { skip: noJava, timeout: TIMEOUT_MS }, async (context) => {
+    const roots = await createTestCa('public root', { keyType })
+    const origin = await startOrigin(context, {
+      certificate: await roots.rsaCertificate(HOST),
+      handler: (_request, response) => response.end('the answer'),
+    })
+    const { both, audit } = await startWays(context, {
+      publicCa: roots,
+      interceptionCa: await createTestCa('interception root', { keyType }),
+      origins: { [HOST]: origin.address },
+      hosts: { [HOST]: HARMLESS },
+    })
+    for (const way of both) {
+      const said = await way.run('java', ...options, sourceFile('TlsClient.java'), `https://${HOST}/`)
+      assert.equal(said, 'RSA the answer\n', way.name)
+    }
+    assertIntercepted(audit, 1)
   })
-  const { both, audit } = await startWays(context, {
-    publicCa,
-    origins: { [HOST]: origin.address },
-    hosts: { [HOST]: HARMLESS },
-  })
-  const suites = 'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,TLS_RSA_WITH_AES_128_GCM_SHA256'
-  const options = ['-Djdk.tls.client.protocols=TLSv1.2', `-Djdk.tls.client.cipherSuites=${suites}`]
-  for (const way of both) {
-    const said = await way.run('java', ...options, sourceFile('TlsClient.java'), `https://${HOST}/`)
-    assert.equal(said, 'RSA the answer\n', way.name)
-  }
-  assertIntercepted(audit, 1)
-})
+}

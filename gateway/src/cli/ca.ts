@@ -10,6 +10,7 @@ import {
   createCertificateAuthority,
   issueServerCertificate,
 } from '../certificates/certificate-authority.js'
+import type { KeyType } from '../certificates/key-pair.js'
 import {
   type Command,
   EXIT_FAILURE,
@@ -27,6 +28,7 @@ const OPTIONS = {
   name: { type: 'string', multiple: true },
   out: { type: 'string' },
   days: { type: 'string' },
+  key: { type: 'string' },
   force: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const
@@ -53,12 +55,14 @@ async function init(values: Values, streams: Streams): Promise<number> {
   }
   const out = requireOption('ca', 'out', values.out)
   const days = parseDays(values.days, 365)
-  const authority = await createCertificateAuthority({ days, ...(commonName !== undefined && { commonName }) })
+  const keyType = parseKeyType(values.key)
+  const authority = await createCertificateAuthority({ days, keyType, ...(commonName !== undefined && { commonName }) })
   const made = { certificatePem: authority.certificatePem, privateKeyPem: authority.privateKeyPem() }
   return store(made, out, 'ca', values.force === true, streams)
 }
 
 async function server(values: Values, streams: Streams): Promise<number> {
+  if (values.key !== undefined) throw new UsageError('ca', '--key is for ca init')
   const folder = requireOption('ca', 'ca', values.ca)
   const out = requireOption('ca', 'out', values.out)
   const days = parseDays(values.days, 90)
@@ -85,6 +89,11 @@ function parseDays(text: string | undefined, defaultDays: number): number {
   const days = /^[1-9][0-9]{0,3}$/.test(text) ? Number(text) : 0
   if (days < 1 || days > 3650) throw new UsageError('ca', '--days must be 1 to 3650')
   return days
+}
+
+function parseKeyType(text = 'ecdsa'): KeyType {
+  if (text === 'ecdsa' || text === 'rsa') return text
+  throw new UsageError('ca', '--key must be ecdsa or rsa')
 }
 
 /** An address may stand in brackets. */

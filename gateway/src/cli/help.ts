@@ -67,7 +67,8 @@ Options:
 Exit codes: 0 done, 1 what came on stdin is no token, 2 wrong usage.
 `
 
-export const CA_HELP = `Usage: ccr-upstream-gateway ca init --out DIR [--name CN] [--days N] [--force]
+export const CA_HELP = `Usage: ccr-upstream-gateway ca init --out DIR [--name CN] [--key ecdsa|rsa]
+                                    [--days N] [--force]
        ccr-upstream-gateway ca server --ca DIR --name HOST [--name HOST …]
                                       --out DIR [--days N] [--force]
 
@@ -82,6 +83,8 @@ Options:
                         server: a host name or address of the gateway; may be
                         given more than once
       --ca DIR          server: the folder with ca.pem and ca.key
+      --key TYPE        init: the CA's key, ecdsa or rsa (default: ecdsa); rsa is
+                        for clients that cannot verify ECDSA
       --days N          how long it is valid, 1 to 3650 (default: init 365,
                         server 90)
       --force           replace files that are there already
