@@ -83,8 +83,8 @@ Options:
                         server: a host name or address of the gateway; may be
                         given more than once
       --ca DIR          server: the folder with ca.pem and ca.key
-      --key TYPE        init: the CA's key, ecdsa or rsa (default: ecdsa); rsa is
-                        for clients that cannot verify ECDSA
+      --key TYPE        init: the kind of key, ecdsa or rsa (default: ecdsa);
+                        rsa is for clients that cannot verify ECDSA
       --days N          how long it is valid, 1 to 3650 (default: init 365,
                         server 90)
       --force           replace files that are there already
