@@ -8,6 +8,7 @@ import type { Exchanges } from '../exchanges.js'
 import { Http2ClientExchange } from './client-exchange.js'
 import { guardAgainstFloods } from './flood-guard.js'
 import { watchHeads } from './head-deadline.js'
+import { forgetListenersAtClose } from './native-lifetime.js'
 import { CLIENT_SESSION_OPTIONS, widenConnectionWindow } from './settings.js'
 import { type FrameHandler, WatchedSocket } from './watched-socket.js'
 
@@ -18,13 +19,20 @@ export function serveHttp2(secured: TLSSocket, exchanges: Exchanges, guard: Guar
     exchanges.abort('client-protocol-error')
     secured.destroySoon()
   }
-  const handler: FrameHandler = { connectionOnError: endForError, connectionOnEnd: () => watched.destroy() }
+  let session: ServerHttp2Session | undefined
+  const handler: FrameHandler = {
+    connectionOnError: endForError,
+    connectionOnEnd: () => watched.destroy(),
+    connectionOnDestroy: (error) => session?.destroy(error),
+  }
   const watched = new WatchedSocket(secured, true, handler, guard)
   watchHeads(secured, watched, guard, requestHeadTimeoutMs, () => {
     if (exchanges.size === 0) exchanges.noteUnparsed('head-timeout')
     secured.destroySoon()
   })
-  guard.on(server, 'session', (session: ServerHttp2Session) => {
+  guard.on(server, 'session', (started: ServerHttp2Session) => {
+    session = started
+    forgetListenersAtClose(session, guard, server)
     // What breaks the protocol ends its session, and with it the tunnel.
     guard.ignoreErrors(session)
     guard.once(session, 'close', () => secured.destroySoon())

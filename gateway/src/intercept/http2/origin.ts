@@ -18,7 +18,7 @@ import type { OriginRequest } from '../origin-request.js'
 import { hasBody } from '../request-head.js'
 import { watchEndOfStream } from './end-of-stream.js'
 import { assertSingleFields, splitPseudo, toHeaders } from './fields.js'
-import { keepSessionFor } from './native-lifetime.js'
+import { forgetListenersAtClose, keepSessionFor } from './native-lifetime.js'
 import { ORIGIN_SESSION_OPTIONS, widenConnectionWindow } from './settings.js'
 import { type FrameHandler, WatchedSocket } from './watched-socket.js'
 
@@ -40,11 +40,13 @@ export class OriginSession {
         this.#session.destroy(new Refusal('response-invalid', 'the origin does not speak valid HTTP/2'))
       },
       connectionOnEnd: (error) => this.#onConnectionEnd(error),
+      connectionOnDestroy: (error) => this.#session.destroy(error),
     }
     this.#session = connect(`https://${formatAuthority(authority)}`, {
       ...ORIGIN_SESSION_OPTIONS,
       createConnection: () => new WatchedSocket(socket, false, handler, guard),
     })
+    forgetListenersAtClose(this.#session, guard)
     // Every request hears of it; alone it must not end the process.
     guard.ignoreErrors(this.#session)
     guard.on(this.#session, 'timeout', () => this.#session.close())

@@ -15,14 +15,20 @@ export interface FrameHandler {
   /** Our side gave the connection up, with this error code (RFC 9113, section 7), and that was sent. */
   connectionOnError(errorCode: number): void
   /**
-   * The peer has closed the connection, or it failed; all that came was handed over. Its owner destroys it, and with that the
-   * session and every stream of it, the ones too that came whole and are not read yet.
+   * The peer has closed the connection, or it failed; all that came was handed over, unless the session reads no more. Its owner
+   * destroys it, and with that the session and every stream of it, the ones too that came whole and are not read yet.
    */
   connectionOnEnd(error?: Error): void
+  /**
+   * It is about to be closed, and the session has to be destroyed first. What a session writes later node drops without a word, and
+   * what waits for the end of such a write is in memory for ever: streams, session and tunnel.
+   */
+  connectionOnDestroy(error?: Error): void
 }
 
 export class WatchedSocket extends Duplex {
   readonly #socket: TLSSocket
+  readonly #handler: FrameHandler
   readonly #received: FrameFollower
   readonly #sent: FrameFollower
   #errorSent: number | undefined
@@ -35,6 +41,7 @@ export class WatchedSocket extends Duplex {
   constructor(socket: TLSSocket, isServer: boolean, handler: FrameHandler, guard: Guard) {
     super({ highWaterMark: HIGH_WATER_MARK_BYTES })
     this.#socket = socket
+    this.#handler = handler
     this.#received = new FrameFollower(isServer)
     this.#sent = new FrameFollower(!isServer, (errorCode) => {
       if (errorCode !== 0) this.#errorSent = errorCode
@@ -49,7 +56,11 @@ export class WatchedSocket extends Duplex {
       failure = error
     })
     guard.once(socket, 'end', () => this.#endWhenRead())
-    guard.once(socket, 'close', () => this.#endWhenRead())
+    // A session that has given up reads no more; any other goes on once the write that was under way is over, a turn later.
+    guard.once(socket, 'close', () => {
+      this.#endWhenRead()
+      setImmediate(guard.wrap(() => this.#reportEnd()))
+    })
     this.#afterWrite = guard.wrap(() => {
       if (this.#errorSent !== undefined) handler.connectionOnError(this.#errorSent)
     })
@@ -119,6 +130,7 @@ export class WatchedSocket extends Duplex {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#handler.connectionOnDestroy(error ?? undefined)
     this.#socket.destroySoon()
     callback(error)
   }
