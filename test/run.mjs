@@ -12,15 +12,19 @@ const root = join(folder, '..')
 const LONG = '.long.test.ts'
 /** What takes longest, longest first: at the end each would keep one core waiting. */
 const FIRST = [
-  ...['matrix/matrix', 'install-ca/own-root', 'gateway/streaming', 'attack/start', 'attack/memory', 'relay/limits'],
-  ...[
-    'examples/image',
-    'install-ca/update-command',
-    'children/java-options',
-    'e2e/tunnels',
-    'e2e/doctor',
-    'thread/thread',
-  ],
+  'matrix/matrix',
+  'install-ca/own-root',
+  'gateway/real-clients',
+  'gateway/streaming',
+  'attack/start',
+  'attack/memory',
+  'relay/limits',
+  'examples/image',
+  'install-ca/update-command',
+  'children/java-options',
+  'e2e/tunnels',
+  'e2e/doctor',
+  'thread/thread',
 ].map((name) => `${name}${LONG}`)
 /**
  * Folders whose short tests change nothing of their process, and how many processes those share: one for each file would load
