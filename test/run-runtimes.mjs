@@ -1,7 +1,6 @@
 // Runs the suites of the relay, and the attacks on it, on every runtime that is supported: Node 20, 22, 24, 26 and Bun, each with the
-// relay in a thread of its own or in the main one. Node 20 and Bun with a thread have had `npm test` and `npm run test:long`: those
-// two run here what has a full size. `--full`: everything on every runtime, in either thread and in full size, which takes an
-// hour. The Nodes come from npm, into node_modules/.cache; Bun is a dependency for development.
+// relay in a thread of its own or in the main one. Node 20 and Bun with a thread have had `npm test` and `npm run test:long`.
+// `--full`: everything on every runtime, in either thread and in full size, which takes an hour. The Nodes come from npm, into node_modules/.cache; Bun is a dependency for development.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
@@ -56,12 +55,6 @@ const RELAY = [
 ]
 /** What starts a relay within the Node that runs the tests: that has had its default, a thread. */
 const START = ['init/bundle', 'init/close', 'init/enabled', 'init/nested']
-/** What of all that has a full size, and what else that goes by the runtime has one. */
-const FULL_SIZE = [
-  ...relaySuites('connect', 'many-tunnels', 'stall', 'status', 'transfer', 'warm'),
-  'attack/signals',
-  'children/node-preload',
-]
 /** With `--full`: every suite of a relay, which may be in either thread, and what else goes by the runtime. */
 const FULL = ['relay/', 'attack/', 'init/']
 const FULL_BESIDES = ['thread/', 'gateway/streaming', 'install-ca/interruption', 'children/node-preload']
@@ -88,7 +81,6 @@ if (isFull) {
   run('worker', [...runtimes.keys()], [...FULL, ...FULL_BESIDES], { isLarge: true })
   run('main', [...runtimes.keys()], FULL, { isLarge: true })
 } else {
-  run('worker', ['node20', 'bun'], FULL_SIZE, { isLarge: true })
   run('worker', ['node24', 'node26'], [...RELAY, 'thread/'])
   run('main', ['node22', 'bun'], [...RELAY, ...START])
 }

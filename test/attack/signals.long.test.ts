@@ -19,7 +19,7 @@ import {
   whyNoCoreFile,
 } from '../support/attack.js'
 import { assertNoDebugger } from '../support/attack-debugger.js'
-import { describeOnEachRuntime, IS_LARGE } from '../support/runtimes.js'
+import { describeOnEachRuntime, IS_RELAY_LARGE } from '../support/runtimes.js'
 import { type Scope, SharedScope } from '../support/temp-dir.js'
 
 const setup = new SharedScope()
@@ -40,7 +40,7 @@ describeOnEachRuntime('signals of its own user', (runtime) => {
 
   // Spread over the time in which a runtime starts; the sleep is the attack.
   describe('SIGUSR1 while it starts', { skip }, () => {
-    const launches = IS_LARGE ? 40 : 20
+    const launches = IS_RELAY_LARGE ? 40 : 20
 
     async function launch(t: Scope, delayMs: number): Promise<string> {
       const victim = await stage.launch(t, runtime, { runtimeOptions })
@@ -88,7 +88,7 @@ describeOnEachRuntime('signals of its own user', (runtime) => {
     it(`leaves no debugger beside the token, 4 to 62 ms after ${launches} launches`, (t) =>
       count(t, launches, (index) => launch(t, 4 + (index * 58) / (launches - 1))))
 
-    if (IS_LARGE)
+    if (IS_RELAY_LARGE)
       it('leaves no debugger beside the token, up to 300 ms after 40 launches', (t) =>
         count(t, 40, (index) => launch(t, 62 + index * 6)))
 
@@ -120,7 +120,7 @@ describeOnEachRuntime('signals of its own user', (runtime) => {
 
     for (const signal of ['SIGABRT', 'SIGSEGV', 'SIGQUIT'] as const) {
       // One shows that the kernel writes the core where it is looked for.
-      if (signal !== 'SIGABRT' && !IS_LARGE) continue
+      if (signal !== 'SIGABRT' && !IS_RELAY_LARGE) continue
       it(`${signal} dumps a process that is not hardened`, async (t) => {
         const files = await filesAfter(await stage.start(t, runtime, { exposed: true }), signal)
         const cores = files.filter((file) => /\/work\/core[^/]*$/.test(file))
@@ -131,7 +131,7 @@ describeOnEachRuntime('signals of its own user', (runtime) => {
     }
 
     for (const signal of ['SIGABRT', 'SIGSEGV', 'SIGQUIT', 'SIGUSR2', 'SIGTRAP', 'SIGSYS'] as const) {
-      if (['SIGTRAP', 'SIGSYS'].includes(signal) && !IS_LARGE) continue
+      if (['SIGTRAP', 'SIGSYS'].includes(signal) && !IS_RELAY_LARGE) continue
       it(`${signal} leaves no file with a secret`, async (t) => {
         const victim = await stage.start(t, runtime)
         // For a core file, raised from outside as far as it goes; what comes of it does not matter.

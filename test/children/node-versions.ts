@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { run } from '../support/cli-process.js'
-import { IS_LARGE } from '../support/runtimes.js'
+import { IS_RELAY_LARGE } from '../support/runtimes.js'
 import { createTempDirectory, type Scope } from '../support/temp-dir.js'
 
 /** A Node that was asked for. */
@@ -17,7 +17,7 @@ export interface NodeVersion {
 
 /** The binaries of `versions`, in a folder that goes with `scope`; none unless the long suites run. */
 export async function fetchNodeVersions(scope: Scope, versions: readonly string[]): Promise<NodeVersion[]> {
-  if (!IS_LARGE) return []
+  if (!IS_RELAY_LARGE) return []
   if (process.platform !== 'linux') return versions.map((version) => missing(version, 'only fetched on Linux'))
   const folder = createTempDirectory(scope, 'nodes')
   const found: NodeVersion[] = []

@@ -14,14 +14,14 @@ import { RunningProcess } from '../support/cli-process.js'
 import { connectHead } from '../support/connect-vectors.js'
 import { connectRaw, type RawClient } from '../support/raw-client.js'
 import { startRelayProcess } from '../support/relay-process.js'
-import { describeOnEachRuntime, IS_LARGE } from '../support/runtimes.js'
+import { describeOnEachRuntime, IS_RELAY_LARGE } from '../support/runtimes.js'
 import type { GatewayAddress } from './echo-gateway.js'
 import { inParallel, relayOptions } from './fixture.js'
 
 const GATEWAY = fileURLToPath(new URL('./echo-gateway.js', import.meta.url))
 
-const TUNNELS = IS_LARGE ? 9_000 : 300
-const REST_MS = IS_LARGE ? 60_000 : 1_000
+const TUNNELS = IS_RELAY_LARGE ? 9_000 : 300
+const REST_MS = IS_RELAY_LARGE ? 60_000 : 1_000
 /** The relay has two for a tunnel; the processes have some besides. */
 const DESCRIPTORS = TUNNELS * 2 + 200
 /** Handshakes at once: a few more than the gateway has time for. */

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { RelayStatus } from '#src/index.js'
 import { readStatus } from '#src/runtime/status-socket.js'
-import { describeOnEachRuntime, IS_LARGE } from '../support/runtimes.js'
+import { describeOnEachRuntime, IS_RELAY_LARGE } from '../support/runtimes.js'
 import { createTempDirectory, type Scope } from '../support/temp-dir.js'
 import { type RelayFixture, startFixture, TOKEN } from './fixture.js'
 
@@ -130,7 +130,7 @@ describeOnEachRuntime('the status socket', (runtime) => {
   })
 
   // It takes five seconds.
-  if (!IS_LARGE) return
+  if (!IS_RELAY_LARGE) return
   test('drops who does not take the answer', async (context) => {
     const path = createSocketPath(context)
     await start(context, path)

@@ -5,7 +5,7 @@ import { afterEach, test } from 'node:test'
 import type { RelayLimits } from '#src/index.js'
 import { connectHead } from '../support/connect-vectors.js'
 import { assertRefusal } from '../support/refusal.js'
-import { describeOnEachRuntime, IS_LARGE } from '../support/runtimes.js'
+import { describeOnEachRuntime, IS_RELAY_LARGE } from '../support/runtimes.js'
 import type { GatewayTunnel } from '../support/wire-gateway.js'
 import { inParallel, type RelayFixture, startFixture } from './fixture.js'
 
@@ -135,7 +135,7 @@ describeOnEachRuntime('warm tunnels', (runtime) => {
     assert.equal(fixture.gateway.upgrades, 2)
   })
 
-  const connects = IS_LARGE ? 500 : 60
+  const connects = IS_RELAY_LARGE ? 500 : 60
   test(`a gateway that closes unused ones after a moment: 0 failures in ${connects} CONNECTs, and it is left alone`, async () => {
     await start()
     fixture.serveEcho()

@@ -50,13 +50,14 @@ const bunSkipReason: string | undefined =
     ? undefined
     : 'Bun is not installed: its optional package is missing in node_modules/@oven'
 
-/** Whether the long forms of the suites run. */
+/** Whether suites run in the size that a release is held to: all of them, which takes hours, or with `relay` those of the relay. */
 export const IS_LARGE = process.env.CCR_TEST_LARGE === '1'
+export const IS_RELAY_LARGE = IS_LARGE || process.env.CCR_TEST_LARGE === 'relay'
 
 /** One suite a runtime; a skipped test with the reason where Bun is missing. */
 export function describeOnEachRuntime(title: string, suite: (runtime: TestRuntime) => void): void {
   // What hangs shall fail, and a busy machine shall not.
-  const timeout = IS_LARGE ? 1_800_000 : 600_000
+  const timeout = IS_RELAY_LARGE ? 1_800_000 : 600_000
   for (const runtime of runtimes) describe(`${runtime.name}: ${title}`, { timeout }, () => suite(runtime))
   if (bunSkipReason !== undefined) test(`bun: ${title}`, { skip: bunSkipReason }, () => {})
 }
