@@ -140,6 +140,8 @@ test('a body that is shorter or longer than its length is never a whole request 
   for (const body of ['four', 'six by']) {
     const outcome = await outcomeOf(gateway, [...withPseudo(':path', '/upload'), ['content-length', '5']], body)
     assert.ok(['reset', 'goaway'].includes(outcome), `${body}: ${outcome}`)
+    const record = await gateway.nextRecord()
+    assert.ok(record.mode === 'intercept' && record.error === 'client-protocol-error', JSON.stringify(record))
   }
   const fine = await outcomeOf(gateway, [...withPseudo(':path', '/upload'), ['content-length', '5']], 'hello')
   assert.equal(fine, 'answered')

@@ -69,7 +69,7 @@ const TRAILERS: readonly (readonly Field[])[] = [
 /** The ends that trailers may have brought about. */
 const OUTCOMES: ReadonlySet<string | undefined> = new Set([
   undefined,
-  ...['bad-request', 'head-too-large', 'client-closed', 'client-protocol-error'],
+  ...['bad-request', 'head-too-large', 'client-protocol-error'],
   ...['response-invalid', 'response-head-too-large', 'upstream-aborted', 'connection-closed'],
 ])
 

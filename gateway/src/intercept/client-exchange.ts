@@ -1,5 +1,6 @@
 // The client's side of one request, the same for HTTP/1.1 and HTTP/2: what exchange.ts asks of it, and hears from it.
 
+import type { AuditErrorCode } from '../audit/audit-record.js'
 import type { RawFields } from '../fields.js'
 import type { Refusal } from '../refusal.js'
 import type { RequestHead } from './request-head.js'
@@ -55,6 +56,10 @@ export interface ClientHandler {
   /** What came is no request after all. */
   clientOnFailure(refusal: Refusal): void
   clientOnDrain(): void
-  /** The last event, and it always comes. `isWhole`: the answer was handed over to its end. */
-  clientOnClose(isWhole: boolean): void
+  /**
+   * The last event, and it always comes.
+   * @param isWhole the answer was handed over to its end
+   * @param reason why it was not, where that is known. Default: `client-closed`
+   */
+  clientOnClose(isWhole: boolean, reason?: AuditErrorCode): void
 }

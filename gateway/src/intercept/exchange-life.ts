@@ -156,10 +156,10 @@ export class ExchangeLife {
   }
 
   /** The client's side is closed. `isWhole`: it was given all there was for it. */
-  close(isWhole: boolean): void {
+  close(isWhole: boolean, reason: AuditErrorCode = 'client-closed'): void {
     const { name } = this.#state
     if (name === 'done') return
-    if (!isWhole || (name !== 'ending' && name !== 'switched')) this.draft.error ??= 'client-closed'
+    if (!isWhole || (name !== 'ending' && name !== 'switched')) this.draft.error ??= reason
     if (name !== 'ending') this.dropOrigin()
     this.enter('close', { name: 'done' })
     this.#leavePlace()

@@ -1,6 +1,7 @@
 // One HTTP/2 request of an intercepted client, as exchange.ts sees it.
 
 import { constants, type ServerHttp2Stream } from 'node:http2'
+import type { AuditErrorCode } from '../../audit/audit-record.js'
 import { endToEndFields, type RawFields, trailerFields, valuesOf } from '../../fields.js'
 import type { Guard } from '../../guard.js'
 import { Refusal, refusalBody, refusalHeaders } from '../../refusal.js'
@@ -13,11 +14,19 @@ import { keepSessionFor } from './native-lifetime.js'
 
 const {
   HTTP_STATUS_RESET_CONTENT,
+  NGHTTP2_ENHANCE_YOUR_CALM,
   NGHTTP2_FLAG_END_STREAM,
   NGHTTP2_INTERNAL_ERROR,
   NGHTTP2_NO_ERROR,
+  NGHTTP2_PROTOCOL_ERROR,
   NGHTTP2_REFUSED_STREAM,
 } = constants
+
+/** What nghttp2 and node reset a stream for: a request that breaks RFC 9113, section 8.1.1, and one with too many fields. */
+const RESET_REASONS: Readonly<Record<number, AuditErrorCode>> = {
+  [NGHTTP2_PROTOCOL_ERROR]: 'client-protocol-error',
+  [NGHTTP2_ENHANCE_YOUR_CALM]: 'head-too-large',
+}
 
 /** Dates are the origin's to give; node's types do not have the option. */
 const NO_DATE: object = { sendDate: false }
@@ -99,7 +108,7 @@ export class Http2ClientExchange implements ClientExchange {
     guard.on(stream, 'drain', () => handler.clientOnDrain())
     // Node ends what is reset, too; without the trailers that end is not sent, and the reset is what the client sees.
     guard.on(stream, 'wantTrailers', () => this.#sendTrailers())
-    guard.once(stream, 'close', () => handler.clientOnClose(this.#isSent))
+    guard.once(stream, 'close', () => handler.clientOnClose(this.#isSent, RESET_REASONS[stream.rstCode ?? 0]))
   }
 
   pauseBody(): void {
