@@ -9,7 +9,6 @@ import { isInstalled } from '../support/cli-process.js'
 import { startOrigin } from '../support/origin.js'
 import { INJECTION, SECRET } from '../support/system.js'
 import { createTempDirectory, SharedScope } from '../support/temp-dir.js'
-import { createTestCa } from '../support/test-ca.js'
 import { type FileSession, startFileSession } from './file-session.js'
 
 const HOST = 'deb.example.test'
@@ -23,9 +22,8 @@ describe('apt behind the relay', { timeout: 600_000, skip: !hasApt && 'apt is no
   let session: FileSession
   let credentials: (string | undefined)[] = []
   before(async () => {
-    const publicCa = await createTestCa('public root')
     const origin = await startOrigin(setup, {
-      certificate: await publicCa.serverCertificate(HOST),
+      names: [HOST],
       handler: (request, response) => {
         credentials.push(request.headers.authorization)
         if (request.url === '/./Packages') response.end(PACKAGES)
@@ -33,7 +31,6 @@ describe('apt behind the relay', { timeout: 600_000, skip: !hasApt && 'apt is no
       },
     })
     session = await startFileSession(setup, {
-      publicCa,
       origins: { [HOST]: origin.address },
       hosts: { [HOST]: INJECTION },
     })

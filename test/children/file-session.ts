@@ -7,12 +7,11 @@ import { type Outcome, run } from '../support/cli-process.js'
 import { type Origin, startOrigin } from '../support/origin.js'
 import { type System, type SystemOptions, startSystem } from '../support/system.js'
 import type { Scope } from '../support/temp-dir.js'
-import { createTestCa } from '../support/test-ca.js'
 
 /** A session, and what is past its relay. */
 export interface FileSession extends RelaySession {
   readonly system: System
-  /** Serves `localhost` and 127.0.0.1 under the public root. */
+  /** Serves `localhost` and 127.0.0.1 under the root of all origins. */
   readonly direct: Origin
   /** A file with everything that children trust. */
   readonly bundleFile: string
@@ -23,9 +22,8 @@ export interface FileSession extends RelaySession {
 
 /** Starts gateway, relay and the direct origin. */
 export async function startFileSession(scope: Scope, options: SystemOptions = {}): Promise<FileSession> {
-  const publicCa = options.publicCa ?? (await createTestCa('public root'))
-  const direct = await startOrigin(scope, { certificate: await publicCa.serverCertificate('localhost', '127.0.0.1') })
-  const system = await startSystem(scope, { ...options, publicCa })
+  const direct = await startOrigin(scope, { names: ['localhost', '127.0.0.1'] })
+  const system = await startSystem(scope, options)
   const session = await startRelaySession(scope, system)
   const bundleFile = session.clientEnv.SSL_CERT_FILE ?? ''
   return {

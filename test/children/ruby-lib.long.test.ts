@@ -10,7 +10,6 @@ import { isInstalled, run } from '../support/cli-process.js'
 import { startOrigin } from '../support/origin.js'
 import { INJECTION, RULED_HOST, SECRET } from '../support/system.js'
 import { createTempDirectory, SharedScope } from '../support/temp-dir.js'
-import { createTestCa } from '../support/test-ca.js'
 import { type FileSession, startFileSession } from './file-session.js'
 
 const GEM_HOST = 'gems.example.test'
@@ -23,10 +22,9 @@ const hasBundler = hasGem && (await isInstalled(setup, 'bundle'))
 describe('Ruby behind the relay', { timeout: 600_000, skip: !hasRuby && 'ruby is not installed' }, () => {
   let session: FileSession
   before(async () => {
-    const publicCa = await createTestCa('public root')
     const files = hasBundler ? await buildGemIndex() : {}
     const origin = await startOrigin(setup, {
-      certificate: await publicCa.serverCertificate(GEM_HOST),
+      names: [GEM_HOST],
       handler: (request, response) => {
         const file = request.headers.authorization === `Bearer ${SECRET}` ? files[request.url ?? ''] : undefined
         if (file === undefined) response.writeHead(404).end()
@@ -34,7 +32,6 @@ describe('Ruby behind the relay', { timeout: 600_000, skip: !hasRuby && 'ruby is
       },
     })
     session = await startFileSession(setup, {
-      publicCa,
       origins: { [GEM_HOST]: origin.address },
       hosts: { [GEM_HOST]: INJECTION },
     })

@@ -57,7 +57,7 @@ describe('behind relay and gateway', { timeout: 600_000 }, () => {
       const { stdout } = await inSession('sh', '-c', 'openssl s_client "$@" </dev/null', 'sh', ...proxy)
       return /^issuer=(.*)$/m.exec(stdout)?.[1] ?? stdout
     }
-    assert.match(await issuerOf(PLAIN_HOST), /CN ?= ?public root/)
+    assert.match(await issuerOf(PLAIN_HOST), /CN ?= ?origin root/)
     assert.match(await issuerOf(RULED_HOST), /CN ?= ?interception root/)
   })
 

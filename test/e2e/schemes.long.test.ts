@@ -9,7 +9,6 @@ import { isInstalled, run } from '../support/cli-process.js'
 import { startGitOrigin } from '../support/git-origin.js'
 import { SECRET, startSystem } from '../support/system.js'
 import { createTempDirectory, SharedScope } from '../support/temp-dir.js'
-import { createTestCa } from '../support/test-ca.js'
 import { startRelaySession } from './relay-session.js'
 
 const HOST = 'git.example.test'
@@ -29,7 +28,6 @@ test('git clone with Basic and an API call with Bearer to the same host work by 
   skip: !hasTools && 'git http-backend and curl are not installed',
   timeout: 600_000,
 }, async (context) => {
-  const publicCa = await createTestCa('public root')
   const projectRoot = createTempDirectory(context, 'git')
   const git = async (...args: string[]) => {
     const { exitCode, stderr } = await run(context, 'git', args, { env: { PATH: process.env.PATH, HOME: projectRoot } })
@@ -43,7 +41,7 @@ test('git clone with Basic and an API call with Bearer to the same host work by 
   await git('-C', work, '-c', 'user.name=t', '-c', 'user.email=t@t', 'commit', '-qm', 'first')
   await git('clone', '-q', '--bare', work, join(projectRoot, 'project.git'))
   const origin = await startGitOrigin(context, {
-    certificate: await publicCa.serverCertificate(HOST),
+    host: HOST,
     projectRoot,
     authorization: `Basic ${Buffer.from(`x-access-token:${SECRET}`).toString('base64')}`,
     answersFirst: (request, response) => {
@@ -52,7 +50,7 @@ test('git clone with Basic and an API call with Bearer to the same host work by 
       return true
     },
   })
-  const system = await startSystem(context, { publicCa, origins: { [HOST]: origin }, hosts: { [HOST]: RULES } })
+  const system = await startSystem(context, { origins: { [HOST]: origin }, hosts: { [HOST]: RULES } })
   const session = await startRelaySession(context, system)
   const inSession = (program: string, ...args: string[]) => {
     return run(context, program, args, { env: session.clientEnv, cwd: session.directory })

@@ -12,7 +12,6 @@ import { startNpmRegistry } from '../support/npm-registry.js'
 import type { Origin } from '../support/origin.js'
 import { INJECTION, RULED_HOST, SECRET, type System, startSystem } from '../support/system.js'
 import { createTempDirectory, SharedScope } from '../support/temp-dir.js'
-import { createTestCa } from '../support/test-ca.js'
 import { type RelaySession, startRelaySession } from './relay-session.js'
 
 const GIT_HOST = 'git.example.test'
@@ -35,22 +34,20 @@ describe('behind relay and gateway', { timeout: 600_000 }, () => {
   let commit = ''
 
   before(async () => {
-    const publicCa = await createTestCa('public root')
     const projectRoot = createTempDirectory(setup, 'git')
     if (hasGit) commit = await createRepository(projectRoot)
     const git = await startGitOrigin(setup, {
-      certificate: await publicCa.serverCertificate(GIT_HOST),
+      host: GIT_HOST,
       projectRoot,
       authorization: `Bearer ${SECRET}`,
     })
     const tarball = hasNpm ? await packTinyPackage() : Buffer.alloc(0)
-    registry = await startNpmRegistry(setup, REGISTRY_HOST, await publicCa.serverCertificate(REGISTRY_HOST), {
+    registry = await startNpmRegistry(setup, REGISTRY_HOST, {
       name: 'tiny-package',
       version: '1.0.0',
       tarball,
     })
     system = await startSystem(setup, {
-      publicCa,
       origins: { [GIT_HOST]: git, [REGISTRY_HOST]: registry.address },
       hosts: { [GIT_HOST]: INJECTION },
     })

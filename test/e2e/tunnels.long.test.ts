@@ -64,7 +64,7 @@ describe('a tunnel through relay and gateway', { timeout: 600_000 }, () => {
 
   it('leaves a host without a rule to its own certificate', { skip: skipCurl }, async () => {
     const { stdout, stderr } = await curl('--verbose', `https://${PLAIN_HOST}/v1/me`)
-    assert.match(stderr, /issuer: CN=public root/)
+    assert.match(stderr, /issuer: CN=origin root/)
     assert.equal((JSON.parse(stdout) as Echo).headers.authorization, undefined)
   })
 

@@ -3,10 +3,9 @@
 import { cpSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Origin, startOrigin } from '../support/origin.js'
+import { startOrigin } from '../support/origin.js'
 import { INJECTION, type System, type SystemOptions, startSystem } from '../support/system.js'
 import { createTempDirectory, type Scope } from '../support/temp-dir.js'
-import { createTestCa, type TestCa } from '../support/test-ca.js'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
@@ -42,17 +41,10 @@ export function exampleFile(path: string): string {
   return join(ROOT, 'examples', path)
 }
 
-/** An origin that is HOST, shows what it got, and has a certificate of the root given. */
-export async function startExampleOrigin(scope: Scope, publicCa: TestCa): Promise<Origin> {
-  return startOrigin(scope, { certificate: await publicCa.serverCertificate(HOST) })
-}
-
 /** A gateway that injects a credential for HOST. */
 export async function startExampleSystem(scope: Scope, options: SystemOptions = {}): Promise<System> {
-  const publicCa = options.publicCa ?? (await createTestCa('public root'))
-  const origin = await startExampleOrigin(scope, publicCa)
+  const origin = await startOrigin(scope, { names: [HOST] })
   return startSystem(scope, {
-    publicCa,
     origins: { [HOST]: origin.address, ...options.origins },
     hosts: { [HOST]: INJECTION, ...options.hosts },
   })

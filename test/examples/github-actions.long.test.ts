@@ -9,7 +9,6 @@ import { isInstalled, run } from '../support/cli-process.js'
 import { startGitOrigin } from '../support/git-origin.js'
 import { INJECTION, SECRET, SESSION_ID, type System, TOKEN } from '../support/system.js'
 import { createTempDirectory, type Scope, SharedScope } from '../support/temp-dir.js'
-import { createTestCa } from '../support/test-ca.js'
 import { exampleFile, startExampleSystem } from './example.js'
 import { type PackageRegistry, startPackageRegistry } from './package-registry.js'
 import { runWorkflow, type StepOutcome } from './workflow-runner.js'
@@ -28,14 +27,13 @@ describe('the job of GitHub Actions', {
   let registry: PackageRegistry
 
   before(async () => {
-    const publicCa = await createTestCa('public root')
     const git = await startGitOrigin(setup, {
-      certificate: await publicCa.serverCertificate(GIT_HOST),
+      host: GIT_HOST,
       projectRoot: await createRepository(),
       authorization: `Bearer ${SECRET}`,
     })
     ;[system, registry] = await Promise.all([
-      startExampleSystem(setup, { publicCa, origins: { [GIT_HOST]: git }, hosts: { [GIT_HOST]: INJECTION } }),
+      startExampleSystem(setup, { origins: { [GIT_HOST]: git }, hosts: { [GIT_HOST]: INJECTION } }),
       startPackageRegistry(setup),
     ])
   })

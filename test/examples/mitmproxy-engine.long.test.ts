@@ -7,9 +7,9 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { isInstalled, RunningProcess } from '../support/cli-process.js'
 import { freePort } from '../support/listening.js'
+import { originCa, startOrigin } from '../support/origin.js'
 import { type Scope, SharedScope } from '../support/temp-dir.js'
-import { createTestCa } from '../support/test-ca.js'
-import { copyExample, readmeBlocks, readmeCommands, startExampleOrigin } from './example.js'
+import { copyExample, readmeBlocks, readmeCommands } from './example.js'
 
 const scope = new SharedScope()
 const tools = ['bash', 'curl', 'mitmdump']
@@ -25,9 +25,8 @@ test('mitmproxy behind the gateway injects the credential, and the audit has the
   for (const name of ['node_modules', 'gateway']) {
     symlinkSync(fileURLToPath(new URL(`../../../${name}`, import.meta.url)), join(folder, '../..', name))
   }
-  const publicCa = await createTestCa('public root')
-  const origin = await startExampleOrigin(t, publicCa)
-  writeFileSync(join(folder, 'origin-root.pem'), publicCa.rootPem)
+  const origin = await startOrigin(t)
+  writeFileSync(join(folder, 'origin-root.pem'), originCa.rootPem)
   writeFileSync(join(folder, 'route.py'), ROUTE)
   const ports = { 8080: await freePort(), 8443: await freePort() }
   const withPorts = (text: string) => text.replace(/\b(8080|8443)\b/g, (port) => `${ports[port as '8080' | '8443']}`)

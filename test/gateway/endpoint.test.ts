@@ -192,7 +192,7 @@ test('a refused CONNECT is one audit line with its code and status', async (cont
 
 test('close cuts open tunnels and frees the port', async (context) => {
   const gateway = await startGateway(context)
-  const { stream, status } = await gateway.openTunnel('api.example.com')
+  const { stream, status } = await gateway.openTunnel()
   assert.equal(status, 200)
   const ended = readAll(stream)
   await gateway.close()
@@ -202,7 +202,7 @@ test('close cuts open tunnels and frees the port', async (context) => {
 
 test('close with a grace lets a tunnel end by itself', async (context) => {
   const gateway = await startGateway(context)
-  const { stream } = await gateway.openTunnel('api.example.com')
+  const { stream } = await gateway.openTunnel()
   let isClosed = false
   const closed = gateway.close({ graceMs: 60_000 }).then(() => {
     isClosed = true
@@ -217,7 +217,7 @@ test('close with a grace lets a tunnel end by itself', async (context) => {
 
 test('a second close without a grace cuts what the first one waits for', async (context) => {
   const gateway = await startGateway(context)
-  const { stream } = await gateway.openTunnel('api.example.com')
+  const { stream } = await gateway.openTunnel()
   const ended = readAll(stream)
   const closed = gateway.close({ graceMs: 60_000 })
   await gateway.close()

@@ -69,7 +69,7 @@ async function startGrpcOrigin(context: TestContext): Promise<{ address: string;
 /** A local port whose connections are tunnels to api.example.com. */
 async function startPort(context: TestContext, gateway: TestGateway): Promise<number> {
   const server = createServer((socket) => {
-    void gateway.openTunnel('api.example.com:443').then(({ stream }) => {
+    void gateway.openTunnel().then(({ stream }) => {
       socket.pipe(stream)
       stream.pipe(socket)
       stream.on('close', () => socket.destroy())

@@ -11,7 +11,7 @@ const PLAIN = 'plain.example.com'
 
 /** Who signed the certificate that a client sees, or the code of the refusal. */
 async function outcomeOf(gateway: TestGateway, host: string): Promise<string> {
-  const { stream, status, text } = await gateway.openTunnel(`${host}`)
+  const { stream, status, text } = await gateway.openTunnel(host)
   if (status !== 200) return /"code":"([a-z-]+)"/.exec(text)?.[1] ?? text
   const roots = gateway.caCertificatePem + originCa.rootPem
   const socket = await startTls(stream, roots, host)

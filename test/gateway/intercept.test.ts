@@ -229,7 +229,7 @@ test('a head of thousands of fields cannot hide the framing of a body', async (c
 
 test('fails the handshake when SNI is another name than the CONNECT, and dials nothing', async (context) => {
   const gateway = await startGateway(context)
-  const { stream } = await gateway.openTunnel('api.example.com')
+  const { stream } = await gateway.openTunnel()
   await assert.rejects(startTls(stream, gateway.caCertificatePem, 'other.example.com'))
   assert.equal(gateway.origin.connections, 0)
   const record = await gateway.nextRecord()
@@ -248,7 +248,7 @@ test('without SNI the certificate is the one for the CONNECT', async (context) =
 
 test('a client that does not trust the CA is one audit line', async (context) => {
   const gateway = await startGateway(context)
-  const { stream } = await gateway.openTunnel('api.example.com')
+  const { stream } = await gateway.openTunnel()
   await assert.rejects(startTls(stream, originCa.rootPem, 'api.example.com'))
   const record = await gateway.nextRecord()
   assert.equal('code' in record && record.code, 'client-tls-failed')

@@ -4,8 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TLSSocket } from 'node:tls'
 import { encodeFields, encodeFrame, FLAG, FRAME, type Frame, PREFACE, readFrames } from '../support/raw-http2.js'
-import { startGateway, type TestGateway } from './fixture.js'
-import { startTls } from './wire-client.js'
+import { HOST, startGateway, type TestGateway } from './fixture.js'
 
 type Field = readonly [name: string, value: string]
 
@@ -23,8 +22,7 @@ const withPseudo = (name: string, value: string | undefined) => {
 }
 
 async function open(gateway: TestGateway): Promise<TLSSocket> {
-  const { stream } = await gateway.openTunnel('api.example.com')
-  const socket = await startTls(stream, gateway.caCertificatePem, 'api.example.com', ['h2'])
+  const { socket } = await gateway.connect(HOST, { protocols: ['h2'] })
   socket.write(PREFACE)
   return socket
 }

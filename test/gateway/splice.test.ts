@@ -151,7 +151,7 @@ const PRIVATE_ADDRESSES = [
 test('an address that is not public is answered 403', async (context) => {
   const gateway = await startGateway(context)
   for (const address of PRIVATE_ADDRESSES) {
-    const { status, text } = await gateway.openTunnel(`${address}`)
+    const { status, text } = await gateway.openTunnel(address)
     assert.equal(status, 403, address)
     assert.match(text, /error=destination_ip_prohibited/)
   }

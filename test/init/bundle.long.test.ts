@@ -6,7 +6,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { isInstalled, run } from '../support/cli-process.js'
-import { startOrigin } from '../support/origin.js'
+import { originCa, startOrigin } from '../support/origin.js'
 import { type EnabledReport, parseWarnings, type Report, startInit } from '../support/proxy-process.js'
 import { createSession, PLAIN_HOST, RULED_HOST, type Session, type System, startSystem } from '../support/system.js'
 import { createTempDirectory, type Scope, SharedScope } from '../support/temp-dir.js'
@@ -63,10 +63,9 @@ describe('a bundle from a container with a past', { timeout: 600_000 }, () => {
   before(async () => {
     const company = await createTestCa('company root')
     companyRootPem = company.rootPem
-    const publicCa = await createTestCa('public root')
     const origin = await startOrigin(setup, { certificate: await company.serverCertificate(COMPANY_HOST) })
-    system = await startSystem(setup, { publicCa, origins: { [COMPANY_HOST]: origin.address } })
-    systemBundle = `# a comment\n${publicCa.rootPem}${BROKEN_BLOCK}${publicCa.rootPem}`
+    system = await startSystem(setup, { origins: { [COMPANY_HOST]: origin.address } })
+    systemBundle = `# a comment\n${originCa.rootPem}${BROKEN_BLOCK}${originCa.rootPem}`
   })
   after(() => setup.end())
 

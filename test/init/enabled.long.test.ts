@@ -54,7 +54,7 @@ describe('a start that succeeds', { concurrency: 2, timeout: 300_000 }, () => {
     assert.equal(report.env.COMPOSER_CAFILE, report.caBundlePath)
     assert.equal(report.env.CURL_CA_BUNDLE, report.caBundlePath)
     const subjects = subjectsOf(report.caBundlePath)
-    assert.deepEqual(subjects.sort(), ['CN=company root', 'CN=interception root', 'CN=public root'])
+    assert.deepEqual(subjects.sort(), ['CN=company root', 'CN=interception root', 'CN=origin root'])
   })
 
   it('writes files for all to read and for nobody else to change under any umask', async (t) => {
@@ -72,7 +72,7 @@ describe('a start that succeeds', { concurrency: 2, timeout: 300_000 }, () => {
     const { caBundlePath, env } = report
     const files = [caBundlePath, env.NODE_EXTRA_CA_CERTS ?? '', join(caBundlePath, '../java-trust-store.jks')]
     const inodes = files.map((file) => statSync(file).ino)
-    assert.deepEqual(subjectsOf(caBundlePath).sort(), ['CN=public root', 'CN=short root'])
+    assert.deepEqual(subjectsOf(caBundlePath).sort(), ['CN=origin root', 'CN=short root'])
     await new Promise<void>((resolve) => {
       const look = (): void => {
         if (files.some((file, index) => statSync(file).ino === inodes[index])) return
@@ -84,7 +84,7 @@ describe('a start that succeeds', { concurrency: 2, timeout: 300_000 }, () => {
     })
     // The old one has expired by then on a machine that is slow (ca-renewal.test.ts has both).
     const lasting = (file: string) => subjectsOf(file).filter((subject) => subject !== 'CN=short root')
-    assert.deepEqual(lasting(caBundlePath).sort(), ['CN=public root', 'CN=some root'])
+    assert.deepEqual(lasting(caBundlePath).sort(), ['CN=origin root', 'CN=some root'])
     assert.deepEqual(lasting(env.NODE_EXTRA_CA_CERTS ?? ''), ['CN=some root'])
     assert.deepEqual(
       listTree(session.temporary).filter((name) => name.includes('.new')),

@@ -58,7 +58,7 @@ describe('a start that succeeds', { concurrency: 2, timeout: 600_000 }, () => {
 
   it("writes the system's certificates and the gateway's CA in one bundle, and the CA alone in another", async (t) => {
     const { report } = await start(t)
-    assert.deepEqual(subjectsOf(report.caBundlePath).sort(), ['CN=interception root', 'CN=public root'])
+    assert.deepEqual(subjectsOf(report.caBundlePath).sort(), ['CN=interception root', 'CN=origin root'])
     assert.deepEqual(subjectsOf(report.env.NODE_EXTRA_CA_CERTS ?? ''), ['CN=interception root'])
   })
 

@@ -9,9 +9,9 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import type { AuditRecord } from 'ccr-upstream-gateway'
 import { startRelaySession } from '../e2e/relay-session.js'
+import { originCa } from '../support/origin.js'
 import { INJECTION, startSystem } from '../support/system.js'
 import { createTempDirectory, type Scope } from '../support/temp-dir.js'
-import { createTestCa } from '../support/test-ca.js'
 import { Origin } from './origin.js'
 import type { CellKind, Target, Tool } from './tool.js'
 
@@ -33,12 +33,11 @@ export interface Stage {
 
 /** Starts the stage for these clients; it goes with `scope`. */
 export async function startStage(scope: Scope, tools: readonly Tool[]): Promise<Stage> {
-  const publicCa = await createTestCa('public root')
   const origins = new Map<string, Origin>()
   for (const [index, { id }] of tools.entries()) {
     const address = `127.0.77.${index + 1}`
     const guardedHost = interceptedHost(id)
-    const certificate = await publicCa.serverCertificate(guardedHost, publicHost(id), address)
+    const certificate = await originCa.serverCertificate(guardedHost, publicHost(id), address)
     origins.set(id, await Origin.start(scope, { address, certificate, guardedHost }))
   }
   const originOf = ({ id }: Tool): Origin => {
@@ -52,7 +51,6 @@ export async function startStage(scope: Scope, tools: readonly Tool[]): Promise<
   ])
   const records = new AuditLog()
   const system = await startSystem(scope, {
-    publicCa,
     origins: Object.fromEntries(ways.flat()),
     hosts: { '*.intercepted.example.test': INJECTION },
     onAudit: (record) => records.add(record),

@@ -6,11 +6,10 @@ import { once } from 'node:events'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { startOrigin } from './origin.js'
 import type { Scope } from './temp-dir.js'
-import type { TestCertificate } from './test-ca.js'
 
 /** Where the repositories are, and who may read them. */
 export interface GitOriginOptions {
-  readonly certificate: TestCertificate
+  readonly host: string
   /** Folder with bare repositories. */
   readonly projectRoot: string
   /** The only Authorization that is let in. */
@@ -33,7 +32,7 @@ export async function startGitOrigin(scope: Scope, options: GitOriginOptions): P
     backend.once('close', () => backends.delete(backend))
     answer(request, response, backend).catch(() => response.destroy())
   }
-  const origin = await startOrigin(scope, { certificate: options.certificate, handler })
+  const origin = await startOrigin(scope, { names: [options.host], handler })
   scope.after(async () => {
     const ended = Array.from(backends, (backend) => once(backend, 'close'))
     for (const backend of backends) backend.kill()

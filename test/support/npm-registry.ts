@@ -3,7 +3,6 @@
 import { createHash } from 'node:crypto'
 import { type Origin, startOrigin } from './origin.js'
 import type { Scope } from './temp-dir.js'
-import type { TestCertificate } from './test-ca.js'
 
 /** The one package. */
 export interface PublishedPackage {
@@ -16,7 +15,6 @@ export interface PublishedPackage {
 export async function startNpmRegistry(
   scope: Scope,
   host: string,
-  certificate: TestCertificate,
   { name, version, tarball }: PublishedPackage,
 ): Promise<Origin> {
   const dist = {
@@ -30,7 +28,7 @@ export async function startNpmRegistry(
     versions: { [version]: { name, version, dist } },
   })
   return startOrigin(scope, {
-    certificate,
+    names: [host],
     handler: ({ url = '' }, response) => {
       if (url === `/${name}`) response.setHeader('Content-Type', 'application/json').end(metadata)
       else if (url === new URL(dist.tarball).pathname) response.end(tarball)

@@ -15,17 +15,19 @@ import { answerByPath, answerExpectation } from './origin-paths.js'
 import type { Scope } from './temp-dir.js'
 import { createTestCa, type TestCertificate } from './test-ca.js'
 
-/** The root of every origin that is not given a certificate of its own. */
+/** The root of every origin that is not given another's certificate. */
 export const originCa = await createTestCa('origin root')
 
 const NAMES = ['api.example.com', 'other.example.com', 'plain.example.com', 'localhost', '127.0.0.1']
-const certificate = await originCa.serverCertificate(...NAMES)
+const defaultCertificate = await originCa.serverCertificate(...NAMES)
 
 /** `both` lets the client choose by ALPN; `websocket` is HTTP/1.1 that takes upgrades. */
 export type HttpProtocol = 'http1' | 'http2' | 'both' | 'websocket'
 
 interface OriginSetup {
-  /** Default: one of `originCa` for the three hosts of example.com, localhost and 127.0.0.1. */
+  /** What its certificate is for. Default: three hosts of example.com, localhost and 127.0.0.1. */
+  readonly names?: readonly string[]
+  /** A certificate of another root. */
   readonly certificate?: TestCertificate
   /** More options of its TLS server. */
   readonly tls?: TlsOptions
@@ -77,7 +79,7 @@ export function startOrigin(scope: Scope, setup: RawOriginSetup | HttpOriginSetu
 
 async function startHttp(scope: Scope, setup: HttpOriginSetup): Promise<Origin> {
   const requests: SeenRequest[] = []
-  const server = createHttpServer(setup)
+  const server = createHttpServer(setup.protocol, await tlsOptionsOf(setup))
   const handler = setup.handler ?? answerByPath
   const onRequest = (request: IncomingMessage, response: ServerResponse, answer: RequestListener) => {
     // A client that goes away in the middle is part of some tests.
@@ -98,8 +100,12 @@ async function startHttp(scope: Scope, setup: HttpOriginSetup): Promise<Origin> 
   )
 }
 
-function createHttpServer({ protocol, tls, ...setup }: HttpOriginSetup): Server {
-  const options = { ...(setup.certificate ?? certificate), ...tls }
+async function tlsOptionsOf({ names, certificate, tls }: OriginSetup): Promise<TlsOptions> {
+  const own = names === undefined ? defaultCertificate : await originCa.serverCertificate(...names)
+  return { ...(certificate ?? own), ...tls }
+}
+
+function createHttpServer(protocol: HttpProtocol | undefined, options: TlsOptions): Server {
   if (protocol !== 'http2' && protocol !== 'both') return createHttpsServer(options)
   return createSecureServer({ ...options, allowHTTP1: protocol === 'both' }).on('sessionError', () => {})
 }
@@ -196,7 +202,7 @@ export class RawConnection {
 async function startRaw(scope: Scope, setup: RawOriginSetup): Promise<RawOrigin> {
   const opened: RawConnection[] = []
   const unclaimed = new Mailbox<RawConnection>()
-  const server = createTlsServer({ ...(setup.certificate ?? certificate), ...setup.tls }, (socket) => {
+  const server = createTlsServer(await tlsOptionsOf(setup), (socket) => {
     const connection = new RawConnection(socket)
     opened.push(connection)
     setup.handler?.(connection)

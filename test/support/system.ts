@@ -4,7 +4,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type AuditRecord, type Gateway, hashToken, loadGatewayConfig, startGateway } from 'ccr-upstream-gateway'
-import { type Origin, startOrigin } from './origin.js'
+import { type Origin, originCa, startOrigin } from './origin.js'
 import { createTempDirectory, type Scope } from './temp-dir.js'
 import { createTestCa, type TestCa } from './test-ca.js'
 import type { Actor } from './unprivileged.js'
@@ -23,8 +23,6 @@ export const DENIED_AUTHORITY = '100.100.100.200:443'
 
 /** What a test may set. */
 export interface SystemOptions {
-  /** The root that every origin's certificate comes from; made anew without it. */
-  readonly publicCa?: TestCa
   /** More origins behind the gateway: `host`, or `host:port` → `address:port`. */
   readonly origins?: Readonly<Record<string, string>>
   /** More rules: the config's `hosts`. */
@@ -66,8 +64,7 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
     writeFileSync(join(directory, name), text, { mode })
     return join(directory, name)
   }
-  const publicCa = options.publicCa ?? (await createTestCa('public root'))
-  const origin = await startOrigin(scope, { certificate: await publicCa.serverCertificate(RULED_HOST, PLAIN_HOST) })
+  const origin = await startOrigin(scope, { names: [RULED_HOST, PLAIN_HOST] })
   const interceptionCa = options.interceptionCa ?? (await createTestCa('interception root'))
   const gatewayCa = options.gatewayCa ?? (await createTestCa('gateway root'))
   const gatewayHost = options.gatewayHost ?? '127.0.0.1'
@@ -79,7 +76,7 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
     ca: { certificate: put('ca.pem', interceptionCa.rootPem), key: put('ca.key', interceptionCa.rootKeyPem, 0o600) },
     sessions: [{ id: SESSION_ID, tokenSha256: hashToken(TOKEN) }],
     upstream: {
-      caFiles: [put('public-root.pem', publicCa.rootPem)],
+      caFiles: [put('public-root.pem', originCa.rootPem)],
       connectTo: Object.fromEntries(Object.entries(origins).map(([host, address]) => [authorityOf(host), address])),
       allowPorts: [443, ...(options.allowPorts ?? [])],
     },
@@ -101,10 +98,10 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
     CCR_UPSTREAM_PROXY_ENABLED: '1',
     CCR_UPSTREAM_PROXY_URL: gateway.url.replace('127.0.0.1', gatewayHost),
     CCR_UPSTREAM_PROXY_GATEWAY_CA: put('gateway-root.pem', gatewayCa.rootPem),
-    CCR_SYSTEM_CA_BUNDLE: put('system-bundle.pem', publicCa.rootPem),
+    CCR_SYSTEM_CA_BUNDLE: put('system-bundle.pem', originCa.rootPem),
     CLAUDE_CODE_REMOTE_SESSION_ID: SESSION_ID,
   }
-  return { origin, gateway, audit, publicRootPem: publicCa.rootPem, environment }
+  return { origin, gateway, audit, publicRootPem: originCa.rootPem, environment }
 }
 
 /** @param host the port may be left out: 443 */
