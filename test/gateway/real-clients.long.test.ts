@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import type { AuditRecord } from 'ccr-upstream-gateway'
 import { isInstalled } from '../support/cli-process.js'
 import { listen } from '../support/listening.js'
-import { startOrigin } from '../support/origin.js'
+import { originCa, startOrigin } from '../support/origin.js'
 import { startProgram } from '../support/program.js'
 import { INJECTION, SECRET } from '../support/system.js'
 import { createTempDirectory, SharedScope } from '../support/temp-dir.js'
@@ -42,8 +42,7 @@ const MAX_SLOWDOWN = 20
 /** More than the gateway grants for nothing: they are only no abuse because of the work that stands against them. */
 const PINGS = 1_500
 
-const publicCa = await createTestCa('public root')
-const certificate = await publicCa.serverCertificate(HOST, OTHER_HOST)
+const certificate = await originCa.serverCertificate(HOST, OTHER_HOST)
 const sourceFile = (name: string) => fileURLToPath(new URL(`../../gateway/real-clients/${name}`, import.meta.url))
 
 const setup = new SharedScope()
@@ -77,7 +76,6 @@ test('grpc-go is busy for as long as it likes, with more pings than any idle cli
 }, async (context) => {
   const program = await buildGo(context, sourceFile('grpc-echo.go'))
   const { both, audit } = await startWays(context, {
-    publicCa,
     origins: { [HOST]: await startGrpcEcho(context, program) },
     hosts: { [HOST]: INJECTION },
   })
@@ -130,7 +128,6 @@ test('hvac lists secrets by the method LIST, and the request is the same field b
     },
   })
   const { both, audit } = await startWays(context, {
-    publicCa,
     origins: { [HOST]: origin.address },
     hosts: { [HOST]: [{ transform: [{ headers: { 'x-vault-token': `\${env:API_SECRET}` } }] }] },
   })
@@ -149,7 +146,6 @@ test("boto3's signatures stay valid, whatever its endpoint is called", {
 }, async (context) => {
   const origin = await startOrigin(context, { certificate, handler: s3Store('example-secret-key') })
   const { both, audit } = await startWays(context, {
-    publicCa,
     origins: { [HOST]: origin.address, [`${HOST}:8443`]: origin.address },
     allowPorts: [8443],
     hosts: { [HOST]: HARMLESS },
@@ -169,7 +165,6 @@ test("curl makes, moves and deletes collections of nginx's WebDAV", {
 }, async (context) => {
   const settings = ['root files;', 'dav_methods PUT DELETE MKCOL COPY MOVE;']
   const { both, audit } = await startWays(context, {
-    publicCa,
     origins: {
       [HOST]: await startNginx(context, certificate, 'http1', settings),
       [OTHER_HOST]: await startNginx(context, certificate, 'http2', settings),
@@ -227,7 +222,6 @@ async function posts(context: TestContext, program: string, bytes: number): Prom
   const { address } = await listen(context, server)
   const settings = ['keepalive_requests 10;', `location / { proxy_pass http://${address}; }`]
   const { both, audit } = await startWays(context, {
-    publicCa,
     origins: { [HOST]: await startNginx(context, certificate, 'http2', settings) },
     hosts: { [HOST]: HARMLESS },
   })
@@ -255,7 +249,6 @@ test('a container whose clock is 30 days slow trusts the gateway: its relay, cur
     handler: (_request, response) => response.end('the answer'),
   })
   const { both, audit } = await startWays(context, {
-    publicCa,
     origins: { [HOST]: origin.address },
     hosts: { [HOST]: HARMLESS },
     env: await slowClock(context, 30),

@@ -23,6 +23,8 @@ export const DENIED_AUTHORITY = '100.100.100.200:443'
 
 /** What a test may set. */
 export interface SystemOptions {
+  /** The root that every origin's certificate comes from. Default: that of startOrigin(). */
+  readonly publicCa?: TestCa
   /** More origins behind the gateway: `host`, or `host:port` → `address:port`. */
   readonly origins?: Readonly<Record<string, string>>
   /** More rules: the config's `hosts`. */
@@ -64,7 +66,8 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
     writeFileSync(join(directory, name), text, { mode })
     return join(directory, name)
   }
-  const origin = await startOrigin(scope, { names: [RULED_HOST, PLAIN_HOST] })
+  const { publicCa = originCa } = options
+  const origin = await startOrigin(scope, { certificate: await publicCa.serverCertificate(RULED_HOST, PLAIN_HOST) })
   const interceptionCa = options.interceptionCa ?? (await createTestCa('interception root'))
   const gatewayCa = options.gatewayCa ?? (await createTestCa('gateway root'))
   const gatewayHost = options.gatewayHost ?? '127.0.0.1'
@@ -76,7 +79,7 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
     ca: { certificate: put('ca.pem', interceptionCa.rootPem), key: put('ca.key', interceptionCa.rootKeyPem, 0o600) },
     sessions: [{ id: SESSION_ID, tokenSha256: hashToken(TOKEN) }],
     upstream: {
-      caFiles: [put('public-root.pem', originCa.rootPem)],
+      caFiles: [put('public-root.pem', publicCa.rootPem)],
       connectTo: Object.fromEntries(Object.entries(origins).map(([host, address]) => [authorityOf(host), address])),
       allowPorts: [443, ...(options.allowPorts ?? [])],
     },
@@ -98,10 +101,10 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
     CCR_UPSTREAM_PROXY_ENABLED: '1',
     CCR_UPSTREAM_PROXY_URL: gateway.url.replace('127.0.0.1', gatewayHost),
     CCR_UPSTREAM_PROXY_GATEWAY_CA: put('gateway-root.pem', gatewayCa.rootPem),
-    CCR_SYSTEM_CA_BUNDLE: put('system-bundle.pem', originCa.rootPem),
+    CCR_SYSTEM_CA_BUNDLE: put('system-bundle.pem', publicCa.rootPem),
     CLAUDE_CODE_REMOTE_SESSION_ID: SESSION_ID,
   }
-  return { origin, gateway, audit, publicRootPem: originCa.rootPem, environment }
+  return { origin, gateway, audit, publicRootPem: publicCa.rootPem, environment }
 }
 
 /** @param host the port may be left out: 443 */
