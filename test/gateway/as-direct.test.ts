@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import type { RequestListener } from 'node:http'
 import { describe, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { RawConnection } from '../support/origin.js'
 import { startOrigin } from '../support/origin.js'
 import { encodeFields, encodeFrame, FLAG, FRAME } from '../support/raw-http2.js'
@@ -157,6 +158,35 @@ describe('an HTTP/2 client', () => {
     assert.equal(String(headers['x-long-24']).length, 4_096)
     session.close()
   })
+})
+
+describe('an answer whose HTTP/1.1 origin closes the connection right after it reaches a client that reads slowly whole', () => {
+  const LONG = 'x'.repeat(480_000)
+  for (const [title, answer] of [
+    ['with its length', `HTTP/1.1 200 OK\r\nContent-Length: ${LONG.length}\r\n\r\n${LONG}`],
+    ['in chunks', `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${inChunks(LONG)}`],
+    ['until the close', `HTTP/1.1 200 OK\r\n\r\n${LONG}`],
+  ] as const) {
+    test(title, async (context) => {
+      const origin = await startOrigin(context, { protocol: 'raw' })
+      const gateway = await startGateway(context, { origin })
+      const { session } = await gateway.openHttp2()
+      const stream = session.request({ ':path': '/' })
+      const connection = await origin.nextConnection()
+      await connection.takeUntil('\r\n\r\n')
+      connection.write(answer)
+      connection.socket.end()
+      let bytes = 0
+      for await (const piece of stream) {
+        bytes += (piece as Buffer).length
+        await nextTurn()
+      }
+      assert.deepEqual([bytes, stream.rstCode], [LONG.length, 0])
+      const record = await gateway.nextRecord()
+      assert.ok(record.mode === 'intercept' && record.error === undefined)
+      session.close()
+    })
+  }
 })
 
 describe('an answer before the whole request', () => {
