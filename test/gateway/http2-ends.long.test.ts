@@ -1,5 +1,5 @@
 // Hundreds of HTTP/2 tunnels that end by an error or for a flood while a request is under way, in a program of its own: each request has
-// its line, no tunnel stays open, and the program ends when it is told to. About 6 s of CPU.
+// its line, no tunnel stays open, and the program ends when it is told to. About 10 s of CPU.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'

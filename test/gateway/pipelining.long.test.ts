@@ -1,5 +1,5 @@
 // One tunnel with thousands of HTTP/1.1 requests that are sent at once: they have their turn one after the other. The event loop is not
-// blocked longer by them, and no more memory is taken, than with the same bytes in a plain server of node:http. About 15 s of CPU.
+// blocked longer by them, and no more memory is taken, than with the same bytes in a plain server of node:http. About 20 s of CPU.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'

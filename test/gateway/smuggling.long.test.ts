@@ -1,6 +1,6 @@
 // The smuggling matrix: early answers × lengths of bodies × framings × protocols × {another try after a 401, a refusal, a client that
 // leaves, an upgrade that is refused}. Each request that an origin parsed has its line in the audit, and none other exists. About
-// 20 s of CPU; gateway/smuggling/ has the parts.
+// 30 s of CPU; gateway/smuggling/ has the parts.
 
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
