@@ -13,6 +13,7 @@ const LONG = '.long.test.ts'
 /** What takes longest, longest first: at the end each would keep one core waiting. */
 const FIRST = [
   'matrix/matrix',
+  'gateway/fuzz',
   'install-ca/own-root',
   'gateway/real-clients',
   'gateway/streaming',

@@ -2,6 +2,7 @@
 // It trusts nothing of the gateway's framing: what does not follow RFC 9112 to the letter is an error here.
 
 import assert from 'node:assert/strict'
+import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { ByteInbox } from '../support/byte-inbox.js'
 import type { WireStream } from './wire-client.js'
@@ -19,12 +20,13 @@ export interface Http1Answer {
 
 const NO_FIELDS: ReadonlyMap<string, readonly string[]> = new Map()
 
-export class Http1Client {
-  readonly stream: WireStream
+/** @template S what is below the TLS */
+export class Http1Client<S extends Duplex = WireStream> {
+  readonly stream: S
   readonly socket: TLSSocket
   readonly #inbox = new ByteInbox()
 
-  constructor(stream: WireStream, socket: TLSSocket) {
+  constructor(stream: S, socket: TLSSocket) {
     this.stream = stream
     this.socket = socket
     socket.on('data', (bytes: Buffer) => this.#inbox.push(bytes))
@@ -46,7 +48,7 @@ export class Http1Client {
   /** Reads one answer; an interim one is one of its own. */
   async answer(isForHead = false): Promise<Http1Answer> {
     const head = await this.#inbox.takeUntil('\r\n\r\n')
-    const [, status = '', reason = ''] = /^HTTP\/1\.1 ([1-5]\d\d) ([^\r\n]*)\r\n/.exec(head) ?? []
+    const [, status = '', reason = ''] = /^HTTP\/1\.1 ([1-9]\d\d) ([^\r\n]*)\r\n/.exec(head) ?? []
     assert.notEqual(status, '', `no status line: ${JSON.stringify(head.slice(0, 200))}`)
     const fields = parseFields(head.slice(head.indexOf('\r\n') + 2))
     const isEmpty = isForHead || status.startsWith('1') || status === '204' || status === '304'
