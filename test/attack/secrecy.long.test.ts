@@ -5,8 +5,7 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
-import { answerOf, MARK, openStage, type RunningVictim, type Stage, TOKEN_FORMS } from '../support/attack.js'
-import { TunnelStream } from '../support/connect-client.js'
+import { answerOf, formsIn, MARK, openStage, refusalOf, type Stage } from '../support/attack.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
 import { RULED_HOST, TOKEN } from '../support/system.js'
 import { SharedScope } from '../support/temp-dir.js'
@@ -17,19 +16,6 @@ after(() => setup.end())
 
 const skip = shared === undefined ? 'only Linux hardens' : false
 const skipRoot = skip || (process.getuid?.() === 0 ? false : 'only root may look into the process')
-
-function formsIn(text: string): string[] {
-  return TOKEN_FORMS.filter((form) => text.includes(form))
-}
-
-/** The answer to a CONNECT that fails. */
-function refusalOf({ port }: Pick<RunningVictim, 'port'>, authority: string): Promise<string> {
-  const tunnel = new TunnelStream({ proxyUrl: `http://127.0.0.1:${port}`, authority })
-  return tunnel.opened.then(
-    () => assert.fail('the tunnel was opened'),
-    (error: { answer?: string }) => error.answer ?? '',
-  )
-}
 
 describeOnEachRuntime('the token', (runtime) => {
   const stage = shared as Stage

@@ -8,12 +8,12 @@ import {
   answerOf,
   filesHolding,
   filesIn,
+  formsIn,
   openStage,
-  type RunningVictim,
+  refusalOf,
   type Stage,
   TOKEN_FORMS,
 } from '../support/attack.js'
-import { TunnelStream } from '../support/connect-client.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
 import { DENIED_AUTHORITY } from '../support/system.js'
 import { SharedScope } from '../support/temp-dir.js'
@@ -23,19 +23,6 @@ const shared = process.platform === 'linux' ? await openStage(setup) : undefined
 after(() => setup.end())
 
 const skip = shared === undefined ? 'only Linux hardens' : false
-
-function formsIn(text: string): string[] {
-  return TOKEN_FORMS.filter((form) => text.includes(form))
-}
-
-/** The answer to a CONNECT that fails. */
-function refusalOf({ port }: Pick<RunningVictim, 'port'>, authority: string): Promise<string> {
-  const tunnel = new TunnelStream({ proxyUrl: `http://127.0.0.1:${port}`, authority })
-  return tunnel.opened.then(
-    () => assert.fail('the tunnel was opened'),
-    (error: { answer?: string }) => error.answer ?? '',
-  )
-}
 
 describeOnEachRuntime('the token', (runtime) => {
   const stage = shared as Stage

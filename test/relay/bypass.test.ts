@@ -2,25 +2,14 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { after, before, test } from 'node:test'
 import { connectHead } from '../support/connect-vectors.js'
 import { startScriptedProxy, tunnelBehind } from '../support/egress-proxy.js'
 import { assertRefusal } from '../support/refusal.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
+import { NO_PROXY, startEcho } from './bypass-target.js'
 import { type RelayFixture, startFixture } from './fixture.js'
-
-/** A network on loopback: what only tools that understand networks reach without the relay. */
-const NO_PROXY = 'localhost,127.0.0.1,127.0.77.0/24'
-
-/** A target that sends everything back, behind a greeting. */
-async function startEcho(host: string): Promise<{ readonly server: Server; readonly authority: string }> {
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
-    socket.on('error', () => {}).pipe(socket)
-  }).listen(0, host)
-  await once(server, 'listening')
-  return { server, authority: `${host}:${(server.address() as AddressInfo).port}` }
-}
 
 describeOnEachRuntime('targets of NO_PROXY', (runtime) => {
   let fixture: RelayFixture

@@ -1,6 +1,7 @@
 // The scene of the attacks: a gateway, and processes with the session token of the system in them, on every runtime and
 // hardened or not, that belong to the very user who attacks them.
 
+import assert from 'node:assert/strict'
 import {
   cpSync,
   existsSync,
@@ -283,4 +284,18 @@ export function whyNoCoreFile(): string | undefined {
 /** Removes what a test looked through and does not need any more: cores are large. */
 export function discard(files: readonly string[]): void {
   for (const file of files) rmSync(file, { force: true })
+}
+
+/** The forms of the token that are in `text`. */
+export function formsIn(text: string): string[] {
+  return TOKEN_FORMS.filter((form) => text.includes(form))
+}
+
+/** The answer to a CONNECT that fails. */
+export function refusalOf({ port }: Pick<RunningVictim, 'port'>, authority: string): Promise<string> {
+  const tunnel = new TunnelStream({ proxyUrl: `http://127.0.0.1:${port}`, authority })
+  return tunnel.opened.then(
+    () => assert.fail('the tunnel was opened'),
+    (error: { answer?: string }) => error.answer ?? '',
+  )
 }
