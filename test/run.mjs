@@ -3,7 +3,7 @@
 // so that what an earlier build left in test/dist is not run.
 
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -69,9 +69,8 @@ runner.once('exit', (code) => {
 function programsFor(paths) {
   const compiled = (path) => join(folder, 'dist', path.replace(/\.ts$/, '.js'))
   const alone = paths.filter((path) => path.endsWith(LONG) || SHARED[dirname(path)] === undefined)
-  const shared = join(folder, 'dist/shared')
-  rmSync(shared, { recursive: true, force: true })
-  mkdirSync(shared)
+  const shared = mkdtempSync(join(folder, 'dist/shared-'))
+  process.once('exit', () => rmSync(shared, { recursive: true }))
   const programs = Object.entries(SHARED).flatMap(([name, processes]) => {
     const sharing = paths.filter((path) => dirname(path) === name && !alone.includes(path))
     return groups(sharing, processes).map((group, index) => {
