@@ -37,9 +37,7 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
   const ok = !checks.some(({ status }) => status === 'fail')
   if (table !== undefined) table.conclude(checks)
   else process.stdout.write(`${JSON.stringify({ ok, checks })}\n`)
-  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()))
-  // Not by the end of everything that is under way: a question to a silent name server cannot be taken back.
-  process.exit(ok ? 0 : 1)
+  return ok ? 0 : 1
 }
 
 /** An address that clients can be told to ask for. */

@@ -41,20 +41,27 @@ function readVersion(): string {
 
 // A reader that has seen enough (`doctor | head`) is no failure of ours. Node tells it by an event, Bun by a throw.
 process.stdout.on('error', endOnBrokenPipe)
+// What cannot be reported fails nothing of what was asked for.
+process.stderr.on('error', () => {})
 
-function endOnBrokenPipe(error: unknown): void {
+function endOnBrokenPipe(error: unknown): never {
   if (systemCode(error) !== 'EPIPE') throw error
   process.exit()
 }
 
-try {
-  process.exitCode = await main(process.argv.slice(2))
-} catch (error) {
-  if (!(error instanceof UsageError)) endOnBrokenPipe(error)
-  else reportUsageError(error)
+process.exitCode = await main(process.argv.slice(2)).catch(exitCodeOfError)
+await Promise.all([process.stdout, process.stderr].map(written))
+// Not when everything that is under way has ended: a connection that is being opened, or a question to a silent name server,
+// cannot be taken back everywhere.
+process.exit()
+
+function exitCodeOfError(error: unknown): number {
+  if (!(error instanceof UsageError)) return endOnBrokenPipe(error)
+  process.stderr.write(`ccr-upstream-proxy: ${error.message}; see ccr-upstream-proxy --help\n`)
+  return 2
 }
 
-function reportUsageError(error: UsageError): void {
-  process.stderr.write(`ccr-upstream-proxy: ${error.message}; see ccr-upstream-proxy --help\n`)
-  process.exitCode = 2
+/** When the system has taken what was written so far. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => stream.write('', () => resolve()))
 }

@@ -1,6 +1,7 @@
 // `run`: one command with the proxy's environment. Everything that CMD does is its own: terminal, signals, exit code.
 
 import { type ChildProcess, spawn } from 'node:child_process'
+import { setTimeout as passed } from 'node:timers/promises'
 import { systemCode, UpstreamProxyError } from '../errors.js'
 import { initUpstreamProxy, type UpstreamProxy } from '../init.js'
 import { formatEntry } from '../log.js'
@@ -12,6 +13,9 @@ import { dieBySignal, exitCodeOf, onSignals } from './signals.js'
 /** What a terminal sends to the whole foreground group, CMD included, by itself. */
 const TERMINAL_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGQUIT']
 const OTHER_SIGNALS: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']
+
+/** Milliseconds that the proxy gets to be closed: the caller waits for CMD, and a disk that hangs is not CMD's. */
+const CLOSE_TIMEOUT_MS = 1_500
 
 /** The end of CMD. */
 type Outcome = { readonly exitCode: number } | { readonly signal: NodeJS.Signals }
@@ -39,11 +43,9 @@ export async function runCommand(args: readonly string[]): Promise<number> {
   if (!proxy.enabled && options.require) return refuseToRun(proxy)
   if (!proxy.enabled && proxy.code === 'guard-off') warnOfGuard(proxy)
   const outcome = await runChild(command, proxy, forwarder)
-  await proxy.close(0)
+  await Promise.race([proxy.close(0), passed(CLOSE_TIMEOUT_MS)])
   forwarder.stop()
-  if ('exitCode' in outcome) return outcome.exitCode
-  dieBySignal(outcome.signal)
-  return exitCodeOf(outcome.signal)
+  return 'exitCode' in outcome ? outcome.exitCode : dieBySignal(outcome.signal)
 }
 
 /** Passes signals on to CMD; before there is one, they end this program in order. */

@@ -15,11 +15,16 @@ export function onSignals(signals: readonly NodeJS.Signals[], action: (signal: N
   }
 }
 
-/** Dies as a child did: by the same signal, so that our own parent sees what it would have seen without us. */
-export function dieBySignal(signal: NodeJS.Signals): void {
+/** Milliseconds for a signal to arrive at the process that sent it. */
+const ARRIVAL_TIMEOUT_MS = 100
+
+/**
+ * Dies as a child did: by the same signal, so that our own parent sees what it would have seen without us. Signals that this
+ * process ignores do not kill it; then it resolves to the code that shells give.
+ */
+export async function dieBySignal(signal: NodeJS.Signals): Promise<number> {
   process.removeAllListeners(signal)
-  process.exitCode = exitCodeOf(signal)
   process.kill(process.pid, signal)
-  // Signals that this process ignores do not kill it; the timer also keeps it alive until they arrive.
-  setTimeout(() => process.exit(exitCodeOf(signal)), 100)
+  await new Promise((resolve) => setTimeout(resolve, ARRIVAL_TIMEOUT_MS))
+  return exitCodeOf(signal)
 }

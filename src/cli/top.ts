@@ -28,8 +28,7 @@ export async function topCommand(args: readonly string[]): Promise<number> {
   if (relay === undefined) return reportNoRelay()
   if (relay.kind !== 'told') return reportNoStatus(relay.error)
   const isRelayGone = await new LiveView(relay.socket, relay.status, intervalMs).run()
-  // Not by the end of everything that is under way: a look at the relay may be, and would be followed by the next.
-  process.exit(isRelayGone ? reportNoRelay() : 0)
+  return isRelayGone ? reportNoRelay() : 0
 }
 
 /** Milliseconds. */
