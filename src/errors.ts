@@ -65,6 +65,9 @@ export const ERROR_CODES = {
   },
   'certificate-skipped': { hint: 'remove the broken certificate from the file that the message names (a warning)' },
   'bundle-unwritable': { hint: 'make the temporary directory (TMPDIR) writable' },
+  'files-not-removed': {
+    hint: 'remove what the message names from outside: a child has changed it so that this user cannot (a warning)',
+  },
   'not-root': { hint: "run it as root, or name an image's tree of your own with --root" },
   'journal-invalid': {
     hint: 'the journal in /var/lib/ccr-upstream-proxy was damaged: restore it, or undo by hand what it lists',

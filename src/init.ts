@@ -21,6 +21,7 @@ import { isEnabled, resolveLogLevel, resolveSettings, type Settings, type Settin
 import { placeStatusSocket } from './system/status-place.js'
 import { openRelayHome, type RelayThreadChoice } from './thread/open-relay-home.js'
 import type { RelayHome } from './thread/relay-home.js'
+import { UndoStack } from './undo-stack.js'
 
 /** What initUpstreamProxy() takes; every option wins over the environment. */
 export interface UpstreamProxyOptions extends SettingsOptions {
@@ -104,7 +105,9 @@ export async function initUpstreamProxy(options: UpstreamProxyOptions = {}): Pro
 }
 
 async function start(options: UpstreamProxyOptions, environment: Environment, logger: Logger): Promise<UpstreamProxy> {
-  const undo = new UndoStack()
+  const undo = new UndoStack((error) => {
+    logger.warn(asUpstreamProxyError(error, 'internal-error', 'the clean-up failed'))
+  })
   try {
     const settings = resolveSettings(options, environment)
     const hardening = harden(settings, logger)
@@ -225,7 +228,8 @@ async function listen(inputs: ListenInputs, undo: UndoStack): Promise<Relay> {
     ...(settings.tunnelLog === undefined ? {} : { tunnelLog: settings.tunnelLog }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   })
-  undo.push((graceMs) => relay.close(graceMs))
+  // The token goes with the relay, before the files.
+  undo.push((graceMs) => home.close(graceMs))
   return relay
 }
 
@@ -267,24 +271,5 @@ function disabledBy({ code, message, hint }: UpstreamProxyError): DisabledProxy 
     stats: () => undefined,
     close,
     [Symbol.asyncDispose]: close,
-  }
-}
-
-/** What has been done, to be undone in the opposite order; once, whoever asks. */
-class UndoStack {
-  readonly #actions: ((graceMs?: number) => void | Promise<void>)[] = []
-  #running: Promise<void> | undefined
-
-  push(action: (graceMs?: number) => void | Promise<void>): void {
-    this.#actions.push(action)
-  }
-
-  run(graceMs?: number): Promise<void> {
-    this.#running ??= this.#run(graceMs)
-    return this.#running
-  }
-
-  async #run(graceMs: number | undefined): Promise<void> {
-    for (const action of this.#actions.reverse()) await action(graceMs)
   }
 }

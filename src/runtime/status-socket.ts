@@ -20,7 +20,7 @@ const NOBODY_LISTENS = ['ENOENT', 'ECONNREFUSED']
 
 /** A socket that answers. */
 export interface StatusListener {
-  /** Drops who is still reading, and removes the socket. */
+  /** Drops who is still reading, and removes the socket if it can; the next relay there removes what is left. */
   close(): Promise<void>
 }
 
@@ -128,10 +128,16 @@ function close(server: Server, connections: ReadonlySet<Socket>, path: string): 
   for (const socket of connections) socket.destroy()
   return new Promise((resolve) => {
     server.close(() => {
-      rmSync(path, { force: true })
+      removeIfPossible(path)
       resolve()
     })
   })
+}
+
+function removeIfPossible(path: string): void {
+  try {
+    rmSync(path, { force: true })
+  } catch {}
 }
 
 function unavailable(path: string, why: string): UpstreamProxyError {

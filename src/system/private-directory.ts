@@ -2,10 +2,11 @@
 // written by us alone; it goes when the relay is closed, or when the process ends without closing it. Who made it removes it;
 // who writes into it needs no more than its path.
 
-import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemCode, UpstreamProxyError } from '../errors.js'
+import { removeTree } from './remove-tree.js'
 
 /** What the names of these folders begin with. */
 export const DIRECTORY_PREFIX = 'ccr-upstream-proxy-'
@@ -62,7 +63,8 @@ export class Folder {
 
 /** A folder of our own under the temporary directory. */
 export class PrivateDirectory extends Folder {
-  readonly #onExit = (): void => this.#removeTree()
+  /** What is left then, nobody can be told of any more. */
+  readonly #onExit = (): void => void removeTree(this.path)
 
   /**
    * @param parent the temporary directory unless given
@@ -73,14 +75,15 @@ export class PrivateDirectory extends Folder {
     process.once('exit', this.#onExit)
   }
 
-  /** Removes the folder with all that is in it; any number of times. */
+  /**
+   * Removes the folder with all that is in it; any number of times.
+   * @throws {UpstreamProxyError} `files-not-removed` when something is left, once everything else is gone
+   */
   remove(): void {
     process.removeListener('exit', this.#onExit)
-    this.#removeTree()
-  }
-
-  #removeTree(): void {
-    rmSync(this.path, { recursive: true, force: true })
+    const left = removeTree(this.path)
+    if (left === undefined) return
+    throw new UpstreamProxyError('files-not-removed', `${left.path} could not be removed (${left.code})`)
   }
 }
 

@@ -65,7 +65,10 @@ export class LocalHome implements RelayHome {
 
   async #close(graceMs: number | undefined): Promise<void> {
     this.#certificates?.stop()
-    await this.#relay?.close(graceMs)
-    this.#token?.wipe()
+    try {
+      await this.#relay?.close(graceMs)
+    } finally {
+      this.#token?.wipe()
+    }
   }
 }
