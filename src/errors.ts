@@ -93,6 +93,12 @@ export const ERROR_CODES = {
     hint: 'see that the process of the relay is not stopped; its status socket needs a temporary directory with a short path (a warning)',
   },
   'relay-not-found': { hint: 'start one with ccr-upstream-proxy relay, as the same user and with the same TMPDIR' },
+  'command-not-found': {
+    hint: 'check the name of the command, PATH, and the interpreter that the first line of a script names',
+  },
+  'command-not-runnable': {
+    hint: "make it an executable file of this machine's kind, a script with a #! line; its arguments may also be too long",
+  },
   'internal-error': {
     status: 500,
     proxyError: 'proxy_internal_error',

@@ -17,6 +17,9 @@ const OTHER_SIGNALS: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGUSR1'
 /** Milliseconds that the proxy gets to be closed: the caller waits for CMD, and a disk that hangs is not CMD's. */
 const CLOSE_TIMEOUT_MS = 1_500
 
+/** POSIX, "Exit Status for Commands": there is no such file. The last is what Node says of an empty name. */
+const NOT_FOUND = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ERR_INVALID_ARG_VALUE']
+
 /** The end of CMD. */
 type Outcome = { readonly exitCode: number } | { readonly signal: NodeJS.Signals }
 
@@ -79,21 +82,35 @@ function runChild(
   forwarder: SignalForwarder,
 ): Promise<Outcome> {
   return new Promise((resolve) => {
-    const child = spawn(file, args, { stdio: 'inherit', env: proxy.childEnvironment() })
-    forwarder.to(child)
-    child.once('error', (error) => {
-      const isMissing = systemCode(error) === 'ENOENT'
-      process.stderr.write(
-        `ccr-upstream-proxy: ${file} ${isMissing ? 'was not found' : 'cannot be run'} (${systemCode(error)})\n`,
-      )
-      resolve({ exitCode: isMissing ? 127 : 126 })
-    })
-    child.once('exit', (code, signal) => resolve(signal === null ? { exitCode: code ?? 1 } : { signal }))
+    const onError = (error: unknown): void => resolve({ exitCode: reportFailure(file, error) })
+    // Which errors are thrown and which are emitted differs between runtimes.
+    try {
+      const child = spawn(file, args, { stdio: 'inherit', env: proxy.childEnvironment() })
+      forwarder.to(child)
+      child.once('error', onError)
+      child.once('exit', (code, signal) => resolve(signal === null ? { exitCode: code ?? 1 } : { signal }))
+    } catch (error) {
+      onError(error)
+    }
   })
 }
 
+/** Says why there is no CMD; returns what a shell would. */
+function reportFailure(file: string, error: unknown): 126 | 127 {
+  const isMissing = NOT_FOUND.includes(systemCode(error))
+  const [code, what] = isMissing
+    ? (['command-not-found', 'was not found'] as const)
+    : (['command-not-runnable', 'cannot be run'] as const)
+  reportError(new UpstreamProxyError(code, `${file} ${what} (${systemCode(error)})`))
+  return isMissing ? 127 : 126
+}
+
+function reportError({ code, message, hint }: Pick<UpstreamProxyError, 'code' | 'message' | 'hint'>): void {
+  process.stderr.write(`${formatEntry({ level: 'error', code, message, hint })}\n`)
+}
+
 function refuseToRun(proxy: UpstreamProxy & { enabled: false }): number {
-  process.stderr.write(`ccr-upstream-proxy: error [${proxy.code}] ${proxy.reason}; hint: ${proxy.hint}\n`)
+  reportError({ ...proxy, message: proxy.reason })
   return 3
 }
 
