@@ -18,7 +18,7 @@ const PACKAGES =
 const setup = new SharedScope()
 const hasApt = await isInstalled(setup, 'apt-get')
 
-describe('apt behind the relay', { timeout: 600_000, skip: !hasApt && 'apt is not installed' }, () => {
+describe('apt behind the relay', { timeout: 1_800_000, skip: !hasApt && 'apt is not installed' }, () => {
   let session: FileSession
   let credentials: (string | undefined)[] = []
   before(async () => {

@@ -31,7 +31,7 @@ public class Main {
 const setup = new SharedScope()
 const homes = findJavaHomes()
 
-describe('Java behind the relay', { timeout: 600_000, skip: homes.length === 0 && 'no JDK is installed' }, () => {
+describe('Java behind the relay', { timeout: 1_800_000, skip: homes.length === 0 && 'no JDK is installed' }, () => {
   let session: FileSession
   let options = ''
 

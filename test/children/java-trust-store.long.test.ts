@@ -13,7 +13,7 @@ import { findJavaHomes } from './java-homes.js'
 
 const roots = rootCertificates.map((pem) => new X509Certificate(pem))
 
-describe('the Java trust store', { timeout: 600_000 }, () => {
+describe('the Java trust store', { timeout: 1_800_000 }, () => {
   const homes = findJavaHomes()
   if (homes.length === 0) it('is read by keytool', { skip: 'no JDK is installed' })
   for (const home of homes) {

@@ -35,7 +35,7 @@ const versionsOf = (list: readonly string[], withHere: boolean): NodeVersion[] =
 ]
 const bun = runtimes.find(({ kind }) => kind === 'bun')
 
-describe('the Node preload', { timeout: 600_000 }, () => {
+describe('the Node preload', { timeout: 1_800_000 }, () => {
   let session: FileSession
   let http: Server
   /** What no proxy brings anybody to: on an address that NO_PROXY does not name. */

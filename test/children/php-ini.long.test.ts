@@ -13,7 +13,7 @@ import { type FileSession, startFileSession } from './file-session.js'
 const setup = new SharedScope()
 const hasPhp = await isInstalled(setup, 'php', '-r', 'exit(extension_loaded("curl") ? 0 : 1);')
 
-describe('PHP behind the relay', { timeout: 600_000, skip: !hasPhp && 'php with curl is not installed' }, () => {
+describe('PHP behind the relay', { timeout: 1_800_000, skip: !hasPhp && 'php with curl is not installed' }, () => {
   let session: FileSession
   let directory = ''
   before(async () => {

@@ -19,7 +19,7 @@ const hasRuby = await isInstalled(setup, 'ruby')
 const hasGem = hasRuby && (await isInstalled(setup, 'gem'))
 const hasBundler = hasGem && (await isInstalled(setup, 'bundle'))
 
-describe('Ruby behind the relay', { timeout: 600_000, skip: !hasRuby && 'ruby is not installed' }, () => {
+describe('Ruby behind the relay', { timeout: 1_800_000, skip: !hasRuby && 'ruby is not installed' }, () => {
   let session: FileSession
   before(async () => {
     const files = hasBundler ? await buildGemIndex() : {}

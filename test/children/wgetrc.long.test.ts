@@ -13,7 +13,7 @@ import { type FileSession, startFileSession } from './file-session.js'
 const setup = new SharedScope()
 const hasWget = await isInstalled(setup, 'wget')
 
-describe('wget behind the relay', { timeout: 600_000, skip: !hasWget && 'wget is not installed' }, () => {
+describe('wget behind the relay', { timeout: 1_800_000, skip: !hasWget && 'wget is not installed' }, () => {
   let session: FileSession
   before(async () => {
     session = await startFileSession(setup)

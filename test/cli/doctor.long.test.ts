@@ -34,7 +34,7 @@ const URL_OF_TARGET = `https://${RULED_HOST}/hello`
 /** What of this machine may be worth a warning on any: see doc/security.md. */
 const OF_THE_MACHINE = ['sys-ptrace', 'kernel', 'dumpable']
 
-describe('doctor', { concurrency: 2, timeout: 600_000 }, () => {
+describe('doctor', { concurrency: 2, timeout: 1_800_000 }, () => {
   const scope = new SharedScope()
   const self = { ...chooseActor(scope), own: () => {} }
   let system: System

@@ -18,7 +18,7 @@ const PATH = process.env.PATH ?? ''
 /** A quotation mark, what a shell would run, and what fish and dotenv would take for an escape. */
 const ODD = `it's;$(id)\\"$HOME`
 
-describe('env', { timeout: 600_000 }, () => {
+describe('env', { timeout: 1_800_000 }, () => {
   let system: System
   before(async () => {
     system = await startSystem(setup)

@@ -11,7 +11,7 @@ import { createSession, RULED_HOST, SECRET, type Session, type System, startSyst
 import { type Scope, SharedScope } from '../support/temp-dir.js'
 import { chooseActor, listTree } from '../support/unprivileged.js'
 
-describe('relay', { concurrency: 2, timeout: 600_000 }, () => {
+describe('relay', { concurrency: 2, timeout: 1_800_000 }, () => {
   const scope = new SharedScope()
   const self = { ...chooseActor(scope), own: () => {} }
   let system: System

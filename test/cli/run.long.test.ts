@@ -17,7 +17,7 @@ const CLI = [process.execPath, CLI_FILE] as const
 /** A gateway that nobody can reach, so that the start fails without a network. */
 const BROKEN = { CCR_UPSTREAM_PROXY_URL: 'http://192.0.2.1/' }
 
-describe('run', { concurrency: 2, timeout: 600_000 }, () => {
+describe('run', { concurrency: 2, timeout: 1_800_000 }, () => {
   const self = { ...chooseActor(setup), own: () => {} }
   let system: System
 

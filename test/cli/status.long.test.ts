@@ -31,7 +31,7 @@ interface StartedRelay {
   readonly port: number
 }
 
-describe('the state of a running relay', { timeout: 600_000 }, () => {
+describe('the state of a running relay', { timeout: 1_800_000 }, () => {
   let system: System
   before(async () => {
     system = await startSystem(setup)

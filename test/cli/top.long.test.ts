@@ -11,7 +11,7 @@ import { SharedScope } from '../support/temp-dir.js'
 import { Tmux } from '../support/tmux.js'
 import { chooseActor } from '../support/unprivileged.js'
 
-describe('top', { timeout: 600_000 }, () => {
+describe('top', { timeout: 1_800_000 }, () => {
   const setup = new SharedScope()
   const self = { ...chooseActor(setup), own: () => {} }
   let system: System

@@ -20,7 +20,7 @@ import {
 import { SharedScope } from '../support/temp-dir.js'
 import { chooseActor } from '../support/unprivileged.js'
 
-describe('--log', { timeout: 600_000 }, () => {
+describe('--log', { timeout: 1_800_000 }, () => {
   const scope = new SharedScope()
   const self = { ...chooseActor(scope), own: () => {} }
   /** Tells of each audit record. */

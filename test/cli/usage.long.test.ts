@@ -27,7 +27,7 @@ function cli(t: Scope, ...args: string[]): Promise<Outcome> {
   return run(t, process.execPath, [CLI_FILE, ...args], { env: { PATH: process.env.PATH } })
 }
 
-describe('the help', { concurrency: 2, timeout: 600_000 }, () => {
+describe('the help', { concurrency: 2, timeout: 1_800_000 }, () => {
   for (const args of [
     ['--help'],
     ['-h'],
@@ -70,7 +70,7 @@ describe('the help', { concurrency: 2, timeout: 600_000 }, () => {
   })
 })
 
-describe('a wrong call', { concurrency: 2, timeout: 600_000 }, () => {
+describe('a wrong call', { concurrency: 2, timeout: 1_800_000 }, () => {
   const WRONG = [
     [],
     ['start'],

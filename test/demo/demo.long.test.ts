@@ -43,7 +43,7 @@ function isIn(folder: string, name: string): boolean {
   }
 }
 
-test('shows every claim and leaves nothing behind', { timeout: 600_000 }, async (t) => {
+test('shows every claim and leaves nothing behind', { timeout: 1_800_000 }, async (t) => {
   const { demo, temporary } = startDemo(t)
   const { exitCode, stdout, stderr } = await demo.ended
   assert.equal(stderr, '')
@@ -61,7 +61,7 @@ test('shows every claim and leaves nothing behind', { timeout: 600_000 }, async 
   assert.deepEqual(readdirSync(temporary), [])
 })
 
-test('works without curl and says so', { timeout: 600_000 }, async (t) => {
+test('works without curl and says so', { timeout: 1_800_000 }, async (t) => {
   const { demo, temporary } = startDemo(t, { PATH: createToolFolder(t) })
   const { exitCode, stdout, stderr } = await demo.ended
   assert.equal(stderr, '')
@@ -72,7 +72,7 @@ test('works without curl and says so', { timeout: 600_000 }, async (t) => {
 })
 
 test("its shell has none of the packages' commands that npm puts before the others", {
-  timeout: 600_000,
+  timeout: 1_800_000,
 }, async (t) => {
   const folders = ['/r/node_modules/.bin', '/node_modules/.bin', '/n/node_modules/@npmcli/run-script/lib/node-gyp-bin']
   const PATH = [...folders, process.env.PATH].join(delimiter)
@@ -87,7 +87,7 @@ test("its shell has none of the packages' commands that npm puts before the othe
   assert.match(stdout, /\/bin\/ccr-upstream-proxy$/m)
 })
 
-test('fails loudly when a claim does not hold', { timeout: 600_000 }, async (t) => {
+test('fails loudly when a claim does not hold', { timeout: 1_800_000 }, async (t) => {
   const tools = createToolFolder(t)
   writeFileSync(join(tools, 'curl'), '#!/bin/sh\necho something else\n')
   chmodSync(join(tools, 'curl'), 0o755)
@@ -102,7 +102,7 @@ for (const [signal, exitCode] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const) {
-  test(`ends what it started on ${signal}`, { timeout: 600_000 }, async (t) => {
+  test(`ends what it started on ${signal}`, { timeout: 1_800_000 }, async (t) => {
     const tools = createToolFolder(t)
     // A curl that tells its process id and then stays, so that the signal comes while the proxy runs.
     writeFileSync(join(tools, 'curl'), '#!/bin/sh\n[ "$1" = --version ] || { echo $$ > "$HOME/curl.pid"; exec cat; }\n')

@@ -50,7 +50,7 @@ function relayOptions({ env }: Session, token: string): RelayOptions {
   }
 }
 
-describe('a client', { concurrency: 2, timeout: 600_000 }, () => {
+describe('a client', { concurrency: 2, timeout: 1_800_000 }, () => {
   for (const { title, code, status, arrange } of FAULTS) {
     it(`is told ${status} ${code} when ${title}`, async (t) => {
       const spoilt = await arrange(t, world)

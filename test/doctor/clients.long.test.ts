@@ -17,7 +17,7 @@ const self = { own: () => {} } as unknown as Actor
 /** A client that does as told. */
 const NODE = `exec '${process.execPath}' "$@"`
 
-describe('a client', { concurrency: 2, timeout: 600_000 }, () => {
+describe('a client', { concurrency: 2, timeout: 1_800_000 }, () => {
   const scope = new SharedScope()
   let system: System
 

@@ -14,7 +14,7 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 
 test("the commands of the agent's pod give the agent a proxy and leave no token behind", {
-  timeout: 600_000,
+  timeout: 1_800_000,
 }, async (t) => {
   const { spec } = parse(read('deploy/agent-pod.yaml'))
   const [[relay], [agent]] = [spec.initContainers, spec.containers]

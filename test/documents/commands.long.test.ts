@@ -35,7 +35,7 @@ const OPTIONAL_PROGRAMS = ['curl', 'haproxy', 'bun'] as const
 /** The languages of blocks that are run. Programs of other documents than the README are for examples.test.ts. */
 const runnable = (path: string): readonly string[] => ['sh', 'console', ...(path === 'README.md' ? ['js'] : [])]
 
-describe('the commands of the documents', { concurrency: 2, timeout: 600_000 }, () => {
+describe('the commands of the documents', { concurrency: 2, timeout: 1_800_000 }, () => {
   for (const path of commandDocuments()) {
     const elsewhere = testOfItsOwn(path)
     if (elsewhere !== undefined) {

@@ -13,7 +13,7 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
 const EXTENSIONS: Readonly<Record<string, string>> = { js: 'mjs', ts: 'ts' }
 
-test('the programs in the documents compile', { timeout: 600_000 }, async (t) => {
+test('the programs in the documents compile', { timeout: 1_800_000 }, async (t) => {
   const cache = join(ROOT, 'node_modules/.cache')
   mkdirSync(cache, { recursive: true })
   // Here, so that packages are found as they are in a program beside them.

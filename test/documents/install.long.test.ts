@@ -29,7 +29,7 @@ test('every packed file in a document is of this version', () => {
   assert.deepEqual(new Set(versions.map(([, name]) => name)), new Set([version]))
 })
 
-describe("README's Install", { timeout: 600_000 }, () => {
+describe("README's Install", { timeout: 1_800_000 }, () => {
   const scope = new SharedScope()
   const stage = new Stage()
   const home = createTempDirectory(scope, 'install')

@@ -36,7 +36,7 @@ test("what the gateway's README installs cannot be installed here", () => {
   for (const command of commandsUnder('## Install').flat()) assert.match(checkNotRun(command) ?? '', /registry/)
 })
 
-test("the quick start of the gateway's README works as it is written", { timeout: 600_000 }, async (t) => {
+test("the quick start of the gateway's README works as it is written", { timeout: 1_800_000 }, async (t) => {
   if (!(await isInstalled(t, 'curl'))) return t.skip('curl is not installed')
   const [ofGateway = [], ofContainer = []] = commandsUnder('## Quick start')
   const home = createTempDirectory(t, 'quick-start')

@@ -36,7 +36,7 @@ const codeIn = (cell = ''): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([,
 
 // -- doctor ----------------------------------------------------------------------------------------------------------------
 
-describe('the report of doctor', { timeout: 600_000 }, () => {
+describe('the report of doctor', { timeout: 1_800_000 }, () => {
   let passed: Check[]
   let failed: Check[]
   before(async () => {
@@ -114,7 +114,7 @@ describe('the report of doctor', { timeout: 600_000 }, () => {
 
 // -- status and top --------------------------------------------------------------------------------------------------------
 
-describe('the report of a relay', { timeout: 600_000 }, () => {
+describe('the report of a relay', { timeout: 1_800_000 }, () => {
   let status: RelayStatus
   let shown: string[]
   before(async () => {

@@ -65,7 +65,7 @@ const MORE_MACHINES: readonly (readonly Variant[])[] = [
   [['node', 'Node 26', nodeOf(26)]],
 ]
 
-describe('the doctor tries', { timeout: IS_LARGE ? 1_800_000 : 120_000 }, () => {
+describe('the doctor tries', { timeout: 1_800_000 }, () => {
   const scope = new SharedScope()
   let system: System
 

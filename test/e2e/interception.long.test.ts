@@ -26,7 +26,7 @@ for host in sys.argv[1:]:
     print(urllib.request.urlopen('https://' + host + '/', context=context).status)
 `
 
-describe('behind relay and gateway', { timeout: 600_000 }, () => {
+describe('behind relay and gateway', { timeout: 1_800_000 }, () => {
   let system: System
   let session: RelaySession
 

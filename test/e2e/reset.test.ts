@@ -32,7 +32,7 @@ const CASES = [
 ]
 
 for (const { title, length } of CASES) {
-  test(title, { timeout: 600_000 }, async (t) => {
+  test(title, { timeout: 1_800_000 }, async (t) => {
     const runtimeUrl = import.meta.resolve('#src/runtime/node.js')
     const args = ['--input-type=module', '-e', SCRIPT, runtimeUrl, `${length}`]
     const { exitCode, stdout, stderr } = await run(t, process.execPath, args, { env: {} })

@@ -26,7 +26,7 @@ const RULES = [
 
 test('git clone with Basic and an API call with Bearer to the same host work by one config', {
   skip: !hasTools && 'git http-backend and curl are not installed',
-  timeout: 600_000,
+  timeout: 1_800_000,
 }, async (context) => {
   const projectRoot = createTempDirectory(context, 'git')
   const git = async (...args: string[]) => {

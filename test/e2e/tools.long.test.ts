@@ -26,7 +26,7 @@ const [hasGit, hasNpm, hasPython, hasRequests] = await Promise.all([
 ])
 const unless = (isThere: boolean, tool: string): string | false => (isThere ? false : `${tool} is not installed`)
 
-describe('behind relay and gateway', { timeout: 600_000 }, () => {
+describe('behind relay and gateway', { timeout: 1_800_000 }, () => {
   let system: System
   let session: RelaySession
   let registry: Origin

@@ -28,7 +28,7 @@ const setup = new SharedScope()
 const hasCurl = await isInstalled(setup, 'curl')
 const skipCurl = hasCurl ? false : 'curl is not installed'
 
-describe('a tunnel through relay and gateway', { timeout: 600_000 }, () => {
+describe('a tunnel through relay and gateway', { timeout: 1_800_000 }, () => {
   let system: System
   let session: RelaySession
   let ca: string

@@ -18,7 +18,7 @@ const [hasCurl, hasNpm] = await Promise.all([isInstalled(setup, 'curl'), isInsta
 const skip = !hasCurl ? 'curl is not installed' : !hasNpm && 'npm is not installed'
 const self = { ...chooseActor(setup), own: () => {} }
 
-describe('the agent host', { skip, timeout: 600_000 }, () => {
+describe('the agent host', { skip, timeout: 1_800_000 }, () => {
   const [packing = '', installing = '', onNode = '', onBun = '', withoutGateway = ''] = readmeCommands('agent-host')
   const [withGatewayShown = '', withoutGatewayShown = ''] = readmeBlocks('agent-host', 'text')
   let system: System

@@ -21,7 +21,7 @@ const missing = tools.filter((_, index) => !installed[index])
 
 describe('the job of GitHub Actions', {
   skip: missing.length > 0 && `not installed: ${missing.join(', ')}`,
-  timeout: 600_000,
+  timeout: 1_800_000,
 }, () => {
   let system: System
   let registry: PackageRegistry

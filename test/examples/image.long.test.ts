@@ -22,7 +22,7 @@ function canMount(): boolean {
   return spawnSync('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script]).status === 0
 }
 
-describe('the image', { skip: !canMount() && 'needs root that may mount overlays', timeout: 600_000 }, () => {
+describe('the image', { skip: !canMount() && 'needs root that may mount overlays', timeout: 1_800_000 }, () => {
   const [packing = '', building = '', makingFolder = '', placingToken = '', running = ''] = readmeCommands('image')
   let system: System
   let registry: PackageRegistry

@@ -19,7 +19,7 @@ await scope.end()
 
 test('mitmproxy behind the gateway injects the credential, and the audit has the line that the README shows', {
   skip: missing.length > 0 && `not installed: ${missing.join(', ')}`,
-  timeout: 600_000,
+  timeout: 1_800_000,
 }, async (t) => {
   const folder = copyExample(t, 'mitmproxy-engine')
   for (const name of ['node_modules', 'gateway']) {

@@ -80,7 +80,7 @@ async function openLoad(tunnelUrl: string, ca: string): Promise<Load> {
 
 test('a gateway killed under load breaks its own tunnels only, and new ones go to the other', {
   skip: !hasHaproxy && 'haproxy is not installed (Debian: haproxy)',
-  timeout: 600_000,
+  timeout: 1_800_000,
 }, async (context) => {
   const rules = { [HOST]: [{ transform: [{ headers: { 'x-key': 'injected' } }] }] }
   const gateway = await startGateway(context, { rules })

@@ -47,7 +47,7 @@ addons = [Inject()]
 
 test('mitmproxy gets the tunnel and the session, injects, and its CA is what /ca-cert serves', {
   skip: !hasMitmproxy && 'mitmdump is not installed (Debian: mitmproxy)',
-  timeout: 600_000,
+  timeout: 1_800_000,
 }, async (context) => {
   const gateway = await startGateway(context, { rules: {}, files: { 'inject.py': ADDON } })
   const { match } = await startProgram(
@@ -98,7 +98,7 @@ async function startSessionSquid(context: TestContext, folder: string): Promise<
 
 test('Squid gets the session and the credential; what it denies is 403, wrong credentials are 502', {
   skip: !hasSquid && 'squid is not installed (Debian: squid)',
-  timeout: 600_000,
+  timeout: 1_800_000,
 }, async (context) => {
   const gateway = await startGateway(context, { rules: {} })
   const proxyPort = await startSessionSquid(context, gateway.folder)

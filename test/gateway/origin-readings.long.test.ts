@@ -176,7 +176,7 @@ const scope = new SharedScope()
 for (const [name, { program, start }] of Object.entries(SERVERS)) {
   const [command, ...args] = program
   const skip = !(await isInstalled(scope, command, ...args)) && `${command} is not installed`
-  test(`${name} reads no path as another rule's`, { skip, timeout: 120_000 }, async (context) => {
+  test(`${name} reads no path as another rule's`, { skip, timeout: 1_800_000 }, async (context) => {
     const port = await start(context, createTempDirectory(context, 'readings'))
     let read = 0
     for (const [path, reading] of PATHS) {

@@ -27,7 +27,7 @@ const OTHER_HOST = 'other.example.test'
 /** Debian's, which has Debian's packages. */
 const PYTHON = '/usr/bin/python3'
 /** Only for what hangs: a build, two ways, and a busy machine. */
-const TIMEOUT_MS = 240_000
+const TIMEOUT_MS = 1_800_000
 /** A rule that the origin does not mind: the request is intercepted, and stays what its client has signed. */
 const HARMLESS = [{ transform: [{ headers: { 'x-added': 'by the gateway' } }] }]
 /** How long a stream is busy; with CCR_TEST_LARGE=1 as long as a release is held to. */

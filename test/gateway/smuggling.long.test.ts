@@ -112,7 +112,7 @@ for (const protocol of ['http1', 'http2'] as const) {
   const cases = CASES.filter(({ origin }) => origin === protocol)
 
   test(`${cases.length} cases to an ${protocol} origin: what it parsed is in the audit, and nothing else is`, {
-    timeout: 600_000,
+    timeout: 1_800_000,
   }, async (context) => {
     const stage = await openStage(context, protocol)
     const faults: string[] = []

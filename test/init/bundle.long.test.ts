@@ -55,7 +55,7 @@ const skip = {
   go: await missing('go', 'version'),
 }
 
-describe('a bundle from a container with a past', { timeout: 600_000 }, () => {
+describe('a bundle from a container with a past', { timeout: 1_800_000 }, () => {
   let system: System
   let companyRootPem: string
   let systemBundle: string

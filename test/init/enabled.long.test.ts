@@ -15,7 +15,7 @@ import { startEnabled, subjectsOf } from './enabled-start.js'
 const setup = new SharedScope()
 const actor = chooseActor(setup)
 
-describe('a start that succeeds', { concurrency: 2, timeout: 300_000 }, () => {
+describe('a start that succeeds', { concurrency: 2, timeout: 1_800_000 }, () => {
   let system: System
 
   before(async () => {

@@ -22,7 +22,7 @@ const NAMED = [
   ...['REQUESTS_CA_BUNDLE', 'CURL_CA_BUNDLE', 'GIT_SSL_CAINFO'],
 ]
 
-describe('a start that succeeds', { concurrency: 2, timeout: 600_000 }, () => {
+describe('a start that succeeds', { concurrency: 2, timeout: 1_800_000 }, () => {
   let system: System
 
   before(async () => {

@@ -154,7 +154,7 @@ const FAILURES: readonly Failure[] = [
   },
 ]
 
-describe('a failing start', { concurrency: 4, timeout: 600_000 }, () => {
+describe('a failing start', { concurrency: 4, timeout: 1_800_000 }, () => {
   const scope = new SharedScope()
   const actor = chooseActor(scope)
   let surroundings: Surroundings
@@ -216,7 +216,7 @@ describe('a failing start', { concurrency: 4, timeout: 600_000 }, () => {
   })
 })
 
-describe('a redirect of the CA', { timeout: 600_000 }, () => {
+describe('a redirect of the CA', { timeout: 1_800_000 }, () => {
   it('is followed within the origin and not asked for elsewhere', async (t) => {
     const actor = chooseActor(t)
     const elsewhere = await startCaServer(t)

@@ -12,7 +12,7 @@ const UNSET = { CLAUDE_CODE_REMOTE: undefined, CCR_UPSTREAM_PROXY_ENABLED: undef
 /** A gateway that nobody must ask: if the guard let the start through, the code would be another. */
 const SILENT_ADDRESS = { CCR_UPSTREAM_PROXY_URL: 'http://192.0.2.1/' }
 
-describe('the guard', { concurrency: 2, timeout: 600_000 }, () => {
+describe('the guard', { concurrency: 2, timeout: 1_800_000 }, () => {
   const scope = new SharedScope()
   const actor = chooseActor(scope)
   after(() => scope.end())

@@ -20,7 +20,7 @@ import { chooseActor } from '../support/unprivileged.js'
 
 const GATEWAY_HOST = 'gateway.example.test'
 
-describe('a start among the children of another', { timeout: 600_000 }, () => {
+describe('a start among the children of another', { timeout: 1_800_000 }, () => {
   const setup = new SharedScope()
   const actor = chooseActor(setup)
   after(() => setup.end())

@@ -27,7 +27,7 @@ function whyNot(browser: string): string | false {
   return spawnSync('unshare', ['--mount', 'sh', '-c', script]).status === 0 ? false : 'an overlay cannot be mounted'
 }
 
-describe('a browser', { timeout: 600_000 }, () => {
+describe('a browser', { timeout: 1_800_000 }, () => {
   const scope = new SharedScope()
   let ca: TestCa
   let caFile: string

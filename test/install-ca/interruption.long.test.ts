@@ -44,7 +44,7 @@ function killer(count: number): string {
 /** Every change in full size, every third otherwise. */
 const STRIDE = IS_LARGE ? 1 : 3
 
-describe('install-ca that is interrupted', { concurrency: 2, timeout: 600_000 }, () => {
+describe('install-ca that is interrupted', { concurrency: 2, timeout: 1_800_000 }, () => {
   const scope = new SharedScope()
   let caFile: string
   let nextFile: string

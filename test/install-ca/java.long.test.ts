@@ -29,7 +29,7 @@ function findJavaHome(): string | undefined {
   return existsSync(join(home, 'bin/javac')) ? home : undefined
 }
 
-describe('with Java', { concurrency: 2, timeout: 600_000, skip }, () => {
+describe('with Java', { concurrency: 2, timeout: 1_800_000, skip }, () => {
   const scope = new SharedScope()
   const env = { PATH: `${JAVA_HOME}/bin:/usr/bin:/bin` }
   let ca: TestCa

@@ -38,7 +38,7 @@ const whyNot = (): string | false => {
   return spawnSync('unshare', ['--mount', 'sh', '-c', probe]).status === 0 ? false : 'an overlay cannot be mounted'
 }
 
-describe('install-ca on the machine itself', { timeout: 600_000, skip: whyNot() }, () => {
+describe('install-ca on the machine itself', { timeout: 1_800_000, skip: whyNot() }, () => {
   async function runCovered(t: Scope, script: string): Promise<string> {
     const folder = createTempDirectory(t, 'own')
     for (const name of ['ca', 'theirs']) {

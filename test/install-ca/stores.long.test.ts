@@ -76,7 +76,7 @@ const FAMILIES: readonly { name: string; layout: Layout; anchors: string; comman
   },
 ]
 
-describe('install-ca in a tree', { concurrency: 2, timeout: 600_000 }, () => {
+describe('install-ca in a tree', { concurrency: 2, timeout: 1_800_000 }, () => {
   const scope = new SharedScope()
   let ca: TestCa
   let caFile: string

@@ -23,7 +23,7 @@ import { createDebian, photograph, put, updateInside, whyNoDebian, withoutTimes 
 const BUNDLE = 'etc/ssl/certs/ca-certificates.crt'
 const skip = whyNoDebian() ?? false
 
-describe("with Debian's own update command", { concurrency: 2, timeout: 600_000, skip }, () => {
+describe("with Debian's own update command", { concurrency: 2, timeout: 1_800_000, skip }, () => {
   const scope = new SharedScope()
   let ca: TestCa
   let publicCa: TestCa

@@ -19,7 +19,7 @@ const setup = new SharedScope()
 const stop = new AbortController()
 const { installed, missing } = await findTools(setup, notHere ? [] : TOOLS, WIDTH, stop.signal)
 
-describe('through relay and gateway', { concurrency: WIDTH, timeout: 600_000, skip: notHere }, () => {
+describe('through relay and gateway', { concurrency: WIDTH, timeout: 1_800_000, skip: notHere }, () => {
   let stage: Stage
   before(async () => {
     stage = await startStage(

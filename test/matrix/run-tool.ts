@@ -31,9 +31,9 @@ export interface InstalledTool {
 }
 
 /** A version is asked for on a cold cache of a busy machine. */
-const VERSION_TIMEOUT_MS = 30_000
+const VERSION_TIMEOUT_MS = 300_000
 /** Compilers build something. */
-const PREPARE_TIMEOUT_MS = 180_000
+const PREPARE_TIMEOUT_MS = 600_000
 
 /** Looks for clients, `width` at a time; both lists are in the order given. */
 export async function findTools(

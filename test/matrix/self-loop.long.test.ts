@@ -33,7 +33,7 @@ const deno: Host = {
 }
 const unless = ({ command: [file] }: Host): string | false => (existsSync(file) ? false : MISSING)
 
-describe('a process with the environment of its own relay', { timeout: 600_000 }, () => {
+describe('a process with the environment of its own relay', { timeout: 1_800_000 }, () => {
   for (const host of [...nodes, bun, deno]) {
     it(`${host.name}: dials the gateway without a CONNECT to itself`, { skip: unless(host) }, async (t) => {
       const { system, session, env, port } = await createOwnEnvironment(t)

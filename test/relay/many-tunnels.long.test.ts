@@ -77,7 +77,7 @@ describeOnEachRuntime(`${TUNNELS} tunnels at once`, (runtime) => {
   })
 })
 
-describe('tunnels at rest', { timeout: 600_000 }, () => {
+describe('tunnels at rest', { timeout: 1_800_000 }, () => {
   test('share the timers of their relay', async (t) => {
     const { tunnelUrl, trustedCertificates, token } = relayOptions(await startEchoGateway(t))
     const timers = new Set<number>()

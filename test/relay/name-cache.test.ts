@@ -56,7 +56,7 @@ async function listen(t: TestContext, host: string, port = 0): Promise<{ server:
   return { server, port: (server.address() as AddressInfo).port }
 }
 
-describe('the names of the gateway and the egress proxy', { timeout: 600_000 }, () => {
+describe('the names of the gateway and the egress proxy', { timeout: 1_800_000 }, () => {
   it('are asked for once by connections that are opened at the same time, and by later ones for 30 s', async (t) => {
     const { port } = await listen(t, V4.address)
     const names = new Names({ 'gateway.test': [V4] })
@@ -113,7 +113,7 @@ describe('the names of the gateway and the egress proxy', { timeout: 600_000 }, 
   })
 })
 
-describe('a connection over TLS', { timeout: 600_000 }, () => {
+describe('a connection over TLS', { timeout: 1_800_000 }, () => {
   const limits = { maxBytes: 1_000, signal: new AbortController().signal }
 
   it('asks for the name of the gateway once, and anew after a certificate that it refused', async (t) => {

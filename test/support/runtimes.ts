@@ -57,7 +57,6 @@ export const IS_RELAY_LARGE = IS_LARGE || process.env.CCR_TEST_LARGE === 'relay'
 /** One suite a runtime; a skipped test with the reason where Bun is missing. */
 export function describeOnEachRuntime(title: string, suite: (runtime: TestRuntime) => void): void {
   // What hangs shall fail, and a busy machine shall not.
-  const timeout = IS_RELAY_LARGE ? 1_800_000 : 600_000
-  for (const runtime of runtimes) describe(`${runtime.name}: ${title}`, { timeout }, () => suite(runtime))
+  for (const runtime of runtimes) describe(`${runtime.name}: ${title}`, { timeout: 1_800_000 }, () => suite(runtime))
   if (bunSkipReason !== undefined) test(`bun: ${title}`, { skip: bunSkipReason }, () => {})
 }

@@ -73,7 +73,7 @@ async function createCertificate(
   return new X509Certificate(readFileSync(join(folder, 'ca.pem')))
 }
 
-describe('the lint of a CA', { timeout: 600_000 }, () => {
+describe('the lint of a CA', { timeout: 1_800_000 }, () => {
   for (const { title, extensions, key = P256, findings } of CASES) {
     test(`that ${title}: ${findings.length === 0 ? 'nothing' : findings.join(', ')}`, { skip }, async (t) => {
       const certificate = await createCertificate(t, extensions, key)
