@@ -1,6 +1,7 @@
 // The six steps from nothing to a running proxy; the only file that knows every part. A step that fails undoes what was
-// done before it and leaves the proxy off: a broken proxy must never break a working session.
+// done before it, but for the hardening, and leaves the proxy off: a broken proxy must never break a working session.
 
+import type { Addon } from './addon.js'
 import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from './errors.js'
 import { createLogger, type Logger, type LogSink } from './log.js'
 import type { RelayLimits } from './relay/limits.js'
@@ -14,7 +15,7 @@ import { containerEnvironment, describeContainer } from './system/container-envi
 import { assertInspectorClosed } from './system/doors.js'
 import { type ContainerProxy, egressTo, readContainerProxy } from './system/egress.js'
 import type { Environment } from './system/environment.js'
-import { findHardeningAddon, type Hardening, hardenProcess } from './system/harden.js'
+import { assertHardened, findHardeningAddon, hardenProcess } from './system/harden.js'
 import { PrivateDirectory } from './system/private-directory.js'
 import { writeRelayRecord } from './system/relay-record.js'
 import { isEnabled, resolveLogLevel, resolveSettings, type Settings, type SettingsOptions } from './system/settings.js'
@@ -110,27 +111,23 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
   })
   try {
     const settings = resolveSettings(options, environment)
-    const hardening = harden(settings, logger)
-    let holdsToken = false
-    undo.push(() => {
-      if (!holdsToken) hardening?.undo()
-    })
+    const hardeningAddon = harden(settings, logger)
     const opening = openRelayHome(options.thread, logger)
     undo.push(async () => (await opening).close())
-    if (hardening !== undefined) await untilSignalsHaveActed()
+    if (hardeningAddon !== undefined) await untilSignalsHaveActed()
     const container = containerEnvironment(environment)
     const containerProxy = readContainerProxy(container)
     const noProxy = listNoProxy(settings, container, logger)
     const home = await opening
     await home.readCertificates(findCertificateSources(settings, container))
     await home.readTokenFile(settings.tokenFile)
-    holdsToken = true
+    assertClosed(settings, hardeningAddon)
     const directory = new PrivateDirectory()
     undo.push(() => directory.remove())
     const statusSocket = placeStatusSocket(directory, (folder) => undo.push(() => folder.remove()), logger)
     const relay = await listen({ options, settings, home, noProxy, containerProxy, statusSocket }, undo)
     const files = await provideFiles(settings, environment, home, directory)
-    if (!settings.allowsInspection) assertInspectorClosed()
+    assertClosed(settings, hardeningAddon)
     await removeTokenFile(settings, home, logger)
     const targets: ChildTargets = { proxyUrl: relay.proxyUrl, noProxy, ...files, choice: settings.childEnv }
     writeRelayRecord(directory, {
@@ -152,9 +149,18 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
 
 // -- Steps 2 and 3: harden first, then read, so that the token is never in a process that can be looked into -------------
 
-function harden(settings: Settings, logger: Logger): Hardening | undefined {
+/** The addon with which the process was hardened; undefined where it was not. */
+function harden(settings: Settings, logger: Logger): Addon | undefined {
   const addon = findHardeningAddon() ?? warnUnhardened(logger)
-  return settings.allowsInspection ? warnOfInspection(logger) : addon && hardenProcess(addon)
+  if (settings.allowsInspection) return warnOfInspection(logger)
+  if (addon !== undefined) hardenProcess(addon)
+  return addon
+}
+
+/** The rest of the program runs between the steps, and could have opened what was closed. */
+function assertClosed({ allowsInspection }: Settings, hardeningAddon: Addon | undefined): void {
+  if (!allowsInspection) assertInspectorClosed()
+  if (hardeningAddon !== undefined) assertHardened(hardeningAddon)
 }
 
 /** A SIGUSR1 that came before the handler opens the inspector some turns of the event loop later. */

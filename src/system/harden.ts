@@ -1,6 +1,8 @@
 // What keeps a process of the same user out of this one's memory, done before the token is read: the debugger's signals
 // are taken, the process is made non-dumpable (prctl(2), PR_SET_DUMPABLE; ptrace(2), "Ptrace access mode checking"), and
 // it is made sure that nobody was watching already. doc/security.md says what this does not stop.
+// All of it belongs to the process, and so to every start in it, in whatever thread and of whatever copy of this package.
+// So nothing is ever undone: what cannot be taken back needs no count that all of them share.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { type Addon, loadAddon } from '../addon.js'
@@ -23,37 +25,33 @@ export function findHardeningAddon(): Addon | undefined {
   )
 }
 
-/** What was done to the process. */
-export interface Hardening {
-  /** Puts the process back as it was; only for one that never held the token. */
-  undo(): void
+/**
+ * Hardens this process for good, and makes sure of it. A start that opens a door leaves the process as it is.
+ * @throws {UpstreamProxyError} `harden-failed`, `process-traced`, or what assertNoOpenDoor() says
+ */
+export function hardenProcess(addon: Addon): void {
+  takeDebuggerSignal()
+  assertNoOpenDoor(thisStart())
+  becomeNonDumpable(addon)
+  forbidCoreFiles(addon)
+  assertNotTraced()
 }
 
 /**
- * Hardens this process and makes sure of it.
- * @throws {UpstreamProxyError} `harden-failed`, `process-traced`, or what assertNoOpenDoor() says; then with the process
- *   as it was
+ * Makes sure that the process is still as hardenProcess() left it: after each reading of a token, and before its file goes.
+ * @throws {UpstreamProxyError} `harden-failed`
  */
-export function hardenProcess(addon: Addon): Hardening {
-  const dumpableBefore = addon.getDumpable()
-  let coreLimitBefore = 0
-  // Without a listener Node opens its inspector on SIGUSR1, which a process of the same user may always send.
-  process.on('SIGUSR1', ignoreSignal)
-  const undo = (): void => {
-    process.removeListener('SIGUSR1', ignoreSignal)
-    if (coreLimitBefore > 0) addon.setCoreLimit(coreLimitBefore)
-    if (dumpableBefore === 1) addon.setDumpable(1)
-  }
-  try {
-    becomeNonDumpable(addon)
-    coreLimitBefore = forbidCoreFiles(addon)
-    assertNotTraced()
-    assertNoOpenDoor(thisStart())
-  } catch (error) {
-    undo()
-    throw error
-  }
-  return { undo }
+export function assertHardened(addon: Addon): void {
+  assertNonDumpable(addon)
+  forbidCoreFiles(addon)
+}
+
+/**
+ * Without a listener Node opens its inspector on SIGUSR1, which a process of the same user may always send. One is enough,
+ * and it stays: where the last one is removed, Node lets the signal end the process.
+ */
+function takeDebuggerSignal(): void {
+  if (!process.listeners('SIGUSR1').includes(ignoreSignal)) process.on('SIGUSR1', ignoreSignal)
 }
 
 function ignoreSignal(): void {}
@@ -61,24 +59,28 @@ function ignoreSignal(): void {}
 function becomeNonDumpable(addon: Addon): void {
   const result = addon.setDumpable(0)
   if (result !== 0) throw new UpstreamProxyError('harden-failed', `prctl(PR_SET_DUMPABLE) failed (errno ${-result})`)
+  assertNonDumpable(addon)
+}
+
+function assertNonDumpable(addon: Addon): void {
   const dumpable = addon.getDumpable()
-  if (dumpable !== 0) throw new UpstreamProxyError('harden-failed', `the process is still dumpable (${dumpable})`)
+  if (dumpable === 0) return
+  const why = dumpable < 0 ? `prctl(PR_GET_DUMPABLE) failed (errno ${-dumpable})` : 'the process is dumpable'
+  throw new UpstreamProxyError('harden-failed', why)
 }
 
 /**
  * A second lock on the same door: the kernel dumps no process that is not dumpable, and this limit alone is not enough,
- * for it does not count when core_pattern is a pipe (core(5)). Gives the soft limit that was before.
+ * for it does not count when core_pattern is a pipe (core(5)).
  */
-function forbidCoreFiles(addon: Addon): number {
+function forbidCoreFiles(addon: Addon): void {
   const before = addon.setCoreLimit(0)
   if (before < 0) throw new UpstreamProxyError('harden-failed', `setrlimit(RLIMIT_CORE) failed (errno ${-before})`)
-  return before
 }
 
 /** A tracer that came before the prctl keeps its hold, so the process must not go on to the token. */
 function assertNotTraced(): void {
-  const status = readFileSync('/proc/self/status', 'utf8')
-  const tracer = /^TracerPid:\s*(\d+)$/m.exec(status)?.[1]
+  const tracer = /^TracerPid:\s*(\d+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
   if (tracer === undefined) throw new UpstreamProxyError('harden-failed', '/proc/self/status names no TracerPid')
   if (tracer !== '0') throw new UpstreamProxyError('process-traced', `process ${tracer} traces this one`)
 }

@@ -25,6 +25,7 @@ import { type Actor, chooseActor } from './unprivileged.js'
 
 const ATTACKER = new URL('../../attack/attacker.py', import.meta.url)
 const LIBRARY_HOST = new URL('../attack/library-host.js', import.meta.url)
+const STARTS_HOST = new URL('../attack/starts-host.js', import.meta.url)
 
 /** A second sentinel: in the environment, and in a file that is open but unlinked. No secret of a real session. */
 export const MARK = 'sentinel-mark.fedcba9876543210'
@@ -40,8 +41,8 @@ export const TOKEN_FORMS: readonly string[] = [
   TOKEN.replace(/[^A-Za-z0-9]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`),
 ]
 
-/** What a victim is: one of the commands, or a program with the library in it. */
-export type VictimKind = 'relay' | 'run' | 'library'
+/** What a victim is: one of the commands, or a program with the library in it, which may start the proxy more than once. */
+export type VictimKind = 'relay' | 'run' | 'library' | 'starts'
 
 export interface VictimOptions {
   /** `relay` unless given. */
@@ -162,6 +163,7 @@ export class Stage {
     if (kind === 'relay' && threadMode.thread === 'worker') return [...library, 'as-relay']
     if (kind === 'relay') return [cliFile, 'relay', '--json']
     if (kind === 'run') return [cliFile, 'run', '--require', '--']
+    if (kind === 'starts') return [this.actor.programFile(STARTS_HOST), packageUrl]
     return library
   }
 

@@ -22,6 +22,8 @@ export interface Actor {
   readonly cliFile: string
   /** The public names of the package, for import(). */
   readonly packageUrl: string
+  /** The same of another copy of the package, which goes with `scope`. */
+  copyOfPackage(scope: Scope): string
   /** Where the children find a program of the tests that needs nothing but Node. */
   programFile(url: URL): string
   /** Gives files to the children's user. */
@@ -38,6 +40,7 @@ export function chooseActor(scope: Scope): Actor {
   const copy = createTempDirectory(scope, 'package')
   chmodSync(copy, 0o755)
   copyPackage(root, copy)
+  cpSync(process.execPath, join(copy, 'node'))
   return createActor(ids, copy, copy)
 }
 
@@ -48,6 +51,12 @@ function createActor(ids: Actor['ids'], root: string, copy: string | undefined):
     nodeFile: copy === undefined ? process.execPath : join(copy, 'node'),
     cliFile: join(root, 'dist/cli/main.js'),
     packageUrl: pathToFileURL(join(root, 'dist/index.js')).href,
+    copyOfPackage: (scope) => {
+      const folder = createTempDirectory(scope, 'package')
+      chmodSync(folder, 0o755)
+      copyPackage(root, folder)
+      return pathToFileURL(join(folder, 'dist/index.js')).href
+    },
     programFile: (url) => {
       const file = fileURLToPath(url)
       if (copy === undefined) return file
@@ -63,7 +72,7 @@ function createActor(ids: Actor['ids'], root: string, copy: string | undefined):
   }
 }
 
-/** What a package installation holds, and the runtime. */
+/** What a package installation holds. */
 function copyPackage(root: string, copy: string): void {
   for (const name of ['package.json', 'dist', 'prebuilds', 'src/system/children/preload/ruby'])
     cpSync(join(root, name), join(copy, name), { recursive: true })
@@ -73,7 +82,6 @@ function copyPackage(root: string, copy: string): void {
     const folder = dirname(require.resolve(`${name}/package.json`))
     cpSync(folder, join(copy, 'node_modules', name), { recursive: true })
   }
-  cpSync(process.execPath, join(copy, 'node'))
 }
 
 /** Whether every folder on the way, and what lies at its end, is open to others. */
