@@ -21,7 +21,9 @@ export const ERROR_CODES = {
   'addon-unavailable': {
     hint: 'install the package with its prebuilds/ folder on a supported platform, or build them with npm run prebuild',
   },
-  'harden-failed': { hint: 'allow prctl(2) in the seccomp profile of the container' },
+  'harden-failed': {
+    hint: 'allow prctl(2) and prlimit(2) in the seccomp profile of the container, and let it have /proc',
+  },
   'process-traced': { hint: 'start the process without strace, gdb or another tracer' },
   'debugger-open': { hint: 'start the process without --inspect and without NODE_OPTIONS that open the inspector' },
   'dump-enabled': {

@@ -4,20 +4,21 @@
 // All of it belongs to the process, and so to every start in it, in whatever thread and of whatever copy of this package.
 // So nothing is ever undone: what cannot be taken back needs no count that all of them share.
 
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
+import { type as systemName } from 'node:os'
 import { type Addon, loadAddon } from '../addon.js'
-import { UpstreamProxyError } from '../errors.js'
+import { systemCode, UpstreamProxyError } from '../errors.js'
 import { assertNoOpenDoor, thisStart } from './doors.js'
 
 /**
- * The addon, where it can harden; undefined where the system has no prctl. It is the kernel that is asked, for on Bun a
- * bunfig.toml may redefine what process.platform says.
+ * The addon that hardens; undefined where there is nothing to call, which no Linux is: a call that fails there, whatever
+ * denies it, is a failure. It is uname(2) that is asked, for on Bun a bunfig.toml may redefine process.platform.
  * @throws {UpstreamProxyError} `addon-unavailable` on Linux without an addon that loads
  */
 export function findHardeningAddon(): Addon | undefined {
   const { addon, error } = loadAddon()
-  if (addon !== undefined) return addon.getDumpable() >= 0 ? addon : undefined
-  if (!existsSync('/proc/self/status')) return undefined
+  if (addon !== undefined) return addon
+  if (systemName() !== 'Linux') return undefined
   const why = error === 'not-found' ? 'there is none for this platform' : 'it does not load'
   throw new UpstreamProxyError(
     'addon-unavailable',
@@ -80,7 +81,15 @@ function forbidCoreFiles(addon: Addon): void {
 
 /** A tracer that came before the prctl keeps its hold, so the process must not go on to the token. */
 function assertNotTraced(): void {
-  const tracer = /^TracerPid:\s*(\d+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
+  const tracer = /^TracerPid:\s*(\d+)$/m.exec(readOwnStatus())?.[1]
   if (tracer === undefined) throw new UpstreamProxyError('harden-failed', '/proc/self/status names no TracerPid')
   if (tracer !== '0') throw new UpstreamProxyError('process-traced', `process ${tracer} traces this one`)
+}
+
+function readOwnStatus(): string {
+  try {
+    return readFileSync('/proc/self/status', 'utf8')
+  } catch (error) {
+    throw new UpstreamProxyError('harden-failed', `/proc/self/status cannot be read (${systemCode(error)})`)
+  }
 }
