@@ -2,6 +2,7 @@
 // written by us alone; it goes when the relay is closed, or when the process ends without closing it. Who made it removes it;
 // who writes into it needs no more than its path.
 
+import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdirSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -26,11 +27,18 @@ export class Folder {
    */
   writeFile(name: string, content: string | Uint8Array, mode = 0o644): string {
     const path = join(this.path, name)
+    // Of one attempt alone: one that was cut short stands in no other's way.
+    const temporary = `${path}.${randomBytes(6).toString('hex')}.new`
     return attempt(path, () => {
-      writeFileSync(`${path}.new`, content, { mode, flag: 'wx' })
-      chmodSync(`${path}.new`, mode)
-      renameSync(`${path}.new`, path)
-      return path
+      try {
+        writeFileSync(temporary, content, { mode, flag: 'wx' })
+        chmodSync(temporary, mode)
+        renameSync(temporary, path)
+        return path
+      } catch (error) {
+        removeTree(temporary)
+        throw error
+      }
     })
   }
 

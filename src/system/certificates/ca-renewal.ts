@@ -64,9 +64,9 @@ export class CaRenewal {
       known.some((certificate) => certificate.fingerprint256 === fingerprint256)
     const added = fetched.filter((certificate) => !isKnown(certificate))
     if (added.length === 0) return
-    // The newest decide when the next is due.
-    this.#certificates = fetched
     this.#write([...known, ...added])
+    // The newest decide when the next is due. What could not be written is not known: it is written the next time.
+    this.#certificates = fetched
   }
 }
 
