@@ -2,7 +2,6 @@
 // written by us alone; it goes when the relay is closed, or when the process ends without closing it. Who made it removes it;
 // who writes into it needs no more than its path.
 
-import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdirSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -27,8 +26,8 @@ export class Folder {
    */
   writeFile(name: string, content: string | Uint8Array, mode = 0o644): string {
     const path = join(this.path, name)
-    // Of one attempt alone: one that was cut short stands in no other's way.
-    const temporary = `${path}.${randomBytes(6).toString('hex')}.new`
+    // Of one attempt alone: one that was cut short stands in no other's way. No secret, so that the import needs no cryptography.
+    const temporary = `${path}.${Math.random().toString(36).slice(2)}.new`
     return attempt(path, () => {
       try {
         writeFileSync(temporary, content, { mode, flag: 'wx' })
