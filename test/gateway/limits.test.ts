@@ -18,7 +18,7 @@ function startWithShortHeads(context: TestContext): Promise<TestGateway> {
 
 /** Goes on with a head that never ends; all that is answered until it is cut off. */
 async function readWhileDribbling(socket: Duplex): Promise<string> {
-  const dribble = setInterval(() => socket.write('x'), 50)
+  const dribble = setInterval(() => socket.write('x'), 50).unref()
   const answer = await readAll(socket)
   clearInterval(dribble)
   return answer.toString()
@@ -36,7 +36,7 @@ test('a TLS handshake that does not end is cut off, also when bytes keep coming'
   const { stream } = await gateway.openTunnel()
   // The head of a record that announces 16 KiB, then one byte of it after the other.
   stream.write(Buffer.from([0x16, 3, 1, 0x3f, 0xff]))
-  const dribble = setInterval(() => stream.write(Buffer.from([1])), 50)
+  const dribble = setInterval(() => stream.write(Buffer.from([1])), 50).unref()
   await stream.closeCode
   clearInterval(dribble)
   const record = await gateway.nextRecord()

@@ -182,7 +182,7 @@ test('a proxy that answers in drops has no more time than any other way out', as
   const answered = gateway.openTunnel(HOST)
   const proxied = (await accepted.next()).resume()
   proxied.write('HTTP/1.1 200 OK\r\nX: x')
-  const drops = setInterval(() => proxied.write('x'), 20)
+  const drops = setInterval(() => proxied.write('x'), 20).unref()
   proxied.once('close', () => clearInterval(drops))
   const { status, text } = await answered
   assert.deepEqual([status, text.includes('"connection-timeout"')], [504, true])

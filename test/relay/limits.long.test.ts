@@ -50,7 +50,7 @@ describeOnEachRuntime('limits', (runtime) => {
     const [silent, dribbling] = await Promise.all([relayed.connect(), relayed.connect()])
     const head = connectHead('h.example:443')
     let at = 0
-    const dribble = setInterval(() => dribbling.write(head[at++ % 20] as string), 50)
+    const dribble = setInterval(() => dribbling.write(head[at++ % 20] as string), 50).unref()
     const answers = [silent.takeOnlyAnswer(), dribbling.takeOnlyAnswer()]
     for (const answer of answers) assertTimeout(await answer, 408, 'head-timeout', 300)
     clearInterval(dribble)
@@ -108,7 +108,7 @@ describeOnEachRuntime('limits', (runtime) => {
   test('answerTimeoutMs: 504 while the gateway does not answer, even if it is alive', async () => {
     const relayed = await startWith({ answerTimeoutMs: 300, pingIntervalMs: 100 })
     const { client, tunnel } = await relayed.dial()
-    const alive = setInterval(() => tunnel.sendMessage(Buffer.alloc(0)), 50)
+    const alive = setInterval(() => tunnel.sendMessage(Buffer.alloc(0)), 50).unref()
     assertTimeout(await client.takeOnlyAnswer(), 504, 'gateway-answer-timeout', 300)
     clearInterval(alive)
     await tunnel.closed
@@ -158,7 +158,7 @@ describeOnEachRuntime('limits', (runtime) => {
     const relayed = await startWith({ lingerMs: 2_000 })
     const resting = await relayed.open('h.example:1')
     const busy = await relayed.open('h.example:2')
-    const trickle = setInterval(() => busy.tunnel.send('b'), 50)
+    const trickle = setInterval(() => busy.tunnel.send('b'), 50).unref()
     const start = performance.now()
     resting.client.endWriting()
     busy.client.endWriting()

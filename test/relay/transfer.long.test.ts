@@ -101,7 +101,7 @@ describeOnEachRuntime('transfer', (runtime) => {
   test('the whole download reaches a client that keeps sending while the gateway closes', async () => {
     const { client, tunnel } = await fixture.open()
     const received = client.digest()
-    const noise = setInterval(() => client.write(Buffer.alloc(10_000)), 1)
+    const noise = setInterval(() => client.write(Buffer.alloc(10_000)), 1).unref()
     await tunnel.sendAll(deterministicBytes(4 * MIB))
     tunnel.close(1000)
     assert.deepEqual(await received, digestOf(4 * MIB))
