@@ -10,7 +10,6 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { LineWriter } from 'ccr-upstream-gateway'
-import { freePort } from '../support/listening.js'
 import { untilListening } from '../support/program.js'
 import { createTempDirectory } from '../support/temp-dir.js'
 import { CREDENTIALS, startGateway } from './fixture.js'
@@ -69,8 +68,9 @@ test('closing waits for a reader that begins to read again', async (context) => 
 
 test('SIGTERM ends a gateway whose stdout nobody reads, and whose stderr nobody reads either', async (context) => {
   const gateway = await startGateway(context)
-  const port = await freePort()
-  gateway.put('serve.json', gateway.configTextWith({ listen: `127.0.0.1:${port}`, default: 'deny', hosts: {} }))
+  // An address of this process's own, for nobody could be told which port was free.
+  const [host, port] = [`127.78.${(process.pid >> 8) & 0xff}.${process.pid & 0xff}`, 8_443]
+  gateway.put('serve.json', gateway.configTextWith({ listen: `${host}:${port}`, default: 'deny', hosts: {} }))
   const { path } = fullPipe(context)
   for (const isStderrRead of [true, false]) {
     // A description of its own, and blocking: what a supervisor hands over.
@@ -82,8 +82,8 @@ test('SIGTERM ends a gateway whose stdout nobody reads, and whose stderr nobody 
     })
     context.after(() => child.kill('SIGKILL'))
     const said = child.stderr === null ? Promise.resolve('') : text(child.stderr)
-    await untilListening(child, port)
-    const { status } = await connect(`ws://127.0.0.1:${port}/upstreamproxy/ws`, CREDENTIALS, 'nobody.example.com:443')
+    await untilListening(child, port, host)
+    const { status } = await connect(`ws://${host}:${port}/upstreamproxy/ws`, CREDENTIALS, 'nobody.example.com:443')
     assert.equal(status, 403)
     child.kill('SIGTERM')
     assert.deepEqual(await once(child, 'exit'), [0, null])

@@ -61,12 +61,12 @@ export async function startProgram(
 }
 
 /** Resolves when something listens on the port, or the program has ended. */
-export async function untilListening(child: ChildProcess, port: number): Promise<void> {
-  while (child.exitCode === null && child.signalCode === null && !(await accepts(port))) await nextTurn()
+export async function untilListening(child: ChildProcess, port: number, host = '127.0.0.1'): Promise<void> {
+  while (child.exitCode === null && child.signalCode === null && !(await accepts(port, host))) await nextTurn()
 }
 
-function accepts(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
+function accepts(port: number, host: string): Promise<boolean> {
+  const socket = connect(port, host)
   return once(socket, 'connect').then(
     () => {
       socket.destroy()
