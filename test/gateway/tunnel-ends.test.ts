@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { WebSocket, WebSocketServer } from 'ws'
 import { AdminServer } from '#gateway/server/admin-server.js'
 import { ChunkStream, DefectError } from '#gateway/server/chunk-stream.js'
@@ -27,7 +28,10 @@ async function startSilent(context: TestContext): Promise<{ port: number; accept
 }
 
 /** A stream of the gateway's, and the client at its other end. */
-async function streamPair(context: TestContext): Promise<{
+async function streamPair(
+  context: TestContext,
+  pausedPingMs?: number,
+): Promise<{
   stream: ChunkStream
   webSocket: WebSocket
   client: WebSocket
@@ -41,7 +45,7 @@ async function streamPair(context: TestContext): Promise<{
     unknown,
   ]
   context.after(() => client.terminate())
-  return { stream: new ChunkStream(webSocket).on('error', () => {}), webSocket, client }
+  return { stream: new ChunkStream(webSocket, pausedPingMs).on('error', () => {}), webSocket, client }
 }
 
 async function originSocket(context: TestContext): Promise<{ origin: Socket; accepted: Socket }> {
@@ -61,6 +65,29 @@ test('a client that left while the origin was dialled takes the origin with it',
     assert.equal(await splice(stream, origin), 'client-closed')
     await closed
   }
+})
+
+test('a client that leaves while nobody reads what it sent is missed all the same', async (context) => {
+  const { stream, webSocket, client } = await streamPair(context, 50)
+  client.send(encode(Buffer.alloc(1_000_000)))
+  while (!webSocket.isPaused) await nextTurn()
+  // The end comes after more bytes than node reads ahead.
+  client.send(encode(Buffer.alloc(1_000_000)), () => client.terminate())
+  await new Promise((resolve) => stream.once('close', resolve))
+  assert.ok(stream.errored instanceof Error)
+})
+
+test('a client that only waits to be read keeps its tunnel', async (context) => {
+  const { stream, client } = await streamPair(context, 10)
+  const sent = 1_000_000
+  client.send(encode(Buffer.alloc(sent)))
+  for (let pings = 0; pings < 3; pings++) await once(client, 'ping')
+  let received = 0
+  for await (const bytes of stream) {
+    received += bytes.length
+    if (received === sent) break
+  }
+  assert.equal(received, sent)
 })
 
 test('an origin that left before it was joined takes the tunnel with it', async (context) => {

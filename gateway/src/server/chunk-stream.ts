@@ -6,6 +6,7 @@
 // - There is no half-close on the wire. Ending the stream flushes it and closes with 1000; the peer's close ends both
 //   sides. Destroying it with an error closes with 1011, or with the code of a ChunkStreamError.
 // - The listeners are set once, none per message.
+// - Nothing is heard of a peer whose socket is paused, not even that it has gone: so it is pinged now and then, which fails.
 
 import { Duplex } from 'node:stream'
 import { ChunkDecodeError, decodeChunk, encodeChunk, splitPayload } from 'ccr-upstream-proxy/protocol'
@@ -24,6 +25,9 @@ const CLEAN_CLOSE_CODES: ReadonlySet<number> = new Set([CLOSE_NORMAL, 1001, 1005
 
 /** Two messages: one on its way, one ready. */
 const HIGH_WATER_MARK_BYTES = 65_536
+
+/** How long a paused peer may be gone at most, twice: the first ping is answered by a reset, the next one meets it. */
+const PAUSED_PING_MS = 30_000
 
 /** The wire failed, or is to be closed with this code. */
 export class ChunkStreamError extends Error {
@@ -46,12 +50,15 @@ export class DefectError extends ChunkStreamError {
 /** The bytes of one tunnel. The WebSocket must be open. Emits `defect` with what a listener threw, also after its end. */
 export class ChunkStream extends Duplex {
   readonly #socket: WebSocket
+  readonly #pausedPingMs: number
+  #stopPinging: (() => void) | undefined
   /** For every listener of this tunnel. */
   readonly guard = new Guard((thrown) => this.fail(thrown))
 
-  constructor(socket: WebSocket) {
+  constructor(socket: WebSocket, pausedPingMs = PAUSED_PING_MS) {
     super({ allowHalfOpen: false, highWaterMark: HIGH_WATER_MARK_BYTES })
     this.#socket = socket
+    this.#pausedPingMs = pausedPingMs
     // What reads the stream runs within these: the TLS and the HTTP of the client's bytes.
     this.guard.on(socket, 'message', (data: RawData, isBinary: boolean) => this.#onMessage(data, isBinary))
     this.guard.on(socket, 'close', (code: number) => this.#onClose(code))
@@ -81,7 +88,19 @@ export class ChunkStream extends Duplex {
   }
 
   #deliver(payload: Uint8Array): void {
-    if (!this.push(payload)) this.#socket.pause()
+    if (this.push(payload)) return
+    this.#socket.pause()
+    this.#pingWhilePaused()
+  }
+
+  /** One timer for any number of pauses: a fast upload has one for every other message. */
+  #pingWhilePaused(): void {
+    this.#stopPinging ??= this.guard.startDeadline(this.#pausedPingMs, () => {
+      this.#stopPinging = undefined
+      if (this.destroyed || !this.#socket.isPaused) return
+      this.#socket.ping(undefined, undefined, ignoreError)
+      this.#pingWhilePaused()
+    })
   }
 
   #onClose(code: number): void {
@@ -128,6 +147,7 @@ export class ChunkStream extends Duplex {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#stopPinging?.()
     this.#close(closeCodeFor(error))
     callback(error)
   }
@@ -145,5 +165,5 @@ function closeCodeFor(error: Error | null): number {
   return error instanceof ChunkStreamError ? error.closeCode : CLOSE_INTERNAL_ERROR
 }
 
-/** The last message of a write reports for all of them. */
+/** The last message of a write reports for all of them, and the socket for a ping. */
 function ignoreError(): void {}
