@@ -3,7 +3,7 @@
 // so that what an earlier build left in test/dist is not run.
 
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -68,7 +68,7 @@ runner.once('exit', (code) => {
 /** What is to be run: the compiled files, or for those that share a process a file that imports them. Longest first. */
 function programsFor(paths) {
   const compiled = (path) => join(folder, 'dist', path.replace(/\.ts$/, '.js'))
-  const alone = paths.filter((path) => path.endsWith(LONG) || SHARED[dirname(path)] === undefined)
+  const alone = paths.filter((path) => path.endsWith(LONG) || SHARED[dirname(path)] === undefined || hasHooks(path))
   const shared = mkdtempSync(join(folder, 'dist/shared-'))
   process.once('exit', () => rmSync(shared, { recursive: true }))
   const programs = Object.entries(SHARED).flatMap(([name, processes]) => {
@@ -80,6 +80,11 @@ function programsFor(paths) {
     })
   })
   return [...programs, ...alone.map(compiled)]
+}
+
+/** Hooks of a file are those of its process, and run as soon as the tests that are known by then have. */
+function hasHooks(path) {
+  return /^(?:after|before)(?:Each)?\(/m.test(readFileSync(join(folder, path), 'utf8'))
 }
 
 /** About equally long ones, by the length of the files. */
