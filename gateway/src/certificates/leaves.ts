@@ -64,16 +64,21 @@ export class Leaves {
     this.#leaves.set(host, kept)
     return kept.then((leaf) => {
       if (isFresh(leaf)) return leaf
-      this.#leaves.delete(host)
+      this.#forget(host, kept)
       return this.leafFor(host, mintBy)
     })
   }
 
   #remember(host: string, minting: Promise<Leaf>): Promise<Leaf> {
     this.#leaves.set(host, minting)
-    minting.catch(() => this.#leaves.delete(host))
+    minting.catch(() => this.#forget(host, minting))
     if (this.#leaves.size > MAX_LEAVES) this.#leaves.delete(this.#leaves.keys().next().value as string)
     return minting
+  }
+
+  /** Unless another has taken its place meanwhile. */
+  #forget(host: string, leaf: Promise<Leaf>): void {
+    if (this.#leaves.get(host) === leaf) this.#leaves.delete(host)
   }
 
   async #mintLeaf(host: string): Promise<Leaf> {
