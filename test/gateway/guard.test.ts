@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -88,4 +88,11 @@ test('no listener is added and no time limited but through a guard', () => {
     'sessions/session.ts',
     'sessions/session.ts',
   ])
+})
+
+test('the clock on the wall is asked for the validity of certificates and sessions alone: it may be set', () => {
+  const asking = readdirSync(GATEWAY, { recursive: true })
+    .map(String)
+    .filter((file) => file.endsWith('.ts') && readFileSync(join(GATEWAY, file), 'utf8').includes('Date.now()'))
+  assert.deepEqual(new Set(asking.map((file) => dirname(file))), new Set(['certificates', 'sessions']))
 })

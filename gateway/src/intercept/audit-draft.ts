@@ -6,6 +6,7 @@ import type { InterceptedTunnel } from './intercepted-tunnel.js'
 
 export class AuditDraft {
   readonly #time = new Date()
+  readonly #startedAt = performance.now()
   rule: string | undefined
   /** Of the last try. */
   injected: readonly string[] = []
@@ -29,7 +30,7 @@ export class AuditDraft {
       status,
       requestBytes,
       responseBytes,
-      ms: Date.now() - this.#time.getTime(),
+      ms: Math.round(performance.now() - this.#startedAt),
       injected,
       ...(rule !== undefined && { rule }),
       ...(error !== undefined && { error }),

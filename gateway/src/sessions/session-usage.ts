@@ -1,5 +1,5 @@
-// How much a session uses: its WebSockets, the tunnels on them, the requests in these, and budgets that refill all the time, so that a minute's
-// worth may come at once but not twice.
+// How much a session uses: its WebSockets, the tunnels on them, the requests in these, and budgets that refill all the time, so
+// that a minute's worth may come at once but not twice.
 
 import type { SessionLimits } from '../policy/policy.js'
 import { Refusal } from '../refusal.js'

@@ -52,7 +52,7 @@ class AbuseCounter {
 
   /** Counts one more. */
   isExceeded(): boolean {
-    const now = Date.now()
+    const now = performance.now()
     if (now >= this.#windowEnds) {
       this.#windowEnds = now + WINDOW_MS
       this.#count = 0
