@@ -7,7 +7,9 @@ import { createServer as createHttpsServer } from 'node:https'
 import { connect as connectTcp, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type TestContext, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
+import { promisify } from 'node:util'
 import { Guard } from '#gateway/guard.js'
 import { PendingConnections, type PendingLimits } from '#gateway/server/pending-connections.js'
 import { listen } from '../support/listening.js'
@@ -28,8 +30,9 @@ async function start(context: TestContext, server: Server, limits: PendingLimits
   return (await listen(context, server)).port
 }
 
-function open(context: TestContext, port: number): Socket {
-  const socket = connectTcp(port, '127.0.0.1').on('error', () => {})
+/** @param localAddress where it comes from */
+function open(context: TestContext, port: number, localAddress = '127.0.0.1'): Socket {
+  const socket = connectTcp({ port, host: '127.0.0.1', localAddress }).on('error', () => {})
   context.after(() => socket.destroy())
   return socket.resume()
 }
@@ -79,6 +82,52 @@ test('one more than there may be takes the place of the oldest, and of none that
     await agreed
   }
   assert.ok(!upgraded.closed)
+})
+
+test('however many come, no more are left than there may be', async (context) => {
+  const server = createHttpServer()
+  const port = await start(context, server, { limitMs: 60_000, count: 10 })
+  const sockets = Array.from({ length: 200 }, () => open(context, port))
+  while (sockets.filter(({ closed }) => closed).length < 190) await nextTurn()
+  const connections = promisify(server.getConnections.bind(server))
+  assert.equal(await connections(), 10)
+})
+
+test('an address that has most of them makes room, and no other', async (context) => {
+  const port = await start(context, createHttpServer(), { limitMs: 60_000, count: 10 })
+  const honest = [open(context, port, '127.0.0.2'), open(context, port, '127.0.0.3')]
+  await Promise.all(honest.map((socket) => once(socket, 'connect')))
+  const flood = Array.from({ length: 200 }, () => open(context, port))
+  while (flood.filter(({ closed }) => closed).length < 192) await nextTurn()
+  for (const socket of honest) {
+    const agreed = once(socket, 'data')
+    socket.write(UPGRADE)
+    await agreed
+  }
+})
+
+test('an upgrade whose token is still being looked at has no place of its own', async (context) => {
+  const silent = createHttpServer(() => {})
+  const { address } = await listen(context, silent)
+  const issuer = 'https://issuer.example'
+  const gateway = await startGateway(context, {
+    config: { sessions: [], jwt: [{ issuer, audience: 'gateway', jwks: `http://${address}/` }] },
+    options: { pendingLimits: { limitMs: 60_000, count: 2 } },
+  })
+  const parts = [{ alg: 'ES256' }, { iss: issuer, aud: 'gateway', sub: 'session', exp: 4_102_444_800 }, 'no signature']
+  const bearer = parts.map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')
+  const fields = `Host: h\r\nAuthorization: Bearer ${bearer}\r\nContent-Type: application/proto\r\n`
+  const first = open(context, gateway.running.port)
+  const { pathname } = new URL(gateway.tunnelUrl)
+  first.write(`GET ${pathname} HTTP/1.1\r\n${fields}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`)
+  let answer = ''
+  first.on('data', (bytes) => {
+    answer += bytes
+  })
+  await once(silent, 'request')
+  for (let count = 0; count < 2; count++) await once(open(context, gateway.running.port), 'connect')
+  await closeOf(first)
+  assert.equal(answer, '')
 })
 
 test('a thousand silent connections to the gateway keep nobody out, and a session that is in stays', async (context) => {

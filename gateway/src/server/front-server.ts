@@ -13,7 +13,7 @@ import { encodeRefusal, Refusal, type RefusalCode, refusalBody, refusalHeaders }
 import type { Session } from '../sessions/session.js'
 import { type ActiveConfig, tlsOptions } from './active-config.js'
 import { listen } from './listen.js'
-import { PendingConnections } from './pending-connections.js'
+import { PendingConnections, type PendingLimits } from './pending-connections.js'
 
 /** What the listener takes from the gateway, and reports to it. */
 export interface FrontContext {
@@ -23,6 +23,7 @@ export interface FrontContext {
   readonly onWebSocket: (webSocket: WebSocket, session: Session) => void
   readonly onRefusedUpgrade: (code: RefusalCode) => void
   readonly reportDefect: (thrown: unknown) => void
+  readonly pendingLimits: PendingLimits
 }
 
 /** Received messages: the wire's own limit is far lower, but other relays may send larger ones. */
@@ -35,20 +36,20 @@ const RETRY_AFTER_SECONDS = 5
 export class FrontServer {
   readonly #context: FrontContext
   readonly #server: Server
+  readonly #pending: PendingConnections
   readonly #webSockets = createWebSocketServer()
 
   constructor({ config }: ActiveConfig, context: FrontContext) {
     this.#context = context
     this.#server = createServer(config)
     const guard = new Guard(context.reportDefect)
-    const pending = new PendingConnections(this.#server, guard)
+    this.#pending = new PendingConnections(this.#server, guard, context.pendingLimits)
     guard.on(this.#server, 'request', (request: IncomingMessage, response: ServerResponse) => {
       this.#guardOf(response).wrap(() => this.#onRequest(request, response))()
     })
     guard.on(this.#server, 'upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       const guard = this.#guardOf(socket)
       guard.ignoreErrors(socket)
-      pending.release(socket as Socket)
       guard.watch(this.#onUpgrade(request, socket, head, guard))
     })
   }
@@ -104,6 +105,7 @@ export class FrontServer {
       const session = await this.#admit(request, this.#context.active())
       if (socket.destroyed) return
       guard.once(socket, 'close', session.usage.takeWebSocket(session.policy.limits))
+      this.#pending.release(socket as Socket)
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
         this.#context.onWebSocket(webSocket, session)
       })

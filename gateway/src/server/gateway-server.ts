@@ -15,6 +15,7 @@ import { ChunkStream } from './chunk-stream.js'
 import { describeDefect } from './describe-defect.js'
 import { FrontServer } from './front-server.js'
 import type { Gateway, GatewayOptions } from './gateway.js'
+import { DEFAULT_PENDING_LIMITS } from './pending-connections.js'
 import { GatewayStartError, startStep } from './start-error.js'
 import { Tunnel, type TunnelContext } from './tunnel.js'
 
@@ -75,6 +76,7 @@ export class GatewayServer implements Gateway {
       onWebSocket: (webSocket, session) => this.#serve(webSocket, session),
       onRefusedUpgrade: (code) => this.#metrics.observeRefusedUpgrade(code),
       reportDefect,
+      pendingLimits: options.pendingLimits ?? DEFAULT_PENDING_LIMITS,
     })
   }
 

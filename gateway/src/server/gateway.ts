@@ -4,6 +4,7 @@ import type { AuditRecord } from '../audit/audit-record.js'
 import type { GatewayConfig } from '../config/config.js'
 import type { InterceptLimits } from '../intercept/intercept.js'
 import type { Lookup } from '../origin/dialer.js'
+import type { PendingLimits } from './pending-connections.js'
 
 /** What a program that embeds the gateway can set besides the config. All of it is optional. */
 export interface GatewayOptions {
@@ -23,6 +24,8 @@ export interface GatewayOptions {
   readonly responseHeadTimeoutMs?: number
   /** Milliseconds that an intercepted client has for its TLS handshake and for a request head. Default 60,000 each. */
   readonly interceptLimits?: InterceptLimits
+  /** Connections without a session: 10,000 milliseconds for each and 1,000 of them, unless given. */
+  readonly pendingLimits?: PendingLimits
   /** Tunnels at once; one more is answered 503. Default 10,000, some 100 KiB each. */
   readonly maxTunnels?: number
 }
