@@ -139,12 +139,13 @@ function isThere(path: string): boolean {
   }
 }
 
-for (const [heading, column, folder] of [
-  ['## What is tried', 3, 'attack'],
-  ['## The gateway between a hostile container', 2, 'gateway'],
+for (const [path, heading, column, folder] of [
+  ['doc/security.md', '## What is tried', 3, 'attack'],
+  ['doc/security.md', '## The gateway between a hostile container', 2, 'gateway'],
+  ['doc/gateway.md', '## What it holds to', 1, 'gateway'],
 ] as const) {
-  test(`doc/security.md: what is said under "${heading}" is in the suites of ${folder}/ that it names`, () => {
-    const cells = tableRows(documentText('doc/security.md'), heading).map((row) => row[column] ?? '')
+  test(`${path}: what is said under "${heading}" is in the suites of ${folder}/ that it names`, () => {
+    const cells = tableRows(documentText(path), heading).map((row) => row[column] ?? '')
     const suites = cells.flatMap((cell) => codeIn(cell).filter((code) => /^[a-z0-9-]+$/.test(code)))
     assert.ok(suites.length >= cells.length && cells.length > 5)
     assert.deepEqual(
