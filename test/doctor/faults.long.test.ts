@@ -8,7 +8,7 @@ import { describeOnEachRuntime, IS_LARGE, type TestRuntime } from '../support/ru
 import { startSystem } from '../support/system.js'
 import { SharedScope } from '../support/temp-dir.js'
 import { checkOf, failuresOf } from './doctor-process.js'
-import { createCaOfTomorrow, examine, FAULTS, type Fault, startWorld, type World } from './faults.js'
+import { examine, FAULTS, type Fault, startWorld, type World } from './faults.js'
 
 const setup = new SharedScope()
 let world: World
@@ -30,7 +30,7 @@ describeOnEachRuntime('the doctor', (runtime) => {
     }
 
     it('the gateway serves a CA of tomorrow, though its own certificate is good', async (t) => {
-      const system = await startSystem(t, { interceptionCa: await createCaOfTomorrow() })
+      const system = await startSystem(t, { interceptionCa: world.caOfTomorrow })
       const diagnosis = await examine(t, world, runtime, { env: system.environment })
       assert.deepEqual(failuresOf(diagnosis), { 'gateway-ca': 'clock-skew' })
       assert.match(checkOf(diagnosis, 'gateway-ca').seen ?? '', /is not valid before 20\S+Z, and it is 20\S+Z here/)

@@ -31,7 +31,8 @@ export interface Spoilt {
 /** What the tests share. */
 export interface World {
   readonly system: System
-  /** A gateway with a certificate of tomorrow. */
+  readonly caOfTomorrow: TestCa
+  /** A gateway with a certificate of that CA. */
   readonly tomorrow: System
 }
 
@@ -189,8 +190,9 @@ const self = { own: () => {} }
 
 /** Starts it; it goes with `scope`. */
 export async function startWorld(scope: Scope): Promise<World> {
-  const tomorrow = await startSystem(scope, { gatewayCa: await createCaOfTomorrow() })
-  return { system: await startSystemWithOrigins(scope), tomorrow }
+  const caOfTomorrow = await createCaOfTomorrow()
+  const tomorrow = await startSystem(scope, { gatewayCa: caOfTomorrow })
+  return { system: await startSystemWithOrigins(scope), caOfTomorrow, tomorrow }
 }
 
 async function startSystemWithOrigins(scope: Scope): Promise<System> {
@@ -206,8 +208,11 @@ async function startSystemWithOrigins(scope: Scope): Promise<System> {
   })
 }
 
-/** A root that begins tomorrow: made on a machine whose clock is 61 days ahead, for roots are dated back by 60. */
-export async function createCaOfTomorrow(): Promise<TestCa> {
+/**
+ * A root that begins tomorrow: made on a machine whose clock is 61 days ahead, for roots are dated back by 60. The clock is the
+ * process's, so this comes before the tests.
+ */
+async function createCaOfTomorrow(): Promise<TestCa> {
   mock.timers.enable({ apis: ['Date'], now: Date.now() + 61 * 86_400_000 })
   try {
     return await createTestCa('root of tomorrow')
