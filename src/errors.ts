@@ -2,6 +2,8 @@
 // when it happens to its CONNECT. Foreign errors are mapped to a code where they cross our border, by their own code,
 // never by their text. Nothing here may hold the session token: an error that could quote it drops its cause.
 
+import { constants } from 'node:os'
+
 interface CodeFacts {
   /** Status of the answer to a CONNECT (RFC 9110, section 15); undefined where no client ever sees the code. */
   readonly status?: number
@@ -41,10 +43,19 @@ export const ERROR_CODES = {
   },
   'token-missing': { hint: 'mount the session token, or name its file in CCR_SESSION_TOKEN_PATH' },
   'token-unreadable': { hint: 'make the token file readable for the user that runs this process' },
+  'token-call-denied': { hint: 'allow openat(2) and statx(2) in the seccomp profile of the container' },
+  'token-linked': {
+    hint: 'mount a copy: what Kubernetes mounts of a Secret is a link, and deploy/agent-pod.yaml copies what it leads to',
+  },
   'token-unsafe': { hint: 'write the token as a regular file of one link, owned by this user or root, mode 0600' },
   'token-malformed': { hint: 'the token file holds one line of visible ASCII characters, at most 16 KiB' },
-  'token-exposed': { hint: 'write the token file with mode 0600: others can read it (a warning)' },
-  'token-not-unlinked': { hint: 'remove the token file from outside, or mount it in a writable directory (a warning)' },
+  'token-empty': {
+    hint: 'write the token again: it was not written yet, or an earlier relay took it and could not remove the emptied file',
+  },
+  'token-exposed': { hint: 'write the token file with mode 0600, a copy under umask 077 (a warning)' },
+  'token-not-unlinked': {
+    hint: 'mount a writable folder with the token file in it, not the file alone, or remove it from outside (a warning)',
+  },
   'ca-timeout': { hint: 'check the way to the gateway: the CA download did not finish in time', retryable: true },
   'ca-refused': { hint: 'check CCR_UPSTREAM_PROXY_CA_PATH: the gateway does not serve its CA certificate there' },
   'ca-redirected': { hint: 'name the final address of the gateway: redirects to another origin are not followed' },
@@ -310,6 +321,11 @@ export function systemCode(error: unknown): string {
   if (typeof error !== 'object' || error === null) return ''
   const { code } = error as { code?: unknown }
   return typeof code === 'string' ? code : ''
+}
+
+/** The name of a positive errno of this system: `EACCES`. */
+export function errnoName(errno: number): string {
+  return Object.entries(constants.errno).find(([, number]) => number === errno)?.[0] ?? `errno ${errno}`
 }
 
 /** An error of ours as it is; any other one as `code`, named by its system code alone. */

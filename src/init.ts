@@ -128,7 +128,7 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
     const relay = await listen({ options, settings, home, noProxy, containerProxy, statusSocket }, undo)
     const files = await provideFiles(settings, environment, home, directory)
     assertClosed(settings, hardeningAddon)
-    await removeTokenFile(settings, home, logger)
+    await home.removeTokenFile()
     const targets: ChildTargets = { proxyUrl: relay.proxyUrl, noProxy, ...files, choice: settings.childEnv }
     writeRelayRecord(directory, {
       pid: process.pid,
@@ -237,12 +237,6 @@ async function listen(inputs: ListenInputs, undo: UndoStack): Promise<Relay> {
   // The token goes with the relay, before the files.
   undo.push((graceMs) => home.close(graceMs))
   return relay
-}
-
-async function removeTokenFile({ tokenFile }: Settings, home: RelayHome, logger: Logger): Promise<void> {
-  const errno = await home.removeTokenFile()
-  if (errno === 0) return
-  logger.warn(new UpstreamProxyError('token-not-unlinked', `${tokenFile} could not be removed (errno ${errno})`))
 }
 
 // -- Results -------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 // Steps 2 and 3 of the start, done to this very process, and what of the container decides how much they are worth
 // (ptrace(2), prctl(2), core(5), capabilities(7)). The token is read as the start reads it, and its file is left alone.
 
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
+import { accessSync, constants, lstatSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { dirname } from 'node:path'
 import { type Addon, loadAddon } from '../addon.js'
@@ -28,10 +28,10 @@ export async function examineProcess(
     return checkDumpable()
   })
   // Where both are, the file is for a start that is to come, and is examined as such.
-  if (running !== undefined && settings !== undefined && !existsSync(settings.tokenFile)) {
+  if (running !== undefined && settings !== undefined && isTaken(settings.tokenFile)) {
     await examination.check('token', () => checkTaken(running))
     await examination.check('token-unlink', () => {
-      throw new Skipped('the relay has removed the file')
+      throw new Skipped('the relay has removed the file, or emptied it')
     })
     return { holder: running }
   }
@@ -86,7 +86,16 @@ function checkToken(settings: Settings, { addon }: TokenReader, logger: Logger):
   return { seen: `${settings.tokenFile} can be read; it was left where it is`, result }
 }
 
-/** A relay removes the file once it has the token. */
+/** A relay removes the file once it has the token, and empties one that it cannot remove. */
+function isTaken(tokenFile: string): boolean {
+  try {
+    const stats = lstatSync(tokenFile)
+    return stats.isFile() && stats.size === 0
+  } catch {
+    return true
+  }
+}
+
 function checkTaken({ record: { port, pid } }: RunningRelay): Finding<true> {
   return { seen: `taken by the relay on port ${port} (pid ${pid})`, result: true }
 }

@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs'
 import { type as systemName } from 'node:os'
 import { type Addon, loadAddon } from '../addon.js'
-import { systemCode, UpstreamProxyError } from '../errors.js'
+import { errnoName, systemCode, UpstreamProxyError } from '../errors.js'
 import { assertNoOpenDoor, thisStart } from './doors.js'
 
 /**
@@ -59,14 +59,15 @@ function ignoreSignal(): void {}
 
 function becomeNonDumpable(addon: Addon): void {
   const result = addon.setDumpable(0)
-  if (result !== 0) throw new UpstreamProxyError('harden-failed', `prctl(PR_SET_DUMPABLE) failed (errno ${-result})`)
+  if (result !== 0)
+    throw new UpstreamProxyError('harden-failed', `prctl(PR_SET_DUMPABLE) failed (${errnoName(-result)})`)
   assertNonDumpable(addon)
 }
 
 function assertNonDumpable(addon: Addon): void {
   const dumpable = addon.getDumpable()
   if (dumpable === 0) return
-  const why = dumpable < 0 ? `prctl(PR_GET_DUMPABLE) failed (errno ${-dumpable})` : 'the process is dumpable'
+  const why = dumpable < 0 ? `prctl(PR_GET_DUMPABLE) failed (${errnoName(-dumpable)})` : 'the process is dumpable'
   throw new UpstreamProxyError('harden-failed', why)
 }
 
@@ -76,7 +77,7 @@ function assertNonDumpable(addon: Addon): void {
  */
 function forbidCoreFiles(addon: Addon): void {
   const before = addon.setCoreLimit(0)
-  if (before < 0) throw new UpstreamProxyError('harden-failed', `setrlimit(RLIMIT_CORE) failed (errno ${-before})`)
+  if (before < 0) throw new UpstreamProxyError('harden-failed', `setrlimit(RLIMIT_CORE) failed (${errnoName(-before)})`)
 }
 
 /** A tracer that came before the prctl keeps its hold, so the process must not go on to the token. */

@@ -33,8 +33,9 @@ export class LocalHome implements RelayHome {
     this.#token = readSessionToken(path, findHardeningAddon(), this.#logger)
   }
 
-  async removeTokenFile(): Promise<number> {
-    return this.#token?.unlinkFile() ?? 0
+  async removeTokenFile(): Promise<void> {
+    const failure = this.#token?.removeFile()
+    if (failure !== undefined) this.#logger.warn(failure)
   }
 
   async listen(options: HomeRelayOptions): Promise<Relay> {

@@ -23,8 +23,8 @@ export interface RelayHome {
   readCertificates(sources: CertificateSources): Promise<void>
   /** As readSessionToken(): the token is in this home from here on, and in no other thread. */
   readTokenFile(path: string): Promise<void>
-  /** Empties and unlinks the token file; the errno of what failed, or 0. */
-  removeTokenFile(): Promise<number>
+  /** Empties and unlinks the token file; what fails is a warning. */
+  removeTokenFile(): Promise<void>
   /** Starts the one relay of this home. */
   listen(options: HomeRelayOptions): Promise<Relay>
   /** As CertificateKeeper's: once the relay listens, until it is closed. */

@@ -109,8 +109,8 @@ export class RelayThread implements RelayHome {
     await this.#ask('readTokenFile', path)
   }
 
-  removeTokenFile(): Promise<number> {
-    return this.#ask('removeTokenFile')
+  async removeTokenFile(): Promise<void> {
+    await this.#ask('removeTokenFile')
   }
 
   async listen(options: HomeRelayOptions): Promise<Relay> {

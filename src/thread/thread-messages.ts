@@ -22,7 +22,7 @@ export interface ThreadStart {
 export interface ThreadMethods {
   readCertificates(sources: CertificateSources): Promise<void>
   readTokenFile(path: string): Promise<void>
-  removeTokenFile(): Promise<number>
+  removeTokenFile(): Promise<void>
   listen(options: PlainRelayOptions): Promise<{ readonly port: number; readonly statistics: RelayStatistics }>
   provideCertificates(inputs: PlainProvision): Promise<ProvidedCertificates>
   /** The last figures of the relay. */

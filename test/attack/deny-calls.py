@@ -15,9 +15,11 @@ import sys
 PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 3, 4, 22, 38
 SECCOMP_MODE_FILTER = 2
 RLIMIT_CORE = 4
+AT_EMPTY_PATH = 0x1000
 
-# Of unistd.h: prctl, setrlimit, prlimit64.
-PRCTL, SETRLIMIT, PRLIMIT = {'x86_64': (157, 160, 302), 'aarch64': (167, 164, 261)}[platform.machine()]
+# Of unistd.h: prctl, setrlimit, prlimit64, statx.
+NUMBERS = {'x86_64': (157, 160, 302, 332), 'aarch64': (167, 164, 261, 291)}
+PRCTL, SETRLIMIT, PRLIMIT, STATX = NUMBERS[platform.machine()]
 
 # Which argument of which call has to have which value.
 CALLS = {
@@ -25,6 +27,7 @@ CALLS = {
     'get-dumpable': [(PRCTL, 0, PR_GET_DUMPABLE)],
     'set-dumpable': [(PRCTL, 0, PR_SET_DUMPABLE)],
     'core-limit': [(SETRLIMIT, 0, RLIMIT_CORE), (PRLIMIT, 1, RLIMIT_CORE)],
+    'statx': [(STATX, 2, AT_EMPTY_PATH)],
 }
 
 # Of linux/bpf_common.h and linux/seccomp.h.

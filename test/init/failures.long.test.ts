@@ -69,7 +69,7 @@ const FAILURES: readonly Failure[] = [
   },
   {
     title: 'the token is a symbolic link',
-    code: 'token-unsafe',
+    code: 'token-linked',
     spoil: files(({ directory, tokenFile }) => {
       renameSync(tokenFile, join(directory, 'elsewhere'))
       symlinkSync('elsewhere', tokenFile)
@@ -86,7 +86,7 @@ const FAILURES: readonly Failure[] = [
     spoil: files(({ tokenFile }) => chmodSync(tokenFile, 0o620)),
   },
   { title: 'the token has a newline inside', code: 'token-malformed', spoil: token(`${TOKEN}\nX-Evil: 1\n`) },
-  { title: 'the token is empty', code: 'token-malformed', spoil: token('\n') },
+  { title: 'the token is empty', code: 'token-empty', spoil: token('\n') },
   { title: 'the token has 17 KiB', code: 'token-malformed', spoil: token('t'.repeat(17 * 1024)) },
   {
     title: 'the token cannot be read',
