@@ -160,7 +160,7 @@ export const ERROR_CODES = {
     status: 503,
     proxyError: 'connection_limit_reached',
     retryable: true,
-    hint: 'close idle connections, or raise the limit of tunnels',
+    hint: 'close idle connections, or raise the limit of tunnels, or of open files (ulimit -n)',
   },
   'descriptors-exhausted': {
     status: 503,

@@ -7,6 +7,7 @@ import { dirname } from 'node:path'
 import { type Addon, loadAddon } from '../addon.js'
 import { UpstreamProxyError } from '../errors.js'
 import type { Logger } from '../log.js'
+import { descriptorLimit, tunnelsWithin } from '../runtime/descriptors.js'
 import { assertNoOpenDoor, thisStart } from '../system/doors.js'
 import { findHardeningAddon, hardenProcess } from '../system/harden.js'
 import type { Settings } from '../system/settings.js'
@@ -43,12 +44,13 @@ export async function examineProcess(
   return { token }
 }
 
-export async function examineContainer(examination: Examination): Promise<Partial<Ground>> {
+export async function examineContainer(examination: Examination, { running }: Ground): Promise<Partial<Ground>> {
   examination.enter('container')
   const ptraceScope = await examination.check('ptrace-scope', checkPtraceScope)
   await examination.check('sys-ptrace', checkPtraceCapability)
   await examination.check('core-pattern', checkCorePattern)
   await examination.check('seccomp', checkSeccomp)
+  await examination.check('descriptors', () => checkDescriptors(running))
   await examination.check('kernel', () => checkKernel(release(), ptraceScope))
   return {}
 }
@@ -158,6 +160,21 @@ function checkSeccomp(): Finding<true> {
   const mode = statusField('Seccomp')
   const privileges = statusField('NoNewPrivs') === '1' ? 'set' : 'not set'
   return { seen: `seccomp: ${SECCOMP_MODES[mode] ?? mode}; no_new_privs: ${privileges}`, result: true }
+}
+
+// -- Open files ------------------------------------------------------------------------------------------------------------
+
+/** Tunnels that a few clients with many connections, as npm and cargo, have at once. */
+const FEW_TUNNELS = 200
+
+function checkDescriptors(running: RunningRelay | undefined): Finding<true> {
+  const limit = descriptorLimit(running?.record.pid)
+  if (limit === Number.POSITIVE_INFINITY) throw new Skipped(`there is no limit of open files in /proc`)
+  const tunnels = tunnelsWithin(limit)
+  const seen = `${limit} files may be open, which is enough for some ${tunnels} tunnels at once`
+  if (tunnels >= FEW_TUNNELS) return { seen, result: true }
+  const message = `only ${limit} files may be open, which is enough for some ${tunnels} tunnels at once`
+  return { seen, result: true, warning: new UpstreamProxyError('descriptors-exhausted', message) }
 }
 
 // -- The kernel ------------------------------------------------------------------------------------------------------------

@@ -88,10 +88,6 @@ export class RelayMonitor {
     this.#log = log
   }
 
-  get openTunnels(): number {
-    return this.#open
-  }
-
   /** A client was accepted; the number is its tunnel's id. */
   accepted(): number {
     this.#open++

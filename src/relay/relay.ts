@@ -22,6 +22,7 @@ import type {
   Trust,
 } from '../runtime/runtime.js'
 import { listenForStatus, type StatusListener } from '../runtime/status-socket.js'
+import { Admission } from './admission.js'
 import { Bypass, type BypassOptions } from './bypass-carrier.js'
 import type { TunnelRoute } from './channels.js'
 import { Credential, type TokenSource, tokenFromText } from './credential.js'
@@ -105,6 +106,7 @@ class RunningRelay implements Relay {
   readonly #log: TunnelLog | undefined
   readonly #monitor: RelayMonitor
   readonly #tunnels = new Set<Tunnel>()
+  readonly #admission: Admission
   readonly #goneClients = new GoneClients()
   readonly #endpoint: GatewayEndpoint
   readonly #bypass: Bypass | undefined
@@ -140,8 +142,10 @@ class RunningRelay implements Relay {
     const way: GatewayWay = { limits, credential, dial, warmPool: this.#warmPool, clock }
     this.#log = options.tunnelLog === undefined ? undefined : TunnelLog.open(options.tunnelLog, this.#logger)
     this.#monitor = new RelayMonitor(this.#log)
+    this.#admission = new Admission(limits.maxTunnels)
     this.#context = {
       limits,
+      refusal: () => this.#admission.refusal(this.#tunnels.size),
       monitor: this.#monitor,
       logger: this.#logger,
       routeTo: (authority) => this.#routeTo(authority),
@@ -159,6 +163,7 @@ class RunningRelay implements Relay {
     try {
       this.#listener = await this.#runtime.listen(port, this.#limits.highWaterMarkBytes, this.#accept)
     } catch (error) {
+      this.#admission.close()
       await this.#log?.close()
       throw error
     }
@@ -180,6 +185,7 @@ class RunningRelay implements Relay {
     const tunnel = new Tunnel(this.#context, client)
     this.#tunnels.add(tunnel)
     client.start(tunnel)
+    this.#admission.admit(tunnel)
   }
 
   /** A relay that cannot say how it is carries tunnels all the same. */
@@ -251,6 +257,7 @@ class RunningRelay implements Relay {
     grace.clear()
     clearTimeout(this.#lastAbort)
     clearInterval(this.#sweeper)
+    this.#admission.close()
     await this.#statusListener?.close()
     await Promise.all([listenerClosed, this.#dialer?.close(), this.#bypass?.close(), this.#log?.close()])
     this.#monitor.state('closed', this.port)
@@ -286,6 +293,7 @@ class RunningRelay implements Relay {
 
   #sweep(): void {
     this.#clock.wind()
+    this.#admission.sweep()
     this.#dismissGoneClients()
     for (const tunnel of this.#tunnels) tunnel.sweep()
     this.#warmPool.sweep()

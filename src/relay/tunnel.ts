@@ -26,6 +26,8 @@ export interface TunnelContext {
   readonly limits: RelayLimits
   readonly monitor: RelayMonitor
   readonly logger: Logger
+  /** Why there is no room for one more. */
+  readonly refusal: () => UpstreamProxyError | undefined
   /**
    * Which way leads to a target.
    * @throws {UpstreamProxyError} when none does
@@ -143,10 +145,9 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
       this.refuse(new UpstreamProxyError(verdict.refusal, verdict.detail))
       return
     }
-    if (this.#context.monitor.openTunnels > this.#context.limits.maxTunnels) {
-      this.refuse(
-        new UpstreamProxyError('too-many-tunnels', `${this.#context.limits.maxTunnels} tunnels are open already`),
-      )
+    const refusal = this.#context.refusal()
+    if (refusal !== undefined) {
+      this.refuse(refusal)
       return
     }
     this.#authority = verdict.authority

@@ -58,7 +58,7 @@ describe('doctor', { concurrency: 2, timeout: 1_800_000 }, () => {
       [
         ['guard', 'settings', 'no-proxy'],
         ['addon', 'doors', 'dumpable', 'token', 'token-unlink'],
-        ['ptrace-scope', 'sys-ptrace', 'core-pattern', 'seccomp', 'kernel'],
+        ['ptrace-scope', 'sys-ptrace', 'core-pattern', 'seccomp', 'descriptors', 'kernel'],
         ['system-bundle', 'egress', 'gateway', 'clock'],
         ['gateway-ca', 'ca-lint', 'bundle'],
         ['relay', 'relay-answers', 'upgrade', 'connect', 'round-trip'],

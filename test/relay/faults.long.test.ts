@@ -510,42 +510,6 @@ describeOnEachRuntime('a gateway that cannot be trusted or found', (runtime) => 
   })
 })
 
-describeOnEachRuntime('the end of descriptors', (runtime) => {
-  test('clients that get no descriptor are told or let go, and later ones are served', async () => {
-    const gateway = await startWireGateway()
-    // The numbers are those of the main thread: one of its own would take some descriptors itself.
-    const options = relayOptions(gateway, { thread: 'main' })
-    const relay = await startRelayProcess(runtime, options, { descriptorLimit: 60 })
-    const fixture = new RelayFixture(gateway, relay)
-    fixture.serveEcho()
-    let served = 0
-    let refused = 0
-    const clients = await Promise.all(Array.from({ length: 60 }, () => fixture.connect()))
-    const outcomes = clients.map(async (client) => {
-      client.write(connectHead('echo.example:443'))
-      await client.reached(12).catch(() => {})
-      if (client.received === 0) return
-      const head = (await client.take(12)).toString()
-      if (head === 'HTTP/1.1 200') served++
-      else {
-        assert.equal(head, 'HTTP/1.1 503')
-        assert.match((await client.rest()).toString(), /"code":"descriptors-exhausted"/)
-        refused++
-        client.endWriting()
-      }
-    })
-    // Those in the backlog are neither served nor told before others end.
-    while (served + refused < 20) await relay.stats()
-    for (const client of clients) client.reset()
-    await Promise.allSettled(outcomes)
-    await relay.tunnels(0)
-    assert.ok(refused > 0, `${served} served, ${refused} refused`)
-    const late = await fixture.openBystander()
-    await late.check()
-    await fixture.end()
-  })
-})
-
 describeOnEachRuntime('SIGTERM', (runtime) => {
   test('with 100 tunnels: every client ends with a reset and the process with 0', async () => {
     const fixture = await startFixture(runtime, { closeGraceMs: 100 })

@@ -53,6 +53,11 @@ export class ByteInbox {
     while (this.#total < count) await this.#more(`${count} bytes in all`)
   }
 
+  /** What is there of the next `count` bytes; none is taken. */
+  peek(count: number): Buffer {
+    return this.#join().subarray(0, count)
+  }
+
   /** Everything to the end of the stream. */
   async rest(): Promise<Buffer> {
     while (this.#end === undefined) await this.#more('the end')

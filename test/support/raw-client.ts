@@ -97,6 +97,10 @@ export class RawClient {
     return this.#inbox.reached(count)
   }
 
+  peek(count: number): Buffer {
+    return this.#inbox.peek(count)
+  }
+
   rest(): Promise<Buffer> {
     return this.#inbox.rest()
   }

@@ -3,7 +3,7 @@
 // when its input does, so that it cannot outlive the test.
 
 import { subscribe } from 'node:diagnostics_channel'
-import { readdirSync } from 'node:fs'
+import { closeSync, openSync, readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import {
   createLogger,
@@ -53,6 +53,15 @@ function descriptors(): number {
   return readdirSync('/proc/self/fd').length
 }
 
+const taken: number[] = []
+
+/** Opens files until the process may open no more. */
+function takeDescriptors(): void {
+  try {
+    for (;;) taken.push(openSync('/dev/null', 'r'))
+  } catch {}
+}
+
 /** Figures that took as long as a program waits for the relay's thread (statistics-line.ts) may be older ones. */
 function statsOfNow(relay: Relay): RelayStatistics {
   for (;;) {
@@ -73,6 +82,10 @@ async function answer(relay: Relay, command: string, argument: string | undefine
       return process.memoryUsage().rss
     case 'descriptors':
       return descriptors()
+    case 'take-descriptors':
+      return takeDescriptors()
+    case 'give-descriptors':
+      return taken.splice(0).forEach(closeSync)
     case 'lend':
       return lend(argument ?? '')
     case 'close':

@@ -75,6 +75,15 @@ export class RelayProcess {
     return this.#ask('descriptors') as Promise<number>
   }
 
+  /** The program opens files until it may open no more. */
+  async takeDescriptors(): Promise<void> {
+    await this.#ask('take-descriptors')
+  }
+
+  async giveDescriptors(): Promise<void> {
+    await this.#ask('give-descriptors')
+  }
+
   /** The token source lends `token` from now on; with '' it throws. */
   async lend(token: string): Promise<void> {
     await this.#ask(`lend ${toHex(token)}`)
