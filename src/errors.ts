@@ -76,6 +76,9 @@ export const ERROR_CODES = {
   'system-bundle-missing': {
     hint: 'install ca-certificates, or name the bundle in CCR_SYSTEM_CA_BUNDLE (a warning: only the gateway is trusted)',
   },
+  'file-unusable': {
+    hint: 'let the path that the message names lead to a regular file that this user can read (a warning)',
+  },
   'certificate-skipped': { hint: 'remove the broken certificate from the file that the message names (a warning)' },
   'bundle-unwritable': { hint: 'make the temporary directory (TMPDIR) writable' },
   'files-not-removed': {

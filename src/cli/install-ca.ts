@@ -2,13 +2,15 @@
 // stores, one by one, and what became of each.
 
 import type { X509Certificate } from 'node:crypto'
-import { readFileSync, realpathSync, statSync } from 'node:fs'
-import { asUpstreamProxyError, type UpstreamProxyError } from '../errors.js'
+import { realpathSync, statSync } from 'node:fs'
+import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
+import { readForeignFile } from '../foreign-file.js'
 import { createLogger, type Logger } from '../log.js'
 import { DEFAULT_RELAY_LIMITS } from '../relay/limits.js'
 import { runtime } from '../runtime/select.js'
 import { findCertificateSources } from '../system/certificates/certificate-sources.js'
 import { checkCaCertificates, downloadGatewayCa, warnOfFindings } from '../system/certificates/gateway-ca.js'
+import { MAX_BUNDLE_BYTES } from '../system/certificates/system-bundle.js'
 import { readTrustedCertificates } from '../system/certificates/trusted-certificates.js'
 import { containerEnvironment } from '../system/container-environment.js'
 import { egressTo, readContainerProxy } from '../system/egress.js'
@@ -97,11 +99,9 @@ async function obtainCa(file: string | undefined): Promise<readonly X509Certific
 }
 
 function readCaFile(file: string): string {
-  try {
-    return readFileSync(file, 'latin1')
-  } catch (error) {
-    throw asUpstreamProxyError(error, 'config-invalid', `--ca-file: ${file} cannot be read`)
-  }
+  const found = readForeignFile(file, { maxBytes: MAX_BUNDLE_BYTES })
+  if (found.problem === undefined) return found.bytes.toString('latin1')
+  throw new UpstreamProxyError('config-invalid', `--ca-file: ${file} ${found.why}`)
 }
 
 function downloadCa(logger: Logger): Promise<readonly X509Certificate[]> {

@@ -1,8 +1,7 @@
 // Step 4 of the start: the system's certificates, the gateway's CA, and the bundle as clients will find it.
 
 import type { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { systemCode, UpstreamProxyError } from '../errors.js'
+import { UpstreamProxyError } from '../errors.js'
 import type { Logger } from '../log.js'
 import type { Route } from '../runtime/runtime.js'
 import { runtime } from '../runtime/select.js'
@@ -19,6 +18,7 @@ import { readTrustedCertificates, type TrustedCertificates } from '../system/cer
 import type { Environment } from '../system/environment.js'
 import { PrivateDirectory } from '../system/private-directory.js'
 import type { Settings } from '../system/settings.js'
+import { readBundle } from './bundle-in-use.js'
 import { type Examination, type Finding, needed, Problem } from './check.js'
 import type { Ground } from './ground.js'
 import { routeTo } from './route.js'
@@ -92,7 +92,7 @@ function checkBundle(
   gatewayCa: readonly X509Certificate[],
 ): Finding<CertificateFiles> {
   const result = writeCertificateFiles(directory, trusted, gatewayCa)
-  const text = readFileSync(result.fullBundleFile, 'latin1')
+  const text = readBundle(result.fullBundleFile)
   const { certificates, broken } = parseCertificates(text)
   const prints = certificates.map(({ fingerprint256 }) => fingerprint256)
   const unique = new Set(prints)
@@ -110,7 +110,7 @@ function checkBundle(
 /** What clients have now, which is of the moment at which their relay started. */
 function checkBundleInUse(files: BundleFiles, gatewayCa: readonly X509Certificate[]): Finding<CertificateFiles> {
   const { fullBundleFile, extraCertificatesFile } = files
-  const { certificates } = parseCertificates(readBundleInUse(fullBundleFile))
+  const { certificates } = parseCertificates(readBundle(fullBundleFile))
   const result = { fullBundleFile, extraCertificatesFile, certificates }
   const prints = new Set(certificates.map(({ fingerprint256 }) => fingerprint256))
   const missing = gatewayCa.find(({ fingerprint256 }) => !prints.has(fingerprint256))
@@ -123,19 +123,6 @@ function checkBundleInUse(files: BundleFiles, gatewayCa: readonly X509Certificat
     message: `the gateway serves «${nameOf(missing)}», which is not in ${fullBundleFile}`,
   })
   return { seen, result, warning }
-}
-
-function readBundleInUse(file: string): string {
-  try {
-    return readFileSync(file, 'latin1')
-  } catch (error) {
-    throw new Problem({
-      code: 'bundle-unwritable',
-      hop: 'machine',
-      hint: 'start the session again, and keep what cleans the temporary directory away from files in use',
-      message: `${file}, which the relay gives to clients, cannot be read (${systemCode(error)})`,
-    })
-  }
 }
 
 function placeOf(prints: readonly string[], gatewayCa: readonly X509Certificate[]): string {

@@ -1,11 +1,12 @@
 // Steps 2 and 3 of the start, done to this very process, and what of the container decides how much they are worth
 // (ptrace(2), prctl(2), core(5), capabilities(7)). The token is read as the start reads it, and its file is left alone.
 
-import { accessSync, constants, lstatSync, readFileSync } from 'node:fs'
+import { accessSync, constants, lstatSync } from 'node:fs'
 import { release } from 'node:os'
 import { dirname } from 'node:path'
 import { type Addon, loadAddon } from '../addon.js'
 import { UpstreamProxyError } from '../errors.js'
+import { readForeignFile } from '../foreign-file.js'
 import type { Logger } from '../log.js'
 import { descriptorLimit, tunnelsWithin } from '../runtime/descriptors.js'
 import { assertNoOpenDoor, thisStart } from '../system/doors.js'
@@ -229,10 +230,10 @@ function statusField(name: string): string {
   return new RegExp(`^${name}:\\s*(\\S+)$`, 'm').exec(status)?.[1] ?? '0'
 }
 
+/** A page of the kernel is more than any of them has. */
+const MAX_PROC_BYTES = 65_536
+
 function readProc(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'latin1').trim()
-  } catch {
-    return undefined
-  }
+  const file = readForeignFile(path, { maxBytes: MAX_PROC_BYTES })
+  return file.problem === undefined ? file.bytes.toString('latin1').trim() : undefined
 }

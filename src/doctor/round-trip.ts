@@ -1,12 +1,12 @@
 // One request as clients make it: through the relay, the gateway and TLS to the target.
 
-import { readFileSync } from 'node:fs'
 import { systemCode, UpstreamProxyError } from '../errors.js'
 import { type Authority, formatAuthority } from '../protocol/authority.js'
 import type { HttpAnswer } from '../protocol/http-answer.js'
 import { dialFailed } from '../runtime/failures.js'
 import type { Probe } from '../runtime/probe.js'
 import type { BundleFiles } from '../system/certificates/certificate-files.js'
+import { readBundle } from './bundle-in-use.js'
 import { type Finding, Problem } from './check.js'
 import type { ExaminedRelay } from './examined-relay.js'
 import { describeStages, request, stagesOf } from './gateway-way.js'
@@ -23,7 +23,7 @@ export async function checkRoundTrip(
   redact: Redact,
 ): Promise<Finding<Target>> {
   try {
-    const answer = await probeTarget(probe, relay, target, readFileSync(fullBundleFile, 'latin1'))
+    const answer = await probeTarget(probe, relay, target, readBundle(fullBundleFile))
     if (isOfHop(answer)) throw tunnelRefused(wordsOf(answer, redact), `inside the tunnel to ${target.url.host}`)
     const [, tunnel, tls, firstByte] = probe.stages.map(({ ms }) => ms)
     const stages = [

@@ -1,10 +1,10 @@
 // Ways into this process that the kernel does not guard: what the runtime was told to open or to print when it started.
 // They are looked for before the token is read; what can be closed is closed, the rest keeps the proxy off.
 
-import { readFileSync } from 'node:fs'
 import { close as closeInspector, url as inspectorUrl } from 'node:inspector'
 import { join } from 'node:path'
 import { UpstreamProxyError } from '../errors.js'
+import { readForeignFile } from '../foreign-file.js'
 import type { Environment } from './environment.js'
 
 /** How this process was started. */
@@ -108,7 +108,7 @@ const ENVIRONMENT_FILES = ['', '.development', '.production', '.test'].flatMap((
 
 /** Bun runs code that ./bunfig.toml names and takes variables from ./.env: the agent's folder would decide. */
 function assertNoFilesOfBun({ runtimeArguments, workingDirectory }: Start): void {
-  const readHere = (name: string): string => readOrEmpty(join(workingDirectory, name))
+  const readHere = (name: string): string => readFileOfBun(workingDirectory, name)
   const hasOwnConfig = runtimeArguments.some((name) => /^(?:--config|-c)\b/.test(name))
   const key = hasOwnConfig ? undefined : decisiveKey(readHere('bunfig.toml'))
   if (key !== undefined) {
@@ -137,10 +137,13 @@ function decisiveKey(toml: string): string | undefined {
   return undefined
 }
 
-function readOrEmpty(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
+/** A thousand times what such files have. */
+const MAX_BUN_FILE_BYTES = 1_048_576
+
+/** The text of a file that Bun has read; '' where it found none. What could still become anything is refused. */
+function readFileOfBun(folder: string, name: string): string {
+  const file = readForeignFile(join(folder, name), { maxBytes: MAX_BUN_FILE_BYTES })
+  if (file.problem === undefined) return file.bytes.toString('utf8')
+  if (file.problem !== 'not-regular' && file.problem !== 'too-large') return ''
+  throw new UpstreamProxyError('working-directory-unsafe', `${name} in the working directory ${file.why}`)
 }

@@ -4,11 +4,14 @@
 // All of it belongs to the process, and so to every start in it, in whatever thread and of whatever copy of this package.
 // So nothing is ever undone: what cannot be taken back needs no count that all of them share.
 
-import { readFileSync } from 'node:fs'
 import { type as systemName } from 'node:os'
 import { type Addon, loadAddon } from '../addon.js'
-import { errnoName, systemCode, UpstreamProxyError } from '../errors.js'
+import { errnoName, UpstreamProxyError } from '../errors.js'
+import { readForeignFile } from '../foreign-file.js'
 import { assertNoOpenDoor, thisStart } from './doors.js'
+
+/** Of /proc/self/status: some 60 lines, most of them masks of processors. */
+const MAX_STATUS_BYTES = 65_536
 
 /**
  * The addon that hardens; undefined where there is nothing to call, which no Linux is: a call that fails there, whatever
@@ -88,9 +91,8 @@ function assertNotTraced(): void {
 }
 
 function readOwnStatus(): string {
-  try {
-    return readFileSync('/proc/self/status', 'utf8')
-  } catch (error) {
-    throw new UpstreamProxyError('harden-failed', `/proc/self/status cannot be read (${systemCode(error)})`)
-  }
+  const path = '/proc/self/status'
+  const file = readForeignFile(path, { maxBytes: MAX_STATUS_BYTES })
+  if (file.problem === undefined) return file.bytes.toString('latin1')
+  throw new UpstreamProxyError('harden-failed', `${path} ${file.why}`)
 }

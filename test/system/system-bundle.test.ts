@@ -14,6 +14,7 @@ const sources = {
   systemBundleFile: undefined,
   namedBundleFile: undefined,
   gatewayCaFile: undefined,
+  readByRuntime: undefined,
   inherited: { full: [], extra: [] },
 }
 

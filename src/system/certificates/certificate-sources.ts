@@ -13,6 +13,8 @@ export interface CertificateSources {
   readonly namedBundleFile: string | undefined
   /** Trusted for the gateway alone. */
   readonly gatewayCaFile: string | undefined
+  /** What the runtime itself reads as soon as it speaks TLS, whatever the options say: on Bun NODE_EXTRA_CA_CERTS. */
+  readonly readByRuntime: string | undefined
   /** What the container's variables name, each once: everything, and what comes on top of a tool's own roots. */
   readonly inherited: { readonly full: readonly string[]; readonly extra: readonly string[] }
 }
@@ -23,6 +25,7 @@ export function findCertificateSources(settings: Settings, environment: Environm
     systemBundleFile: settings.systemBundleFile,
     namedBundleFile: environment.SSL_CERT_FILE || undefined,
     gatewayCaFile: settings.gatewayCaFile,
+    readByRuntime: ('Bun' in globalThis && process.env.NODE_EXTRA_CA_CERTS) || undefined,
     inherited: inheritedCertificateFiles(environment),
   }
 }

@@ -1,8 +1,9 @@
 // The certificates that the machine trusts without us: its own bundle, and what the container's CA variables name.
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { rootCertificates } from 'node:tls'
-import { systemCode, UpstreamProxyError } from '../../errors.js'
+import { UpstreamProxyError } from '../../errors.js'
+import { type ForeignFile, readForeignFile } from '../../foreign-file.js'
 import type { Logger } from '../../log.js'
 import type { CertificateSources } from './certificate-sources.js'
 import { checkCertificates } from './pem.js'
@@ -19,6 +20,9 @@ const KNOWN_BUNDLES = [
   '/opt/etc/ssl/certs/ca-certificates.crt', // Entware
   '/nix/var/nix/profiles/default/etc/ssl/certs/ca-bundle.crt', // Nix on another distribution
 ] as const
+
+/** Of a bundle: thirty times the largest of a distribution. */
+export const MAX_BUNDLE_BYTES = 16 * 1_048_576
 
 /** Reads the certificates of a file, each as PEM; none when it cannot be read. */
 export type CertificateReader = (file: string) => readonly string[]
@@ -59,16 +63,19 @@ function readGivenBundle(file: string, read: CertificateReader, logger: Logger):
   return certificates
 }
 
-/** The certificates of a file; none, with a warning, when it cannot be read. Broken blocks are left out with a warning. */
+/** The certificates of a file; none when it cannot be read, with a warning where there is something. */
 export function readCertificateFile(path: string, logger: Logger): readonly string[] {
-  try {
-    const { certificates, broken } = checkCertificates(readFileSync(path, 'latin1'))
-    if (broken > 0) {
-      logger.warn(new UpstreamProxyError('certificate-skipped', `${path}: ${broken} blocks are no certificate`))
-    }
-    return certificates
-  } catch (error) {
-    logger.debug(`${path} cannot be read (${systemCode(error)})`)
-    return []
-  }
+  const file = readForeignFile(path, { maxBytes: MAX_BUNDLE_BYTES })
+  if (file.problem === undefined) return certificatesOf(path, file, logger)
+  if (file.problem === 'missing') logger.debug(`${path} ${file.why}`)
+  else logger.warn(new UpstreamProxyError('file-unusable', `${path} ${file.why}: what it holds is not trusted`))
+  return []
+}
+
+/** The certificates of a file that was read. Broken blocks are left out with a warning. */
+export function certificatesOf(path: string, { bytes }: ForeignFile, logger: Logger): readonly string[] {
+  const { certificates, broken } = checkCertificates(bytes.toString('latin1'))
+  if (broken > 0)
+    logger.warn(new UpstreamProxyError('certificate-skipped', `${path}: ${broken} blocks are no certificate`))
+  return certificates
 }
