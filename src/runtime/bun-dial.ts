@@ -27,7 +27,8 @@ export async function connect(
   const options = { highWaterMarkBytes }
   try {
     if (route.egress !== undefined) return await connectThroughProxy(url, route.egress, route, options, signal)
-    return await openConnection(url, route.trust as NodeTrust, options, signal)
+    const trust = route.trust as NodeTrust
+    return await openConnection(url, { trust, names: trust.targets }, options, signal)
   } catch (error) {
     throw error instanceof UpstreamProxyError ? error : targetFailed(authority, systemCode(error))
   }
@@ -46,7 +47,7 @@ export async function connectToGateway(
   const { egress } = route
   const trust = route.trust as NodeTrust
   try {
-    if (egress === undefined) return await openConnection(url, trust, options, signal)
+    if (egress === undefined) return await openConnection(url, { trust, names: trust.names }, options, signal)
     if (isSecure(url) && isSecure(egress.url)) return await connectTlsInTls(url, egress, route, options, signal)
     const connection = await connectThroughProxy(url, egress, route, options, signal)
     return isSecure(url) ? await secureConnection(connection, url, trust, options, signal) : connection
@@ -60,15 +61,17 @@ export async function connectToGateway(
 function connectThroughProxy(
   url: URL,
   egress: EgressProxy,
-  { trust, egressTimeoutMs }: Route,
+  route: Route,
   options: BunConnectionOptions,
   signal: AbortSignal,
 ): Promise<BunConnection> {
+  const { egressTimeoutMs } = route
+  const trust = route.trust as NodeTrust
   const createError = (): UpstreamProxyError => egressTimeout(egress, egressTimeoutMs)
   return withDeadline(egressTimeoutMs, createError, async (late) => {
     const deadline = AbortSignal.any([signal, late])
     try {
-      const connection = await openConnection(egress.url, trust as NodeTrust, options, deadline)
+      const connection = await openConnection(egress.url, { trust, names: trust.names }, options, deadline)
       return await askForTarget(connection, `${url.hostname}:${portOf(url)}`, egress, deadline)
     } catch (error) {
       throw error instanceof UpstreamProxyError ? error : egressUnreachable(egress, systemCode(error) || 'it failed')

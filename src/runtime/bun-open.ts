@@ -9,30 +9,41 @@
 import { closeSync, openSync } from 'node:fs'
 import { checkServerIdentity } from 'node:tls'
 import { systemCode } from '../errors.js'
+import { abortable } from './abortable.js'
 import { BunConnection, type BunConnectionOptions } from './bun-connection.js'
 import { Bun, type BunSocket, type BunSocketOwner, type BunTlsOptions, plainEvents, tlsEvents } from './bun-socket.js'
+import type { NameCache } from './name-cache.js'
 import { hostOf, isSecure, type NodeTrust, portOf } from './node-dial.js'
 
 /**
  * Connects to the host of `url`, with TLS when its scheme asks for it.
+ * @param names knows its addresses
  * @throws {Error} of the system or of TLS by its code, or the reason of `signal`
  */
-export function openConnection(
+export async function openConnection(
   url: URL,
-  trust: NodeTrust,
+  { trust, names }: { readonly trust: NodeTrust; readonly names: NameCache },
   options: BunConnectionOptions,
   signal: AbortSignal,
 ): Promise<BunConnection> {
-  return new Promise((resolve, reject) => {
-    const opening = new Opening(url, trust, options, signal, { resolve, reject })
+  const open = (hostname: string, signal: AbortSignal): Promise<Opening> => {
+    const opening = new Opening(url, trust, options)
     Bun.connect({
-      hostname: hostOf(url),
+      hostname,
       port: portOf(url),
       allowHalfOpen: true,
       data: opening,
       ...(isSecure(url) ? { socket: tlsEvents, tls: tlsOptions(url, trust) } : { socket: plainEvents }),
     }).catch((error: unknown) => opening.fail(isOutOfDescriptors() ? codeError('EMFILE') : error))
-  })
+    return opening.untilConnected(signal)
+  }
+  const opening = await names.dial(hostOf(url), { open, drop: (late) => late.fail(codeError('ECANCELED')) }, signal)
+  try {
+    return await opening.untilReady(signal)
+  } catch (error) {
+    names.forget(hostOf(url))
+    throw error
+  }
 }
 
 /** TLS with the host of `url` over a connection that leads there. As openConnection(). */
@@ -43,10 +54,9 @@ export function secureConnection(
   options: BunConnectionOptions,
   signal: AbortSignal,
 ): Promise<BunConnection> {
-  return new Promise((resolve, reject) => {
-    const opening = new Opening(url, trust, options, signal, { resolve, reject })
-    if (!connection.upgrade(opening, tlsOptions(url, trust))) opening.fail(codeError('ECONNRESET'))
-  })
+  const opening = new Opening(url, trust, options)
+  if (!connection.upgrade(opening, tlsOptions(url, trust))) opening.fail(codeError('ECONNRESET'))
+  return opening.untilReady(signal)
 }
 
 function tlsOptions(url: URL, trust: NodeTrust): BunTlsOptions {
@@ -64,31 +74,41 @@ class Opening implements BunSocketOwner {
   readonly #url: URL
   readonly #trust: NodeTrust
   readonly #options: BunConnectionOptions
-  readonly #signal: AbortSignal
-  readonly #promise: { resolve(connection: BunConnection): void; reject(reason: unknown): void }
+  readonly #connected = new Outcome<this>()
+  readonly #ready = new Outcome<BunConnection>()
   #socket: BunSocket | undefined
   #isSettled = false
 
-  constructor(
-    url: URL,
-    trust: NodeTrust,
-    options: BunConnectionOptions,
-    signal: AbortSignal,
-    promise: { resolve(connection: BunConnection): void; reject(reason: unknown): void },
-  ) {
+  constructor(url: URL, trust: NodeTrust, options: BunConnectionOptions) {
     this.#url = url
     this.#trust = trust
     this.#options = options
-    this.#signal = signal
-    this.#promise = promise
-    signal.addEventListener('abort', this.#onAbort)
-    if (signal.aborted) this.fail(signal.reason)
   }
 
+  /** Resolves when TCP is there; fails when `signal` aborts before. */
+  untilConnected(signal: AbortSignal): Promise<this> {
+    return this.#within(this.#connected.promise, signal)
+  }
+
+  /** Resolves when the connection may be used; fails when `signal` aborts before. */
+  untilReady(signal: AbortSignal): Promise<BunConnection> {
+    return this.#within(this.#ready.promise, signal)
+  }
+
+  async #within<T>(outcome: Promise<T>, signal: AbortSignal): Promise<T> {
+    try {
+      return await abortable(outcome, signal)
+    } catch (error) {
+      this.fail(error)
+      throw error
+    }
+  }
+
+  /** Drops the socket as well, or once it is there. */
   fail(reason: unknown): void {
-    if (this.#isSettled) return
-    this.#settle()
-    this.#promise.reject(reason)
+    this.#isSettled = true
+    this.#connected.reject(reason)
+    this.#ready.reject(reason)
     this.#socket?.terminate()
   }
 
@@ -102,6 +122,7 @@ class Opening implements BunSocketOwner {
     const session = isSecure(this.#url) ? this.#trust.sessions.get(this.#url.host) : undefined
     if (session !== undefined) socket.setSession(session)
     if (!isSecure(this.#url)) this.#succeed(socket, this.#options)
+    this.#connected.resolve(this)
   }
 
   onHandshake(socket: BunSocket, isVerified: boolean, error: Error | null): void {
@@ -139,16 +160,24 @@ class Opening implements BunSocketOwner {
 
   #succeed(socket: BunSocket, options: BunConnectionOptions): void {
     if (this.#isSettled) return
-    this.#settle()
-    this.#promise.resolve(new BunConnection(socket, options))
-  }
-
-  #settle(): void {
     this.#isSettled = true
-    this.#signal.removeEventListener('abort', this.#onAbort)
+    this.#ready.resolve(new BunConnection(socket, options))
   }
+}
 
-  readonly #onAbort = (): void => this.fail(this.#signal.reason)
+/** A promise that is settled from elsewhere, and may fail unheard. */
+class Outcome<T> {
+  readonly promise: Promise<T>
+  resolve: (value: T) => void = () => {}
+  reject: (reason: unknown) => void = () => {}
+
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    })
+    this.promise.catch(() => {})
+  }
 }
 
 /** Bun says ECONNREFUSED when there is no descriptor left for a socket. */

@@ -1,79 +1,106 @@
-// The addresses of the gateway and of the egress proxy, kept on Node between one tunnel and the next: a look-up takes one of
-// the four threads that Node has for files and names, and with a resolver that is far, a round trip. Bun does the same by
-// itself, for 30 s and up to 255 names (https://bun.com/docs/runtime/networking/dns).
+// The addresses of servers, on every runtime: kept between one tunnel and the next, for a look-up takes one of the few threads
+// that a runtime has for files and names, and with a resolver that is far, a round trip; and the one of them that answered last,
+// so that a dead one costs its delay once.
 //
-// Rules: what failed is not kept. Addresses stay in the resolver's order. Names of targets are not ours to keep.
+// Rules: what failed is not kept. An address that answered goes first for as long as the resolver has it among the name's.
 
-import { type LookupAddress, type LookupOptions, lookup } from 'node:dns'
-import { type EventEmitter, errorMonitor } from 'node:events'
-import type { LookupFunction } from 'node:net'
+import { ADDRCONFIG, type LookupAddress, type LookupOptions, lookup } from 'node:dns'
+import { isIP } from 'node:net'
+import { abortable } from './abortable.js'
+import { type AddressOpener, orderAddresses, raceAddresses } from './address-race.js'
 
-/** How long addresses are kept, in milliseconds. A failover by DNS counts on such a time at least. */
-const KEPT_MS = 30_000
-/** A relay has one gateway and at most one egress proxy; what follows a redirect has the same name. */
-const MAX_NAMES = 8
-
-type Answered = (error: NodeJS.ErrnoException | null, addresses: readonly LookupAddress[]) => void
 /** dns.lookup() with the option `all`. */
-export type Resolver = (name: string, options: LookupOptions & { all: true }, answered: Answered) => void
+export type Resolver = (
+  name: string,
+  options: LookupOptions & { all: true },
+  answered: (error: NodeJS.ErrnoException | null, addresses: readonly LookupAddress[]) => void,
+) => void
 
-type Entry =
-  | { readonly state: 'asked'; readonly waiting: Answered[] }
-  | { readonly state: 'known'; readonly addresses: readonly LookupAddress[]; readonly until: number }
+/** How much is kept, and for how long. */
+export interface NameCacheLimits {
+  /** Milliseconds. */
+  readonly keptMs: number
+  readonly maxNames: number
+}
+
+/**
+ * For the gateway and the egress proxy: a relay has one of each at most, and what follows a redirect has the same name. A failover
+ * by DNS counts on 30 s at least.
+ */
+export const SERVER_NAMES: NameCacheLimits = { keptMs: 30_000, maxNames: 8 }
+/** For targets past the gateway: their addresses are not ours to keep. */
+export const TARGET_NAMES: NameCacheLimits = { keptMs: 0, maxNames: 64 }
+
+interface Entry {
+  readonly addresses: Promise<readonly LookupAddress[]>
+  /** Infinite until they are there. */
+  until: number
+}
 
 export class NameCache {
+  readonly #limits: NameCacheLimits
   readonly #resolve: Resolver
   readonly #now: () => number
   readonly #entries = new Map<string, Entry>()
+  /** The address of each name that answered last. */
+  readonly #answered = new Map<string, string>()
 
   /** @param now milliseconds of a clock that nobody sets */
-  constructor(resolve: Resolver = lookup, now: () => number = () => performance.now()) {
+  constructor(limits: NameCacheLimits, resolve: Resolver = lookup, now: () => number = () => performance.now()) {
+    this.#limits = limits
     this.#resolve = resolve
     this.#now = now
   }
 
-  /** The option `lookup` of net.connect(). */
-  readonly lookup: LookupFunction = (name, options, callback) => {
-    this.#ask(name, options, (error, addresses) => {
-      const [first] = addresses
-      if (error !== null || options.all) callback(error, addresses as LookupAddress[])
-      else callback(null, first?.address ?? '', first?.family)
+  /**
+   * Opens one of the addresses of `host`, which may be one itself. Rejects with an error of the resolver or of `opener`, or the
+   * reason of `signal`.
+   */
+  async dial<T>(host: string, opener: AddressOpener<T>, signal: AbortSignal): Promise<T> {
+    if (isIP(host) !== 0) return opener.open(host, signal)
+    const found = await abortable(this.#ask(host), signal)
+    try {
+      const { address, opened } = await raceAddresses(orderAddresses(found, this.#answered.get(host)), opener, signal)
+      this.#put(this.#answered, host, address)
+      return opened
+    } catch (error) {
+      this.forget(host)
+      throw error
+    }
+  }
+
+  /** What was opened there proved to be no use: the next one asks anew. A look-up that is on its way is new enough. */
+  forget(host: string): void {
+    this.#answered.delete(host)
+    if (this.#entries.get(host)?.until !== Number.POSITIVE_INFINITY) this.#entries.delete(host)
+  }
+
+  #ask(name: string): Promise<readonly LookupAddress[]> {
+    const kept = this.#entries.get(name)
+    if (kept !== undefined && this.#now() < kept.until) return kept.addresses
+    const entry: Entry = { addresses: this.#look(name), until: Number.POSITIVE_INFINITY }
+    this.#put(this.#entries, name, entry)
+    entry.addresses.then(
+      () => (entry.until = this.#now() + this.#limits.keptMs),
+      () => this.#entries.get(name) === entry && this.#entries.delete(name),
+    )
+    return entry.addresses
+  }
+
+  #look(name: string): Promise<readonly LookupAddress[]> {
+    return new Promise((resolve, reject) => {
+      // Without addresses of a family that this machine does not speak (getaddrinfo(3)).
+      this.#resolve(name, { all: true, hints: ADDRCONFIG }, (error, addresses) => {
+        if (error === null && addresses.length > 0) resolve(addresses)
+        else reject(error ?? Object.assign(new Error(`${name} has no address`), { code: 'ENOTFOUND' }))
+      })
     })
   }
 
-  /** From here on `socket`, on its way to `name`, makes the next one ask anew if it ends before its event `opened`. */
-  watch(socket: EventEmitter, name: string, opened: 'connect' | 'secureConnect'): void {
-    const onEnd = (): void => this.#forget(name)
-    // 'close' comes later than 'error', and whoever hears of that may have tried again; it comes alone when time was up.
-    socket.once(errorMonitor, onEnd).once('close', onEnd)
-    socket.once(opened, () => socket.removeListener(errorMonitor, onEnd).removeListener('close', onEnd))
-  }
-
-  #ask(name: string, options: LookupOptions, answered: Answered): void {
-    const entry = this.#entries.get(name)
-    if (entry?.state === 'asked') entry.waiting.push(answered)
-    else if (entry !== undefined && this.#now() < entry.until) process.nextTick(answered, null, entry.addresses)
-    else this.#look(name, options, [answered])
-  }
-
-  #look(name: string, options: LookupOptions, waiting: Answered[]): void {
-    this.#put(name, { state: 'asked', waiting })
-    this.#resolve(name, { ...options, all: true }, (error, addresses) => {
-      if (error === null) this.#put(name, { state: 'known', addresses, until: this.#now() + KEPT_MS })
-      else this.#entries.delete(name)
-      for (const answered of waiting) answered(error, addresses ?? [])
-    })
-  }
-
-  #put(name: string, entry: Entry): void {
-    this.#entries.delete(name)
-    this.#entries.set(name, entry)
-    const [oldest] = this.#entries.keys()
-    if (this.#entries.size > MAX_NAMES && oldest !== undefined) this.#entries.delete(oldest)
-  }
-
-  /** A look-up that is on its way is new enough. */
-  #forget(name: string): void {
-    if (this.#entries.get(name)?.state === 'known') this.#entries.delete(name)
+  #put<V>(map: Map<string, V>, name: string, value: V): void {
+    map.delete(name)
+    map.set(name, value)
+    const [oldest] = map.keys()
+    if (map.size > this.#limits.maxNames && oldest !== undefined) map.delete(oldest)
   }
 }

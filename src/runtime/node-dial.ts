@@ -3,31 +3,34 @@
 // answer, and lose what comes behind it.
 
 import type { RequestOptions } from 'node:http'
-import { isIP, type LookupFunction, connect as netConnect, type Socket } from 'node:net'
+import { isIP, connect as netConnect, type Socket } from 'node:net'
 import { type ConnectionOptions, createSecureContext, type SecureContext, connect as tlsConnect } from 'node:tls'
-import { startDeadline } from '../deadline.js'
-import { systemCode, type UpstreamProxyError } from '../errors.js'
+import { withDeadline } from '../deadline.js'
+import { systemCode, UpstreamProxyError } from '../errors.js'
 import { EgressAnswerParser, type EgressProxy, encodeEgressConnect } from '../protocol/egress-proxy.js'
 import { egressRefusal, egressTimeout, egressUnreachable } from './failures.js'
-import { NameCache } from './name-cache.js'
+import { NameCache, SERVER_NAMES, TARGET_NAMES } from './name-cache.js'
 import type { Route, Trust } from './runtime.js'
 import { withoutPeerCertificate } from './tls-session.js'
-
-/** Milliseconds that one address of a name gets before the next is tried. Node's 250 make far hosts unreachable. */
-const ADDRESS_ATTEMPT_TIMEOUT_MS = 2_500
 
 /** One TLS context for all connections: parsing a system bundle blocks the event loop for up to 26 ms. */
 export class NodeTrust implements Trust {
   readonly trust: SecureContext
   /** The latest TLS session with each server that was verified, for the next connection (RFC 8446, section 2.2). */
   readonly sessions = new Map<string, Buffer>()
-  /** Where those servers are. */
+  /** Where those servers are, and where targets past the gateway are. */
   readonly names: NameCache
+  readonly targets: NameCache
 
   /** @param certificates PEM; Node's own roots when undefined */
-  constructor(certificates: string | undefined, names = new NameCache()) {
+  constructor(
+    certificates: string | undefined,
+    names = new NameCache(SERVER_NAMES),
+    targets = new NameCache(TARGET_NAMES),
+  ) {
     this.trust = createSecureContext(certificates === undefined ? {} : { ca: certificates })
     this.names = names
+    this.targets = targets
   }
 }
 
@@ -46,37 +49,45 @@ export interface Opening {
 
 /** Begins to connect to the host of `url`, with TLS when its scheme asks for it. */
 export function openConnection(url: URL, route: Route): Opening {
-  const { egress, trust } = route
-  if (egress === undefined) return openingOf(connectToServer(url, trust))
   const dial = new AbortController()
-  const connection = connectThroughProxy(url, egress, route, { signal: dial.signal }).then((socket) =>
-    isSecure(url) ? connectTls(url, trust, { socket }) : socket,
-  )
-  const hand = (_options: unknown, connected: Connected): void => {
-    connection.then((socket) => connected(null, socket), connected)
-  }
+  const connection = connectTo(url, route, dial.signal)
   // Its failure is told to who takes it, which may be later.
   connection.catch(() => {})
-  return { createConnection: hand as unknown as Connector, abandon: () => dial.abort() }
+  let isHanded = false
+  const hand = (_options: unknown, connected: Connected): void => {
+    connection.then((socket) => {
+      isHanded = true
+      if (socket.destroyed) connected(socket.errored ?? new Error('it was given up'))
+      else connected(null, socket)
+    }, connected)
+  }
+  const abandon = (): void => {
+    dial.abort()
+    const drop = (socket: Socket): void => {
+      if (!isHanded) socket.destroy()
+    }
+    connection.then(drop, () => {})
+  }
+  return { createConnection: hand as unknown as Connector, abandon }
 }
 
-function openingOf(socket: Socket): Opening {
-  const hand = (_options: unknown, connected: Connected): void => {
-    if (socket.destroyed) connected(socket.errored ?? new Error('it was given up'))
-    else connected(null, socket)
-  }
-  return { createConnection: hand as unknown as Connector, abandon: () => socket.destroy() }
+async function connectTo(url: URL, route: Route, signal: AbortSignal): Promise<Socket> {
+  const { egress, trust } = route
+  if (egress === undefined) return connectToServer(url, trust, { signal })
+  const socket = await connectThroughProxy(url, egress, route, { signal })
+  return isSecure(url) ? watchHandshake(connectTls(url, trust, { socket }), url, trust) : socket
 }
 
 /**
  * Opens a plain TCP connection to `authority`, `host:port`; it is handed over paused, and may be half-closed.
  * @throws {Error} of the system, an UpstreamProxyError about the egress proxy, or the reason of `signal`
  */
-export function connectPlain(authority: string, route: Route, signal: AbortSignal): Promise<Socket> {
+export async function connectPlain(authority: string, route: Route, signal: AbortSignal): Promise<Socket> {
   const url = new URL(`http://${authority}`)
-  if (route.egress !== undefined) return connectThroughProxy(url, route.egress, route, { allowHalfOpen: true, signal })
-  const socket = connectDirectly(url, route.trust, { allowHalfOpen: true })
-  return untilReady(socket, 'connect', signal)
+  const options = { allowHalfOpen: true, signal }
+  if (route.egress !== undefined) return connectThroughProxy(url, route.egress, route, options)
+  const { targets } = route.trust as NodeTrust
+  return (await connectDirectly(url, route.trust, targets, options)).pause()
 }
 
 /**
@@ -90,17 +101,21 @@ export async function connectBehindProxy(
   signal: AbortSignal,
 ): Promise<Socket> {
   const socket = await connectThroughProxy(url, egress, route, { signal })
-  return untilReady(connectTls(url, route.trust, { socket }), 'secureConnect', signal)
+  const secured = watchHandshake(connectTls(url, route.trust, { socket }), url, route.trust)
+  return (await untilReady(secured, 'secureConnect', signal)).pause()
 }
 
+/** Resolves when `event` has come; destroys the socket when something else comes before. */
 function untilReady(socket: Socket, event: 'connect' | 'secureConnect', signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const settle = (error: Error | undefined): void => {
       socket.removeListener('error', settle).removeListener(event, onReady)
       signal.removeEventListener('abort', onAbort)
-      if (error === undefined) resolve(socket.pause())
+      // Whoever gets it may listen later than it fails.
+      socket.on('error', () => {})
+      if (error === undefined) resolve(socket)
       else {
-        socket.on('error', () => {}).destroy()
+        socket.destroy()
         reject(error)
       }
     }
@@ -115,45 +130,53 @@ function untilReady(socket: Socket, event: 'connect' | 'secureConnect', signal: 
 /** What a connection is opened with besides its address. */
 interface DialOptions {
   readonly allowHalfOpen?: boolean
-  readonly lookup?: LookupFunction
-  readonly signal?: AbortSignal
+  readonly signal: AbortSignal
 }
 
-/** To the gateway or the egress proxy, whose addresses are kept. */
-function connectToServer(url: URL, trust: Trust, options: DialOptions = {}): Socket {
+/** To the gateway or the egress proxy, whose addresses are kept; where it has TLS, the handshake is still to come. */
+async function connectToServer(url: URL, trust: Trust, options: DialOptions): Promise<Socket> {
   const { names } = trust as NodeTrust
-  const socket = connectDirectly(url, trust, { ...options, lookup: names.lookup })
-  names.watch(socket, hostOf(url), isSecure(url) ? 'secureConnect' : 'connect')
-  // Whoever gets it may listen later than it fails.
-  return socket.once('error', () => {})
+  const socket = await connectDirectly(url, trust, names, options)
+  return isSecure(url) ? watchHandshake(socket, url, trust) : socket
 }
 
-function connectDirectly(url: URL, trust: Trust, { allowHalfOpen = false, lookup }: DialOptions = {}): Socket {
-  const address = {
-    host: hostOf(url),
-    port: portOf(url),
-    noDelay: true,
-    allowHalfOpen,
-    ...(lookup === undefined ? {} : { lookup }),
-    autoSelectFamily: true,
-    autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_TIMEOUT_MS,
+/** Resolves when TCP is there. */
+function connectDirectly(
+  url: URL,
+  trust: Trust,
+  names: NameCache,
+  { allowHalfOpen = false, signal }: DialOptions,
+): Promise<Socket> {
+  const open = (host: string, signal: AbortSignal): Promise<Socket> => {
+    const address = { host, port: portOf(url), noDelay: true, allowHalfOpen }
+    return untilReady(isSecure(url) ? connectTls(url, trust, address) : netConnect(address), 'connect', signal)
   }
-  return isSecure(url) ? connectTls(url, trust, address) : netConnect(address)
+  return names.dial(hostOf(url), { open, drop: (socket) => void socket.destroy() }, signal)
 }
 
 /** TLS over what `options` say, with the last session of the same server where there is one: it saves both sides a signature. */
 function connectTls(url: URL, trust: Trust, options: ConnectionOptions): Socket {
   const { sessions } = trust as NodeTrust
   const session = sessions.get(url.host)
-  const socket = tlsConnect({ ...options, ...tlsOptions(url, trust), ...(session && { session }) })
+  const socket = tlsConnect({ ...tlsOptions(url, trust), ...options, ...(session && { session }) })
   // Sessions of TLS 1.3 come at any time behind the handshake, and so behind the verification.
   socket.on('session', (latest: Buffer) => {
     if (socket.authorized) sessions.set(url.host, withoutPeerCertificate(latest))
   })
-  socket.once('error', () => {
-    if (!socket.authorized) sessions.delete(url.host)
-  })
   return socket
+}
+
+/** Forgets what was known of a server that does not get through the handshake which `socket` is in, and returns `socket`. */
+function watchHandshake(socket: Socket, url: URL, trust: Trust): Socket {
+  const { names, sessions } = trust as NodeTrust
+  const onError = (): void => {
+    sessions.delete(url.host)
+    names.forget(hostOf(url))
+  }
+  // 'close' comes later than 'error', and whoever hears of that may have tried again; it comes alone when time was up.
+  const onClose = (): void => names.forget(hostOf(url))
+  socket.once('error', onError).once('close', onClose)
+  return socket.once('secureConnect', () => socket.removeListener('error', onError).removeListener('close', onClose))
 }
 
 function tlsOptions(url: URL, trust: Trust): ConnectionOptions {
@@ -182,17 +205,34 @@ export function portOf(url: URL): number {
 
 // -- The egress proxy ------------------------------------------------------------------------------------------------------
 
-function connectThroughProxy(url: URL, egress: EgressProxy, route: Route, options: DialOptions = {}): Promise<Socket> {
+async function connectThroughProxy(
+  url: URL,
+  egress: EgressProxy,
+  { trust, egressTimeoutMs }: Route,
+  options: DialOptions,
+): Promise<Socket> {
+  const createError = (): UpstreamProxyError => egressTimeout(egress, egressTimeoutMs)
+  return withDeadline(egressTimeoutMs, createError, async (late) => {
+    const signal = AbortSignal.any([options.signal, late])
+    try {
+      const socket = await connectToServer(egress.url, trust, { ...options, signal })
+      return await askForTarget(socket, `${url.hostname}:${portOf(url)}`, egress, signal)
+    } catch (error) {
+      throw error instanceof UpstreamProxyError ? error : egressUnreachable(egress, systemCode(error) || 'it failed')
+    }
+  })
+}
+
+/** Says CONNECT to the egress proxy and reads its answer; it is handed over paused, at the first byte that the target says. */
+function askForTarget(socket: Socket, authority: string, egress: EgressProxy, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connectToServer(egress.url, route.trust, options)
     const answer = new EgressAnswerParser()
-    const settle = (error: UpstreamProxyError | undefined): void => {
-      deadline.clear()
-      options.signal?.removeEventListener('abort', onAbort)
-      socket.removeListener('data', onData).removeListener('error', onError).removeListener('end', onEnd)
+    const settle = (error: Error | undefined): void => {
+      signal.removeEventListener('abort', onAbort)
+      socket.removeListener('data', onData).removeListener('error', settle).removeListener('end', onEnd)
       if (error === undefined) resolve(socket)
       else {
-        socket.on('error', () => {}).destroy()
+        socket.destroy()
         reject(error)
       }
     }
@@ -205,14 +245,11 @@ function connectThroughProxy(url: URL, egress: EgressProxy, route: Route, option
       }
       settle(verdict.kind === 'open' ? undefined : egressRefusal(verdict))
     }
-    const onError = (error: Error): void => settle(egressUnreachable(egress, systemCode(error) || 'it failed'))
     const onEnd = (): void => settle(egressUnreachable(egress, 'it closed the connection'))
-    const onAbort = (): void => settle(options.signal?.reason)
-    const onLate = (): void => settle(egressTimeout(egress, route.egressTimeoutMs))
-    const deadline = startDeadline(route.egressTimeoutMs, onLate)
-    options.signal?.addEventListener('abort', onAbort)
-    socket.on('data', onData).on('error', onError).on('end', onEnd)
-    if (options.signal?.aborted) return onAbort()
-    socket.write(encodeEgressConnect(`${url.hostname}:${portOf(url)}`, egress))
+    const onAbort = (): void => settle(signal.reason)
+    signal.addEventListener('abort', onAbort)
+    socket.on('data', onData).on('error', settle).on('end', onEnd)
+    if (signal.aborted) return onAbort()
+    socket.write(encodeEgressConnect(authority, egress))
   })
 }

@@ -9,6 +9,8 @@ import { connect as tlsConnect } from 'node:tls'
 import { systemCode, UpstreamProxyError } from '../errors.js'
 import { type EgressProxy, encodeEgressConnect } from '../protocol/egress-proxy.js'
 import { type HttpAnswer, readHttpAnswer } from '../protocol/http-answer.js'
+import { abortable } from './abortable.js'
+import { orderAddresses, raceAddresses } from './address-race.js'
 import { dialFailed, egressRefused, egressTimeout, egressUnreachable } from './failures.js'
 
 /** What has a time of its own. */
@@ -103,7 +105,7 @@ export class Probe {
   /** Waits for something to happen on the socket. */
   async #more(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure
-    await inTime(new Promise<void>((wake) => (this.#wake = wake)), this.#signal)
+    await abortable(new Promise<void>((wake) => (this.#wake = wake)), this.#signal)
     if (this.#failure !== undefined) throw this.#failure
   }
 
@@ -137,7 +139,7 @@ export class Probe {
   async #time<T>(name: StageName, step: () => Promise<T>): Promise<T> {
     this.#current = name
     const start = performance.now()
-    const result = await inTime(step(), this.#signal)
+    const result = await abortable(step(), this.#signal)
     this.stages.push({ name, ms: performance.now() - start })
     return result
   }
@@ -211,22 +213,17 @@ async function named<T>(work: Promise<T>, name: (error: unknown) => unknown): Pr
 // -- Steps ---------------------------------------------------------------------------------------------------------------
 
 async function resolve(host: string): Promise<string[]> {
-  const answers = await lookup(host, { all: true })
-  return answers.map(({ address }) => address)
+  return orderAddresses(await lookup(host, { all: true }))
 }
 
 async function connectFirst(addresses: readonly string[], port: number, signal: AbortSignal): Promise<Socket> {
-  let failure: unknown
-  for (const host of addresses) {
+  const open = async (host: string, signal: AbortSignal): Promise<Socket> => {
     const socket = netConnect({ host, port, noDelay: true })
-    try {
-      await settled(socket, 'connect', signal)
-      return socket
-    } catch (error) {
-      failure = error
-    }
+    await settled(socket, 'connect', signal)
+    return socket
   }
-  throw failure
+  const { opened } = await raceAddresses(addresses, { open, drop: (socket) => void socket.destroy() }, signal)
+  return opened
 }
 
 /** Resolves when `event` comes; destroys the socket when something else does. */
@@ -247,16 +244,6 @@ function settled(socket: Socket, event: 'connect' | 'secureConnect', signal: Abo
     socket.once('error', fail).once('close', onClose).once(event, done)
     signal.addEventListener('abort', onAbort, { once: true })
     if (signal.aborted) onAbort()
-  })
-}
-
-/** `work`, or the reason of `signal`, whichever is first. */
-function inTime<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
-    if (signal.aborted) onAbort()
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
   })
 }
 

@@ -1,5 +1,5 @@
-// How the addresses of the gateway and of the egress proxy are kept on Node: real sockets to names that a resolver of the
-// test's own knows, which counts how often it is asked.
+// How the addresses of the gateway and of the egress proxy are kept: real sockets to names that a resolver of the test's own
+// knows, which counts how often it is asked. With the system's resolver, on each runtime: dead-address.long.test.ts.
 
 import assert from 'node:assert/strict'
 import type { LookupAddress } from 'node:dns'
@@ -7,7 +7,8 @@ import { once } from 'node:events'
 import { createServer as createHttpsServer } from 'node:https'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
-import { NameCache } from '#src/runtime/name-cache.js'
+import { systemCode } from '#src/errors.js'
+import { NameCache, SERVER_NAMES, TARGET_NAMES } from '#src/runtime/name-cache.js'
 import { nodeRuntime } from '#src/runtime/node.js'
 import { NodeTrust } from '#src/runtime/node-dial.js'
 import { createTestCa } from '../support/test-ca.js'
@@ -22,8 +23,9 @@ class Names {
   now = 0
   readonly cache: NameCache
 
-  constructor(answers: Record<string, readonly LookupAddress[] | undefined>) {
+  constructor(answers: Record<string, readonly LookupAddress[] | undefined>, limits = SERVER_NAMES) {
     this.cache = new NameCache(
+      limits,
       (name, _options, answered) => {
         this.asked.push(name)
         const addresses = answers[name]
@@ -34,16 +36,21 @@ class Names {
     )
   }
 
-  /** A connection as the runtime makes it: where it went, or the code of why not. */
-  async connect(name: string, port: number): Promise<string> {
-    const socket = connect({ host: name, port, lookup: this.cache.lookup, autoSelectFamily: true })
-    this.cache.watch(socket, name, 'connect')
-    const address = await new Promise<string>((resolve) => {
-      socket.once('connect', () => resolve(socket.remoteAddress ?? ''))
-      socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''))
-    })
-    socket.destroy()
-    return address
+  /** A connection as a runtime makes it: where it went, or the code of why not. */
+  async connect(name: string, port: number, signal = new AbortController().signal): Promise<string> {
+    const open = async (host: string): Promise<Socket> => {
+      const socket = connect({ host, port })
+      await once(socket, 'connect')
+      return socket
+    }
+    try {
+      const socket = await this.cache.dial(name, { open, drop: (late) => late.destroy() }, signal)
+      const { remoteAddress } = socket
+      socket.destroy()
+      return remoteAddress ?? ''
+    } catch (error) {
+      return systemCode(error)
+    }
   }
 }
 
@@ -79,16 +86,44 @@ describe('the names of the gateway and the egress proxy', { timeout: 1_800_000 }
     assert.equal(names.asked.length, 2)
   })
 
-  it('have all of their addresses tried in the order of the resolver, kept or not', async (t) => {
+  it('have all of their addresses tried, and first the one that answered last', async (t) => {
     const { port } = await listen(t, OTHER_V4.address)
     const names = new Names({ 'gateway.test': [V6, V4, OTHER_V4] })
-    // Nobody listens on the first two.
-    for (let round = 0; round < 2; round++) assert.equal(await names.connect('gateway.test', port), OTHER_V4.address)
-    assert.equal(names.asked.length, 1)
-    const found = await new Promise((resolve) =>
-      names.cache.lookup('gateway.test', { all: true }, (_error, addresses) => resolve(addresses)),
-    )
-    assert.deepEqual(found, [V6, V4, OTHER_V4])
+    // Nothing listens on the first two.
+    assert.equal(await names.connect('gateway.test', port), OTHER_V4.address)
+    await listen(t, V4.address, port)
+    assert.equal(await names.connect('gateway.test', port), OTHER_V4.address)
+    names.now = 30_000
+    assert.equal(await names.connect('gateway.test', port), OTHER_V4.address)
+    assert.equal(names.asked.length, 2)
+  })
+
+  it('lose an address that answered when the resolver does not have it any more', async (t) => {
+    const { port } = await listen(t, V4.address)
+    await listen(t, OTHER_V4.address, port)
+    const answers = { 'gateway.test': [V4] }
+    const names = new Names(answers)
+    assert.equal(await names.connect('gateway.test', port), V4.address)
+    answers['gateway.test'] = [OTHER_V4]
+    names.now = 30_000
+    assert.equal(await names.connect('gateway.test', port), OTHER_V4.address)
+  })
+
+  it('of targets past the gateway are asked for each time, and remembered for what answered alone', async (t) => {
+    const { port } = await listen(t, OTHER_V4.address)
+    const names = new Names({ 'target.test': [V4, OTHER_V4] }, TARGET_NAMES)
+    assert.equal(await names.connect('target.test', port), OTHER_V4.address)
+    await listen(t, V4.address, port)
+    assert.equal(await names.connect('target.test', port), OTHER_V4.address)
+    assert.equal(names.asked.length, 2)
+  })
+
+  it('are not waited for by a dial that is given up', async () => {
+    const silent = new NameCache(SERVER_NAMES, () => {})
+    const dial = new AbortController()
+    const dialled = silent.dial('gateway.test', { open: async () => {}, drop() {} }, dial.signal)
+    dial.abort(new Error('given up'))
+    await assert.rejects(dialled, { message: 'given up' })
   })
 
   it('are asked for anew after a connection that reached none of their addresses', async (t) => {
