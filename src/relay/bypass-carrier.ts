@@ -96,6 +96,7 @@ export class Bypass {
 
 class BypassCarrier implements Carrier, ConnectionHandler {
   readonly isWarm = false
+  readonly isDoubtful = false
   readonly #handler: CarrierHandler
   readonly #closeLingerMs: number
   readonly #onGone: () => void

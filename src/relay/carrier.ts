@@ -7,6 +7,8 @@ import type { UpstreamProxyError } from '../errors.js'
 export interface Carrier {
   /** Whether it was open before the tunnel asked for it; final once it is connected. */
   readonly isWarm: boolean
+  /** Whether it may be gone without a sign: then another one may take its place, and what the client says waits for the answer. */
+  readonly isDoubtful: boolean
   /** Bytes that the system has not taken yet. */
   readonly queuedBytes: number
   /** Asks for the target and sends what the client has said already; once, when the carrier is connected. False: wait for a drain. */

@@ -2,7 +2,10 @@
 // the credential; the gateway's answer is read up to its status line; everything else is chunks.
 //
 // A warm WebSocket may have ended at the other side without a sign yet. When one is lost before anything came back, or is told
-// that it waited for too long (408), and nothing but the head was sent, the head goes out again over a new one; once.
+// that it waited for too long (408), and nothing but the head was sent, the head goes out again over a new one; once. One that has
+// been quiet before is pinged with the head, and nothing but the head is sent before the answer: where it stays silent a new one
+// is dialled beside it. The first of the two that says a word carries the tunnel, and the other one is dropped, so that the target is
+// asked for over one at a time.
 
 import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from '../errors.js'
 import type { LimitTime } from '../limit-clock.js'
@@ -29,7 +32,15 @@ export interface GatewayWay {
 /** Close codes by which a gateway says that the stream is whole: 1000, and 1005 for a Close frame without a code. */
 const NORMAL_CLOSE_CODES: ReadonlySet<number> = new Set([1000, 1005])
 
-/** What stands for one that could not be dialled. */
+/** What is dialled in the place of a warm one that is lost, or silent. */
+interface Replacement {
+  readonly socket: GatewaySocket
+  readonly since: number
+  /** Why it did not open, while the silent one may still answer. */
+  failure?: UpstreamProxyError
+}
+
+/** What stands for one that could not be dialled, or is lost. */
 const NO_SOCKET: GatewaySocket = {
   queuedBytes: 0,
   send: () => true,
@@ -44,6 +55,7 @@ const NO_SOCKET: GatewaySocket = {
 
 export class GatewayCarrier implements Carrier, GatewayHandler {
   isWarm: boolean
+  isDoubtful: boolean
   readonly #way: GatewayWay
   readonly #authority: Authority
   readonly #requestId: string | undefined
@@ -52,9 +64,10 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   #canRetry: boolean
   /** Whether the pool of warm ones waits for the answer. */
   #isAwaited: boolean
-  #hasBegun = false
-  /** Since when a new one is dialled in the place of a warm one that was lost. */
-  #retriedAt: number | undefined
+  /** When it was taken from the pool, and when it began. */
+  readonly #takenAt: number
+  #begunAt = 0
+  #replacement: Replacement | undefined
   #keepalive: Keepalive | undefined
   /** Reads the answer; undefined once it has come. */
   #answer: GatewayAnswerParser | undefined = new GatewayAnswerParser()
@@ -69,6 +82,8 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
       'gatewayOnDrain',
       'gatewayOnFailure',
       'gatewayOnClose',
+      'replacementOnOpen',
+      'replacementOnFailure',
     ] as const
     guardEvents(GatewayCarrier.prototype, events, (self, thrown) => self.#handler.carrierOnDefect(thrown))
   }
@@ -81,20 +96,22 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     this.#handler = handler
     const spare = way.warmPool.take(this)
     this.isWarm = spare?.isOpen === true
+    this.isDoubtful = spare?.isQuiet === true
+    this.#takenAt = spare?.at ?? 0
     this.#canRetry = this.isWarm
     this.#isAwaited = !this.isWarm
-    this.#socket = spare?.socket ?? this.#dial()
+    this.#socket = spare?.socket ?? this.#dial(this)
     // Behind the constructor, as from a socket that opens.
     if (this.isWarm) queueMicrotask(() => this.gatewayOnOpen())
   }
 
   /** Who lends the token out may throw: told later, as by a socket that fails. */
-  #dial(): GatewaySocket {
+  #dial(handler: GatewayHandler): GatewaySocket {
     try {
-      return this.#way.dial(this)
+      return this.#way.dial(handler)
     } catch (error) {
       const failure = asUpstreamProxyError(error, 'internal-error', 'the gateway cannot be dialled')
-      queueMicrotask(() => this.gatewayOnFailure(failure))
+      queueMicrotask(() => handler.gatewayOnFailure(failure))
       return NO_SOCKET
     }
   }
@@ -104,8 +121,10 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   begin(held: readonly Uint8Array[]): boolean {
-    this.#hasBegun = true
+    this.#begunAt = this.#way.clock.now
     this.#canRetry &&= held.length === 0
+    // Before the head, for a gateway may read nothing more while it dials.
+    if (this.isDoubtful) this.#socket.ping()
     return this.#sendFirst(held)
   }
 
@@ -148,15 +167,23 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   keepAlive(isReadingPaused: boolean): void {
-    if (this.#retriedAt !== undefined) this.#checkRetry(this.#way.clock.readUntil - this.#retriedAt)
+    const { clock, limits } = this.#way
+    if (this.#replacement !== undefined) this.#checkReplacement(this.#replacement)
+    else if (this.isDoubtful && clock.readUntil - this.#begunAt >= limits.warmSilenceMs) this.#onSilence()
     else this.#checkGateway(isReadingPaused)
   }
 
   /** To its tunnel it waits for the answer already, so the time to dial is looked at here. */
-  #checkRetry(diallingMs: number): void {
-    const { dialTimeoutMs } = this.#way.limits
-    if (diallingMs >= dialTimeoutMs)
-      this.#fail('gateway-dial-timeout', `the gateway did not accept the WebSocket within ${dialTimeoutMs} ms`)
+  #checkReplacement({ since }: Replacement): void {
+    const { clock, limits } = this.#way
+    if (clock.readUntil - since < limits.dialTimeoutMs) return
+    const late = `the gateway did not accept the WebSocket within ${limits.dialTimeoutMs} ms`
+    this.#fail(gatewayError('gateway-dial-timeout', late))
+  }
+
+  #onSilence(): void {
+    this.#way.warmPool.onSilence(this.#takenAt)
+    this.#replace()
   }
 
   #checkGateway(isReadingPaused: boolean): void {
@@ -170,36 +197,38 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
         this.#socket.pong()
         return
       case 'dead':
-        this.#fail('gateway-closed', 'the gateway is silent')
+        this.#fail(gatewayError('gateway-closed', 'the gateway is silent'))
         return
     }
   }
 
   close(): void {
     this.#endWait()
+    this.#endDoubt()
     this.#socket.close()
   }
 
   terminate(): void {
     this.#endWait()
+    this.#endDoubt()
     this.#socket.terminate()
   }
 
   // -- What the WebSocket tells ------------------------------------------------------------------------------------------
 
   gatewayOnOpen(): void {
-    this.#retriedAt = undefined
-    if (this.#hasBegun) this.#sendFirst([])
-    else this.#handler.carrierOnConnected()
+    this.#handler.carrierOnConnected()
   }
 
   gatewayOnData(bytes: Uint8Array): void {
+    this.#endDoubt()
     this.#movedBytes += bytes.length
     if (this.#answer === undefined) this.#handler.carrierOnData(bytes)
     else this.#readAnswer(this.#answer, bytes)
   }
 
   gatewayOnPong(): void {
+    this.#endDoubt()
     this.#keepalive?.onPong()
   }
 
@@ -209,13 +238,13 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
 
   gatewayOnFailure(error: UpstreamProxyError): void {
     this.#endWait()
-    if (!this.#retry()) this.#handler.carrierOnFailure(error)
+    if (!this.#retry()) this.#fail(error)
   }
 
   gatewayOnClose({ code }: GatewayEnd): void {
     if (this.#retry()) return
     if (this.#answer === undefined && NORMAL_CLOSE_CODES.has(code)) this.#handler.carrierOnEnd()
-    else this.#fail('gateway-closed', `the gateway closed the tunnel before it answered (close code ${code})`)
+    else this.#fail(closedUnanswered(code))
   }
 
   #endWait(): void {
@@ -224,14 +253,52 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     this.#way.warmPool.onAnswered()
   }
 
+  // -- Another one in its place ------------------------------------------------------------------------------------------
+
+  /** The socket is lost: whether another one takes its place. */
   #retry(): boolean {
-    if (!this.#canRetry) return false
-    this.#canRetry = false
-    this.isWarm = false
-    this.#answer = new GatewayAnswerParser()
-    this.#retriedAt = this.#way.clock.now
-    this.#socket = this.#dial()
+    if (!this.#canRetry || this.#replacement?.failure !== undefined) return false
+    this.#socket = NO_SOCKET
+    if (this.#replacement === undefined) this.#replace()
     return true
+  }
+
+  #replace(): void {
+    const handler: GatewayHandler = {
+      gatewayOnOpen: () => this.replacementOnOpen(),
+      gatewayOnData() {},
+      gatewayOnPong() {},
+      gatewayOnDrain() {},
+      gatewayOnFailure: (error) => this.replacementOnFailure(error),
+      gatewayOnClose: ({ code }) => this.replacementOnFailure(closedUnanswered(code)),
+    }
+    this.#replacement = { socket: this.#dial(handler), since: this.#way.clock.now }
+  }
+
+  /** The socket has been heard, or is not needed: nothing takes its place. */
+  #endDoubt(): void {
+    this.isDoubtful = false
+    this.#replacement?.socket.terminate()
+    this.#replacement = undefined
+  }
+
+  replacementOnOpen(): void {
+    if (this.#replacement === undefined) return
+    this.#socket.terminate()
+    this.#socket = this.#replacement.socket
+    this.#socket.handTo(this)
+    this.#replacement = undefined
+    this.isWarm = false
+    this.isDoubtful = false
+    this.#canRetry = false
+    this.#answer = new GatewayAnswerParser()
+    this.#sendFirst([])
+  }
+
+  replacementOnFailure(error: UpstreamProxyError): void {
+    if (this.#replacement === undefined) return
+    if (this.#socket === NO_SOCKET) this.#fail(error)
+    else this.#replacement.failure = error
   }
 
   #readAnswer(parser: GatewayAnswerParser, bytes: Uint8Array): void {
@@ -242,11 +309,20 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     this.#answer = undefined
     this.#endWait()
     if (verdict.kind === 'status') this.#handler.carrierOnAnswer(verdict.status === 200, verdict.bytes)
-    else this.#fail('gateway-protocol-error', 'the gateway did not answer in HTTP')
+    else this.#fail(gatewayError('gateway-protocol-error', 'the gateway did not answer in HTTP'))
   }
 
-  #fail(code: ErrorCode, message: string): void {
+  /** What came of the attempt to replace it says more than the loss. */
+  #fail(error: UpstreamProxyError): void {
     this.#endWait()
-    this.#handler.carrierOnFailure(new UpstreamProxyError(code, message, { side: 'remote' }))
+    this.#handler.carrierOnFailure(this.#replacement?.failure ?? error)
   }
+}
+
+function gatewayError(code: ErrorCode, message: string): UpstreamProxyError {
+  return new UpstreamProxyError(code, message, { side: 'remote' })
+}
+
+function closedUnanswered(code: number): UpstreamProxyError {
+  return gatewayError('gateway-closed', `the gateway closed the tunnel before it answered (close code ${code})`)
 }

@@ -23,6 +23,12 @@ export interface RelayLimits {
   readonly maxTunnels: number
   /** WebSockets that are opened before they are needed, at most. 8; 0 is none. How many there are follows the demand. */
   readonly maxWarmTunnels: number
+  /**
+   * Milliseconds after which a warm WebSocket that is silent may be gone without a sign: one that was heard within that time is
+   * believed, and where one is not heard for as long after its hand-over, another is dialled. 2,000: a lost packet comes again
+   * before.
+   */
+  readonly warmSilenceMs: number
   /** Bytes of one WebSocket message that is sent. 32,768: common Go readers stop there. */
   readonly maxSentMessageBytes: number
   /** Bytes of one WebSocket message that is accepted. 4 MiB: no gateway sends nearly as much. */
@@ -54,6 +60,7 @@ export const DEFAULT_RELAY_LIMITS: RelayLimits = {
   answerTimeoutMs: 60_000,
   maxTunnels: 4_096,
   maxWarmTunnels: 8,
+  warmSilenceMs: 2_000,
   maxSentMessageBytes: MAX_MESSAGE_BYTES,
   maxReceivedMessageBytes: 4 * 1024 * 1024,
   highWaterMarkBytes: 1024 * 1024,

@@ -383,6 +383,11 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   }
 
   #begin(): void {
+    // Nothing may reach the target twice.
+    if (this.#carrier?.isDoubtful) {
+      this.#carrier.begin([])
+      return
+    }
     const held = this.#held.take()
     for (const bytes of held) this.#countUp(bytes.length)
     this.#resumeUpload()

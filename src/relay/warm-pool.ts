@@ -5,7 +5,8 @@
 // - They wait for the CONNECTs: none is opened while a CONNECT that found none waits for its answer, but by the sweep; and only
 //   one a turn of the event loop, for each blocks it for the time of a TLS handshake.
 // - A CONNECT that finds none open takes one that is being dialled, which has a start on a new one.
-// - One that rests is kept alive by pings. It is handed out only if the gateway was heard a ping's interval ago at most.
+// - One that rests is kept alive by pings. It is handed out only if the gateway was heard a ping's interval ago at most. Where one
+//   that is handed out proves to be silent, those that have not been heard since go too: what took its flow took theirs.
 // - A gateway that ends them unused is left alone for a while: it does not want them. So is one that cannot be reached, for twice
 //   as long each time until one opens.
 // - What comes of one cause counts once: ends at the same moment, and failures of dials that had begun before the first of them.
@@ -58,6 +59,10 @@ export interface Handover {
   readonly socket: GatewaySocket
   /** Otherwise it is being dialled, and its handler hears how that ends. */
   readonly isOpen: boolean
+  /** Whether it has been silent for so long that it may be gone without a sign. */
+  readonly isQuiet: boolean
+  /** When, for onSilence(). */
+  readonly at: number
 }
 
 export class WarmPool {
@@ -97,6 +102,15 @@ export class WarmPool {
     return spare?.handTo(handler)
   }
 
+  /** One that was handed out `at` that time is silent. */
+  onSilence(at: number): void {
+    for (const spare of this.#spares.filter(({ isOpen, heardAt }) => isOpen && heardAt <= at)) {
+      this.#lost++
+      this.#drop(spare)
+    }
+    this.#fillSoon()
+  }
+
   /** A CONNECT that found none open has its answer, or waits for it no longer. */
   onAnswered(): void {
     this.#waiting--
@@ -129,7 +143,7 @@ export class WarmPool {
   #takeFresh(): Spare | undefined {
     for (const spare of this.#spares.filter(({ isOpen }) => isOpen)) {
       this.#remove(spare)
-      if (spare.isFresh(this.#inputs.now()) && this.#isCurrent(spare)) return spare
+      if (spare.isFresh && this.#isCurrent(spare)) return spare
       spare.socket?.terminate()
     }
     return undefined
@@ -254,24 +268,28 @@ class Spare implements GatewayHandler {
   readonly dialledAt: number
   socket: GatewaySocket | undefined
   isOpen = false
+  heardAt: number
   readonly #inputs: WarmPoolInputs
   readonly #owner: SpareOwner
   readonly #waitsSince: number
   #keepalive: Keepalive
-  #heardAt: number
 
   constructor(inputs: WarmPoolInputs, owner: SpareOwner) {
     this.#inputs = inputs
     this.#owner = owner
     this.#waitsSince = inputs.clock.now
     this.dialledAt = inputs.now()
-    this.#heardAt = this.dialledAt
+    this.heardAt = this.dialledAt
     this.#keepalive = this.#startKeepalive()
   }
 
-  isFresh(now: number): boolean {
+  get isFresh(): boolean {
     const { pingIntervalMs, pongTimeoutMs } = this.#inputs.limits
-    return now - this.#heardAt <= pingIntervalMs + pongTimeoutMs
+    return this.#silentMs <= pingIntervalMs + pongTimeoutMs
+  }
+
+  get #silentMs(): number {
+    return this.#inputs.now() - this.heardAt
   }
 
   /** Pings where it is time to; false when there is nobody at the other end. */
@@ -285,18 +303,20 @@ class Spare implements GatewayHandler {
 
   handTo(handler: GatewayHandler): Handover | undefined {
     this.socket?.handTo(handler)
-    return this.socket && { socket: this.socket, isOpen: this.isOpen }
+    if (this.socket === undefined) return undefined
+    const isQuiet = this.isOpen && this.#silentMs > this.#inputs.limits.warmSilenceMs
+    return { socket: this.socket, isOpen: this.isOpen, isQuiet, at: this.#inputs.now() }
   }
 
   gatewayOnOpen(): void {
     this.isOpen = true
-    this.#heardAt = this.#inputs.now()
+    this.heardAt = this.#inputs.now()
     this.#keepalive = this.#startKeepalive()
     this.#owner.onOpen()
   }
 
   gatewayOnPong(): void {
-    this.#heardAt = this.#inputs.now()
+    this.heardAt = this.#inputs.now()
     this.#keepalive.onPong()
   }
 

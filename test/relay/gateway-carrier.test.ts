@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { UpstreamProxyError } from '#src/errors.js'
+import { UpstreamProxyError } from '#src/errors.js'
 import type { Authority } from '#src/protocol/authority.js'
 import type { CarrierHandler } from '#src/relay/carrier.js'
 import { Credential, tokenFromText } from '#src/relay/credential.js'
@@ -14,6 +14,7 @@ import type { GatewayHandler, GatewaySocket } from '#src/runtime/runtime.js'
 import { FakeGatewaySocket } from './fake-gateway-socket.js'
 import { testClock } from './test-clock.js'
 
+const { dialTimeoutMs, warmSilenceMs } = DEFAULT_RELAY_LIMITS
 const AUTHORITY: Authority = { kind: 'name', host: 'h.example', port: 443 }
 
 /** A way to a gateway that is not there, and a tunnel that notes what it is told. */
@@ -56,6 +57,27 @@ class CarrierBench {
     this.socket.handler.gatewayOnClose({ code: 1006 })
     assert.deepEqual([this.told, this.dialled.length], [['connected'], 2])
     return carrier
+  }
+
+  /** One over a warm WebSocket that was silent before, and is since. */
+  async doubt(): Promise<GatewayCarrier> {
+    this.way.warmPool.sweep()
+    this.socket.handler.gatewayOnOpen()
+    this.time += warmSilenceMs + 1
+    const carrier = this.open()
+    await Promise.resolve()
+    carrier.begin([])
+    return carrier
+  }
+
+  /** The same, until another one is dialled beside it. */
+  async replace(): Promise<{ carrier: GatewayCarrier; silent: FakeGatewaySocket; second: FakeGatewaySocket }> {
+    const carrier = await this.doubt()
+    const silent = this.socket
+    this.time += warmSilenceMs
+    carrier.keepAlive(false)
+    assert.equal(this.dialled.length, 2)
+    return { carrier, silent, second: this.socket }
   }
 
   open(): GatewayCarrier {
@@ -131,4 +153,101 @@ test('a new one that opens in time sends the head, and is pinged from then on', 
   bench.time += DEFAULT_RELAY_LIMITS.pingIntervalMs
   carrier.keepAlive(false)
   assert.deepEqual([bench.told, socket.pings], [['connected'], 1])
+})
+
+const OPENING = Buffer.from('HTTP/1.1 200 OK\r\n\r\n')
+
+/** What was sent over it: heads of CONNECT, and what else. */
+function sentOver({ sent }: FakeGatewaySocket): string[] {
+  return sent.map((bytes) => (/^CONNECT /.test(Buffer.from(bytes).toString()) ? 'head' : 'bytes'))
+}
+
+test('a warm one that was heard a moment ago is believed; one that was not is pinged with the head, and doubted', async () => {
+  const bench = new CarrierBench()
+  bench.way.warmPool.sweep()
+  bench.socket.handler.gatewayOnOpen()
+  bench.time = warmSilenceMs
+  const carrier = bench.open()
+  assert.deepEqual([carrier.isWarm, carrier.isDoubtful], [true, false])
+  carrier.begin([])
+  assert.equal(bench.socket.pings, 0)
+
+  const other = new CarrierBench()
+  const doubted = await other.doubt()
+  assert.deepEqual([doubted.isWarm, doubted.isDoubtful], [true, true])
+  assert.deepEqual([other.socket.pings, sentOver(other.socket)], [1, ['head']])
+})
+
+for (const [what, hear] of [
+  ['a pong', (socket: FakeGatewaySocket) => socket.handler.gatewayOnPong()],
+  ['the answer', (socket: FakeGatewaySocket) => socket.handler.gatewayOnData(OPENING)],
+] as const) {
+  test(`${what} within the time is enough, and no other is dialled`, async () => {
+    const bench = new CarrierBench()
+    const carrier = await bench.doubt()
+    hear(bench.socket)
+    assert.equal(carrier.isDoubtful, false)
+    bench.time += warmSilenceMs
+    carrier.keepAlive(false)
+    assert.equal(bench.dialled.length, 1)
+  })
+
+  test(`${what} of the silent one drops the other that is being dialled`, async () => {
+    const bench = new CarrierBench()
+    const { silent, second } = await bench.replace()
+    hear(silent)
+    assert.deepEqual([silent.isLetGo, second.isLetGo], [false, true])
+    second.handler.gatewayOnOpen()
+    assert.deepEqual(sentOver(second), [])
+  })
+}
+
+test('another one that opens first takes the head, and the silent one is dropped', async () => {
+  const bench = new CarrierBench()
+  const { carrier, silent, second } = await bench.replace()
+  assert.deepEqual([silent.isLetGo, sentOver(second)], [false, []])
+  second.handler.gatewayOnOpen()
+  assert.deepEqual([silent.isLetGo, sentOver(second), carrier.isWarm], [true, ['head'], false])
+  second.handler.gatewayOnData(OPENING)
+  carrier.send(Buffer.from('hello'))
+  assert.deepEqual(
+    [sentOver(silent), sentOver(second), bench.told],
+    [['head'], ['head', 'bytes'], ['connected', 'answer']],
+  )
+})
+
+test('another one that fails leaves the silent one its time, and is the reason when that ends', async () => {
+  const bench = new CarrierBench()
+  const { carrier, silent, second } = await bench.replace()
+  const refused = new UpstreamProxyError('gateway-overloaded', 'it is full')
+  second.handler.gatewayOnFailure(refused)
+  assert.deepEqual(bench.told, ['connected'])
+  bench.time += dialTimeoutMs
+  carrier.keepAlive(false)
+  assert.deepEqual(bench.told, ['connected', 'gateway-overloaded'])
+
+  const late = new CarrierBench()
+  const both = await late.replace()
+  both.second.handler.gatewayOnFailure(refused)
+  both.silent.handler.gatewayOnData(OPENING)
+  assert.deepEqual(late.told, ['connected', 'answer'])
+  assert.equal(silent.isLetGo, false)
+})
+
+test('a silent one that is lost leaves the tunnel to the other', async () => {
+  const bench = new CarrierBench()
+  const { silent, second } = await bench.replace()
+  silent.handler.gatewayOnClose({ code: 1006 })
+  assert.deepEqual([bench.told, bench.dialled.length], [['connected'], 2])
+  second.handler.gatewayOnOpen()
+  assert.deepEqual(sentOver(second), ['head'])
+  second.handler.gatewayOnClose({ code: 1006 })
+  assert.deepEqual(bench.told, ['connected', 'gateway-closed'])
+})
+
+test('a tunnel that ends drops both', async () => {
+  const bench = new CarrierBench()
+  const { carrier, silent, second } = await bench.replace()
+  carrier.terminate()
+  assert.deepEqual([silent.isLetGo, second.isLetGo], [true, true])
 })

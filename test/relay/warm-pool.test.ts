@@ -163,7 +163,7 @@ test('what was heard for longer ago than a ping and its answer take is not hande
       bench.time = heardAt
       bench.pong()
       bench.time += restedMs
-      const expected = isHandedOut ? { socket: bench.dial(0), isOpen: true } : undefined
+      const expected = isHandedOut ? { socket: bench.dial(0), isOpen: true, isQuiet: true, at: bench.time } : undefined
       assert.deepEqual(bench.pool.take(TAKER), expected)
       assert.equal(bench.dial(0).isLetGo, !isHandedOut)
     }
@@ -199,7 +199,7 @@ test('what answers its pings is kept', () => {
 test('what takes the place of a warm one is dialled in a later turn of the event loop', async () => {
   const bench = new PoolBench()
   bench.open()
-  assert.deepEqual(bench.pool.take(TAKER), { socket: bench.dial(0), isOpen: true })
+  assert.deepEqual(bench.pool.take(TAKER), { socket: bench.dial(0), isOpen: true, isQuiet: false, at: bench.time })
   assert.equal(bench.dialled.length, 1)
   await turn()
   assert.equal(bench.dialled.length, 2)
@@ -236,7 +236,7 @@ test('the sweep does not wait', () => {
 test('a CONNECT that finds none open takes the one that is being dialled, unless that takes long', () => {
   const bench = new PoolBench()
   const { pool } = bench
-  assert.deepEqual(pool.take(TAKER), { socket: bench.dial(0), isOpen: false })
+  assert.deepEqual(pool.take(TAKER), { socket: bench.dial(0), isOpen: false, isQuiet: false, at: bench.time })
   assert.equal(pool.take(TAKER), undefined)
   pool.onAnswered()
   pool.onAnswered()
@@ -384,4 +384,20 @@ test('a use sets the count of unused ends back', () => {
   assert.deepEqual([endNext(8), endNext(7)], [false, false])
   assert.equal(bench.pool.take(TAKER)?.isOpen, true)
   assert.deepEqual([endNext(6), endNext(5), endNext(4)], [false, false, true])
+})
+
+test('where one that was handed out is silent, those that were not heard since go too, and others are dialled', async () => {
+  const bench = new PoolBench()
+  bench.grow(4)
+  bench.time += DEFAULT_RELAY_LIMITS.warmSilenceMs + 1
+  const handover = bench.pool.take(TAKER)
+  assert.equal(handover?.isQuiet, true)
+  bench.time++
+  bench.dial(-1).handler.gatewayOnPong()
+  const dials = bench.dialled.length
+  bench.pool.onSilence(handover?.at ?? 0)
+  assert.deepEqual([bench.ready, bench.dial(dials - 1).isLetGo, bench.pool.statistics().lost], [1, false, 2])
+  for (let count = 0; count < 4; count++) await turn()
+  assert.equal(bench.dialled.length, dials + 3)
+  assert.equal(bench.pool.take(TAKER)?.isQuiet, false)
 })
