@@ -232,7 +232,10 @@ async function listen(inputs: ListenInputs, undo: UndoStack): Promise<Relay> {
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(statusSocket === undefined ? {} : { statusSocket }),
     ...(settings.tunnelLog === undefined ? {} : { tunnelLog: settings.tunnelLog }),
-    ...(options.limits === undefined ? {} : { limits: options.limits }),
+    limits: {
+      ...(settings.pingIntervalMs === undefined ? {} : { pingIntervalMs: settings.pingIntervalMs }),
+      ...options.limits,
+    },
   })
   // The token goes with the relay, before the files.
   undo.push((graceMs) => home.close(graceMs))

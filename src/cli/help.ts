@@ -161,6 +161,9 @@ Environment:
   CCR_UPSTREAM_PROXY_TUNNEL_LOG
                         file that gets a JSON line for each tunnel at its end
                         (default: none)
+  CCR_UPSTREAM_PROXY_PING_SECONDS
+                        seconds between pings to the gateway, for balancers
+                        that cut what is silent (default: 20)
   CCR_UPSTREAM_PROXY_LOG
                         silent, error, warn, info or debug (default: warn)
   HTTPS_PROXY, NO_PROXY (either case)

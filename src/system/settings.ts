@@ -66,7 +66,12 @@ export interface Settings {
   readonly noProxyAdditions: readonly string[]
   readonly childEnv: ChildEnvChoice
   readonly tunnelLog: string | undefined
+  /** Of CCR_UPSTREAM_PROXY_PING_SECONDS; the option `limits` wins. */
+  readonly pingIntervalMs: number | undefined
 }
+
+/** Seconds between pings: more often is of no use, and what does not cut within an hour does not cut. */
+const [LEAST_PING_SECONDS, MOST_PING_SECONDS] = [1, 3_600]
 
 const TRUTHY = /^(?:1|true|yes|on)$/i
 
@@ -108,7 +113,16 @@ export function resolveSettings(options: SettingsOptions, environment: Environme
     noProxyAdditions: options.noProxy ?? listOf(environment.CCR_UPSTREAM_PROXY_NO_PROXY),
     childEnv: resolveChildEnv(options, environment),
     tunnelLog: pick(options.tunnelLog, 'CCR_UPSTREAM_PROXY_TUNNEL_LOG'),
+    pingIntervalMs: resolvePingInterval(environment.CCR_UPSTREAM_PROXY_PING_SECONDS?.trim()),
   }
+}
+
+function resolvePingInterval(given: string | undefined): number | undefined {
+  if (!given) return undefined
+  const seconds = /^[0-9]{1,4}$/.test(given) ? Number(given) : 0
+  if (seconds >= LEAST_PING_SECONDS && seconds <= MOST_PING_SECONDS) return seconds * 1_000
+  const range = `a whole number from ${LEAST_PING_SECONDS} to ${MOST_PING_SECONDS}`
+  throw new UpstreamProxyError('config-invalid', `CCR_UPSTREAM_PROXY_PING_SECONDS is not ${range}`)
 }
 
 function resolveChildEnv({ childEnvironment = {} }: SettingsOptions, environment: Environment): ChildEnvChoice {

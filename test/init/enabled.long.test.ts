@@ -2,9 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { chmodSync, existsSync, statSync, watch, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { WebSocketServer } from 'ws'
 import { startCaServer } from '../support/ca-server.js'
+import { listen } from '../support/listening.js'
 import { type DisabledReport, parseWarnings, type Report, startInit } from '../support/proxy-process.js'
 import { createSession, type System, startSystem } from '../support/system.js'
 import { type Scope, SharedScope } from '../support/temp-dir.js'
@@ -107,6 +110,7 @@ describe('a start that succeeds', { concurrency: 2, timeout: 1_800_000 }, () => 
   for (const [name, value] of [
     ['CCR_UPSTREAM_PROXY_ENV', 'everything'],
     ['CCR_UPSTREAM_PROXY_GIT_HTTPS', 'git.example,a b/c'],
+    ['CCR_UPSTREAM_PROXY_PING_SECONDS', '1.5'],
   ] as const) {
     it(`stays off where ${name} is not understood, and names it`, async (t) => {
       const session = createSession(t, actor, system.environment)
@@ -115,6 +119,24 @@ describe('a start that succeeds', { concurrency: 2, timeout: 1_800_000 }, () => 
       assert.match(report.reason, new RegExp(name))
     })
   }
+
+  it('pings the gateway as often as CCR_UPSTREAM_PROXY_PING_SECONDS says', async (t) => {
+    const ca = await createTestCa('pinged root')
+    const server = createServer((_request, response) => response.end(ca.rootPem))
+    const pings: number[] = []
+    const pinged = new Promise<void>((resolve) => {
+      new WebSocketServer({ server }).on('connection', (socket) => {
+        socket.on('ping', () => void (pings.push(performance.now()) === 3 && resolve()))
+      })
+    })
+    const { address } = await listen(t, server)
+    const env = { CCR_UPSTREAM_PROXY_URL: `http://${address}`, CCR_UPSTREAM_PROXY_PING_SECONDS: '1' }
+    const { report } = await start(t, { env })
+    assert.ok(report.enabled)
+    await pinged
+    // It would take 20 s.
+    assert.ok((pings[2] ?? 0) - (pings[1] ?? 0) < 15_000, pings.join())
+  })
 
   it('merges what children need into any environment', async (t) => {
     const { child, report } = await start(t)
