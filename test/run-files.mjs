@@ -1,21 +1,19 @@
-// Runs the compiled test files that it is given, in that order, each in a process of its own with this one's flags. Prints what
-// node:test prints, and last what was skipped and what failed, with the line of the source. With CCR_TEST_SKIPS=fail a skipped
-// test is a failure too.
+// `run-files.mjs WIDTH FILE…` runs compiled test files in that order, WIDTH at a time, each in a process of its own with this one's
+// flags. Prints what node:test prints, and last what was skipped and what failed, with the line of the source. With
+// CCR_TEST_SKIPS=fail a skipped test is a failure too.
 
 import { relative } from 'node:path'
 import { Readable } from 'node:stream'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 
-/** More than the two cores of a small machine, for most tests wait most of the time. */
-const CONCURRENCY = 4
-
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stop.abort())
 
 const failed = []
 const skipped = []
-const events = run({ files: process.argv.slice(2), concurrency: CONCURRENCY, signal: stop.signal })
+const [, , concurrency, ...files] = process.argv
+const events = run({ files, concurrency: Number(concurrency), signal: stop.signal })
 const report = Readable.from(noteResults(events)).compose(new spec())
 report.once('end', () => {
   print('skipped', skipped)

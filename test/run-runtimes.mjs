@@ -1,6 +1,7 @@
 // Runs the suites of the relay, and the attacks on it, on every runtime that is supported: Node 20, 22, 24, 26 and Bun, each with the
 // relay in a thread of its own or in the main one. Node 20 and Bun with a thread have had `npm test` and `npm run test:long`.
-// `--full`: everything on every runtime, in either thread and in full size, which takes an hour. The Nodes come from npm, into node_modules/.cache; Bun is a dependency for development.
+// `--full`: everything on every runtime, in either thread and in full size, which takes an hour. The Nodes come from npm, into
+// node_modules/.cache; `--fetch` does no more than that. Bun is a dependency for development.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
@@ -27,7 +28,9 @@ function provideNode(major) {
   return binary
 }
 
-const [isFull, words] = [process.argv.includes('--full'), process.argv.slice(2).filter((word) => word !== '--full')]
+const FLAGS = ['--full', '--fetch']
+const [isFull, isFetch] = FLAGS.map((flag) => process.argv.includes(flag))
+const words = process.argv.slice(2).filter((word) => !FLAGS.includes(word))
 const runtimes = new Map([20, 22, 24, 26].map((major) => [`node${major}`, provideNode(major)]))
 const bun = join(root, `node_modules/@oven/bun-${process.platform}-${bunArchitecture}/bin/bun`)
 if (existsSync(bun)) runtimes.set('bun', bun)
@@ -38,20 +41,16 @@ else {
 
 const relaySuites = (...names) => names.map((name) => `relay/${name}.`)
 
-/** What goes by the runtime, and has a relay in either thread. */
-const RELAY = [
-  ...relaySuites(
-    'bun-connection',
-    'bypass',
-    'cluster',
-    'connect',
-    'gateway-dialer',
-    'keepalive',
-    'many-tunnels',
-    'monitor',
-  ),
-  ...relaySuites('prometheus', 'status', 'tls-session', 'transfer', 'tunnel-log'),
-  'attack/',
+/** What goes by the line of a runtime: its sockets and TLS, its start, its memory. */
+const RUNTIME = [
+  ...relaySuites('bypass', 'cluster', 'connect', 'gateway-dialer', 'many-tunnels', 'tls-session', 'transfer'),
+  ...['memory', 'secrecy', 'signals', 'start'].map((name) => `attack/${name}.`),
+]
+/** What goes by the thread besides. */
+const THREAD = [
+  ...relaySuites('bun-connection', 'keepalive', 'monitor', 'prometheus', 'status', 'tunnel-log'),
+  'attack/seccomp',
+  'attack/starts',
 ]
 /** What starts a relay within the Node that runs the tests: that has had its default, a thread. */
 const START = ['init/bundle', 'init/close', 'init/enabled', 'init/nested']
@@ -77,10 +76,13 @@ function run(thread, names, suites, { isLarge = false } = {}) {
   if (status !== 0) process.exitCode = status ?? 1
 }
 
-if (isFull) {
+if (isFetch) {
+  console.log([...runtimes.keys()].join(' '))
+} else if (isFull) {
   run('worker', [...runtimes.keys()], [...FULL, ...FULL_BESIDES], { isLarge: true })
   run('main', [...runtimes.keys()], FULL, { isLarge: true })
 } else {
-  run('worker', ['node24', 'node26'], [...RELAY, 'thread/'])
-  run('main', ['node22', 'bun'], [...RELAY, ...START])
+  run('worker', ['node24', 'node26'], RUNTIME)
+  run('worker', ['node26'], ['thread/'])
+  run('main', ['node22', 'bun'], [...RUNTIME, ...THREAD, ...START])
 }

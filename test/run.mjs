@@ -32,6 +32,8 @@ const FIRST = [
  * the gateway forty times, which takes longer than most of its tests.
  */
 const SHARED = { gateway: 4, protocol: 1, frame: 1, documents: 1, children: 1 }
+/** Files at a time: more than the two cores of a small machine, for most tests wait some of the time, and long ones most of it. */
+const WIDTH = { short: 4, long: 6 }
 const FLAGS = ['--long', '--short']
 const wantsLong = process.argv.includes('--long')
 const words = process.argv.slice(2).filter((word) => !FLAGS.includes(word))
@@ -56,9 +58,9 @@ const build = spawnSync(process.execPath, [join(root, 'node_modules/typescript/b
 if (build.status !== 0) process.exit(1)
 
 // A process of its own, for what it is given is what it gives to those of the files.
-const runner = spawn(process.execPath, ['--enable-source-maps', join(folder, 'run-files.mjs'), ...programsFor(files)], {
-  stdio: 'inherit',
-})
+const width = files.some((path) => path.endsWith(LONG)) ? WIDTH.long : WIDTH.short
+const program = ['--enable-source-maps', join(folder, 'run-files.mjs'), `${width}`, ...programsFor(files)]
+const runner = spawn(process.execPath, program, { stdio: 'inherit' })
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => runner.kill(signal))
 runner.once('exit', (code) => {
   if (code === 0 && !wantsLong && !wantsBoth) console.log('ℹ what takes longer: npm run test:long')

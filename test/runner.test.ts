@@ -29,7 +29,7 @@ describe('the runner', () => {
   after(() => scope.end())
 
   function run(names: readonly Name[], env: Record<string, string> = {}): { status: number | null; stdout: string } {
-    const args = ['--enable-source-maps', RUN_FILES, ...names.map((name) => join(folder, name))]
+    const args = ['--enable-source-maps', RUN_FILES, '2', ...names.map((name) => join(folder, name))]
     // Without what says that this is a test itself.
     const options = { env: { PATH: process.env.PATH, ...env }, cwd: folder, encoding: 'utf8' } as const
     return spawnSync(process.execPath, args, options)

@@ -19,7 +19,7 @@ import {
   whyNoCoreFile,
 } from '../support/attack.js'
 import { assertNoDebugger } from '../support/attack-debugger.js'
-import { describeOnEachRuntime, IS_RELAY_LARGE } from '../support/runtimes.js'
+import { describeOnEachRuntime, IS_LARGE, IS_RELAY_LARGE } from '../support/runtimes.js'
 import { type Scope, SharedScope } from '../support/temp-dir.js'
 
 const setup = new SharedScope()
@@ -40,7 +40,7 @@ describeOnEachRuntime('signals of its own user', (runtime) => {
 
   // Spread over the time in which a runtime starts; the sleep is the attack.
   describe('SIGUSR1 while it starts', { skip }, () => {
-    const launches = IS_RELAY_LARGE ? 40 : 20
+    const launches = IS_LARGE ? 40 : 20
 
     async function launch(t: Scope, delayMs: number): Promise<string> {
       const victim = await stage.launch(t, runtime, { runtimeOptions })

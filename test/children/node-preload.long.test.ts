@@ -11,16 +11,16 @@ import { nodeOptions, nodePreloadFile } from '#src/system/children/files/node-op
 import { startRelaySession } from '../e2e/relay-session.js'
 import { run } from '../support/cli-process.js'
 import { listen } from '../support/listening.js'
-import { runtimes } from '../support/runtimes.js'
+import { IS_LARGE, runtimes } from '../support/runtimes.js'
 import { RULED_HOST, SECRET } from '../support/system.js'
 import { SharedScope } from '../support/temp-dir.js'
 import { type FileSession, startFileSession } from './file-session.js'
 import { fetchNodeVersions, type NodeVersion } from './node-versions.js'
 
 const CLIENT = fileURLToPath(new URL('node-client.js', import.meta.url))
-/** Versions whose fetch or node:https ignores NODE_USE_ENV_PROXY, and versions where it works. */
-const OLD = ['18', '20', '22.0.0', '22.20.0', '24.0.0', '24.4.1']
-const NEW = ['22.21.0', '22', '24.5.0', '24', '26']
+/** Versions whose fetch or node:https ignores NODE_USE_ENV_PROXY, and versions where it works: on both sides of each border. */
+const OLD = ['18', '22.20.0', '24.4.1', ...(IS_LARGE ? ['20', '22.0.0', '24.0.0'] : [])]
+const NEW = ['22.21.0', '24.5.0', '26', ...(IS_LARGE ? ['22', '24'] : [])]
 /** Too old for anything but to start. */
 const ANCIENT = ['10', '12', '16']
 

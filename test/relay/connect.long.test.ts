@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { CLIENT_HELLO, CONNECT_VECTORS, type ConnectVector, connectHead } from '../support/connect-vectors.js'
 import { assertRefusal } from '../support/refusal.js'
-import { describeOnEachRuntime, IS_RELAY_LARGE } from '../support/runtimes.js'
+import { describeOnEachRuntime, IS_LARGE } from '../support/runtimes.js'
 import { inParallel, type RelayFixture, SESSION, startFixture, TOKEN } from './fixture.js'
 
 const STATUS_OF_REFUSAL = {
@@ -36,7 +36,7 @@ function* writePatterns(bytes: Buffer): Generator<{ pattern: string; pieces: Buf
   for (let at = 0; at < bytes.length; at += length) pieces.push(bytes.subarray(at, at + length))
   yield { pattern: length === 1 ? 'byte by byte' : 'in small pieces', pieces }
   // The parser's own test splits at each offset; over TCP a sample shows that the relay hands the pieces on.
-  const step = IS_RELAY_LARGE && bytes.length < 2_000 ? 1 : Math.ceil(bytes.length / 5)
+  const step = IS_LARGE && bytes.length < 2_000 ? 1 : Math.ceil(bytes.length / 5)
   for (let at = 1; at < bytes.length; at += step) {
     yield { pattern: `split at ${at}`, pieces: [bytes.subarray(0, at), bytes.subarray(at)] }
   }

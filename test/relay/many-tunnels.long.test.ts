@@ -1,5 +1,5 @@
 // As many tunnels at once as a relay is made for, with clients, relay and gateway in three processes: all are alive after a
-// rest, and none of them has a timer of its own. In full size 9,000 for a minute.
+// rest, and none of them has a timer of its own. In full size as many as the limit of a relay is by default.
 
 import assert from 'node:assert/strict'
 import { createHook } from 'node:async_hooks'
@@ -8,6 +8,7 @@ import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as rest, setImmediate as turn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { createLogger } from '#src/index.js'
+import { DEFAULT_RELAY_LIMITS } from '#src/relay/limits.js'
 import { startRelayOn } from '#src/relay/relay.js'
 import { runtime as ownRuntime } from '#src/runtime/select.js'
 import { RunningProcess } from '../support/cli-process.js'
@@ -20,8 +21,8 @@ import { inParallel, relayOptions } from './fixture.js'
 
 const GATEWAY = fileURLToPath(new URL('./echo-gateway.js', import.meta.url))
 
-const TUNNELS = IS_RELAY_LARGE ? 9_000 : 300
-const REST_MS = IS_RELAY_LARGE ? 60_000 : 1_000
+const TUNNELS = IS_RELAY_LARGE ? DEFAULT_RELAY_LIMITS.maxTunnels : 300
+const REST_MS = IS_RELAY_LARGE ? 20_000 : 1_000
 /** The relay has two for a tunnel; the processes have some besides. */
 const DESCRIPTORS = TUNNELS * 2 + 200
 /** Handshakes at once: a few more than the gateway has time for. */

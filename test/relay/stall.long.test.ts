@@ -4,11 +4,11 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { deterministicBytes, digestOf } from '../support/deterministic-bytes.js'
-import { describeOnEachRuntime, IS_RELAY_LARGE } from '../support/runtimes.js'
+import { describeOnEachRuntime, IS_LARGE, IS_RELAY_LARGE } from '../support/runtimes.js'
 import { type RelayFixture, startFixture } from './fixture.js'
 
 const MIB = 1024 * 1024
-const STALL_MS = IS_RELAY_LARGE ? 30_000 : 2_000
+const STALL_MS = IS_LARGE ? 30_000 : IS_RELAY_LARGE ? 10_000 : 2_000
 /** Tunnels that stall at once, and how much each of them sends. */
 const STALLED_TUNNELS = 4
 const STALL_BYTES = 48 * MIB

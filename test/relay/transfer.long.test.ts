@@ -6,11 +6,11 @@ import { after, before, test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { connectHead } from '../support/connect-vectors.js'
 import { deterministicBytes, digestOf } from '../support/deterministic-bytes.js'
-import { describeOnEachRuntime, IS_RELAY_LARGE } from '../support/runtimes.js'
+import { describeOnEachRuntime, IS_LARGE, IS_RELAY_LARGE } from '../support/runtimes.js'
 import { inParallel, type RelayFixture, startFixture } from './fixture.js'
 
 const MIB = 1024 * 1024
-const BULK_BYTES = (IS_RELAY_LARGE ? 512 : 32) * MIB
+const BULK_BYTES = (IS_LARGE ? 512 : IS_RELAY_LARGE ? 128 : 32) * MIB
 const SEQUENTIAL_TUNNELS = IS_RELAY_LARGE ? 2_000 : 200
 const HALF_CLOSE_RUNS = IS_RELAY_LARGE ? 20 : 3
 const KILLS = IS_RELAY_LARGE ? 100 : 20

@@ -11,7 +11,7 @@ import protobuf from 'protobufjs'
 import { WebSocket, WebSocketServer } from 'ws'
 import { ByteInbox } from './byte-inbox.js'
 import type { Digest } from './deterministic-bytes.js'
-import { createTestCa } from './test-ca.js'
+import { createTestCa, type TestCertificate } from './test-ca.js'
 
 const Chunk = protobuf.Root.fromJSON({
   nested: { UpstreamProxyChunk: { fields: { data: { type: 'bytes', id: 1 } } } },
@@ -289,14 +289,28 @@ export class WireGateway {
   }
 }
 
+const certificates = new Map<string, Promise<TestCertificate & { readonly rootPem: string }>>()
+
+/** One for all gateways of a name, for it takes longer than the rest. */
+function certificateFor(name: string): Promise<TestCertificate & { readonly rootPem: string }> {
+  const made = certificates.get(name) ?? makeCertificate(name)
+  certificates.set(name, made)
+  return made
+}
+
+async function makeCertificate(name: string): Promise<TestCertificate & { readonly rootPem: string }> {
+  const ca = await createTestCa('wire gateway root')
+  return { ...(await ca.serverCertificate(name)), rootPem: ca.rootPem }
+}
+
 /** Starts a gateway on a free port of 127.0.0.1. `certificateName` is what its certificate is for. */
 export async function startWireGateway(certificateName = '127.0.0.1'): Promise<WireGateway> {
-  const ca = await createTestCa('wire gateway root')
-  const https = createHttpsServer(await ca.serverCertificate(certificateName))
+  const { rootPem, ...certificate } = await certificateFor(certificateName)
+  const https = createHttpsServer(certificate)
   // An offered extension would be taken, and would show.
   const webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: true, maxPayload: 1024 * 1024 })
   const tcp = createServer({ noDelay: true })
   tcp.listen(0, '127.0.0.1')
   await once(tcp, 'listening')
-  return new WireGateway(tcp, https, webSockets, ca.rootPem)
+  return new WireGateway(tcp, https, webSockets, rootPem)
 }
