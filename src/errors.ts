@@ -56,6 +56,9 @@ export const ERROR_CODES = {
   'token-not-unlinked': {
     hint: 'mount a writable folder with the token file in it, not the file alone, or remove it from outside (a warning)',
   },
+  'token-not-renewed': {
+    hint: 'check what writes the new token: the gateway does not take it, or cannot be asked; the old one stays in use (a warning)',
+  },
   'ca-timeout': { hint: 'check the way to the gateway: the CA download did not finish in time', retryable: true },
   'ca-refused': { hint: 'check CCR_UPSTREAM_PROXY_CA_PATH: the gateway does not serve its CA certificate there' },
   'ca-redirected': { hint: 'name the final address of the gateway: redirects to another origin are not followed' },

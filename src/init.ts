@@ -120,7 +120,7 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
     const noProxy = listNoProxy(settings, container, logger)
     const home = await opening
     await home.readCertificates(findCertificateSources(settings, container))
-    await home.readTokenFile(settings.tokenFile)
+    await home.readTokenFile({ path: settings.tokenFile, isHardened: hardeningAddon !== undefined })
     assertClosed(settings, hardeningAddon)
     const directory = new PrivateDirectory()
     undo.push(() => directory.remove())

@@ -6,6 +6,9 @@
 // been quiet before is pinged with the head, and nothing but the head is sent before the answer: where it stays silent a new one
 // is dialled beside it. The first of the two that says a word carries the tunnel, and the other one is dropped, so that the target is
 // asked for over one at a time.
+//
+// A gateway wants the credential of the head to be of the token that opened the WebSocket: one that opens after the token has changed
+// is given up for a new one.
 
 import { asUpstreamProxyError, type ErrorCode, UpstreamProxyError } from '../errors.js'
 import type { LimitTime } from '../limit-clock.js'
@@ -36,6 +39,7 @@ const NORMAL_CLOSE_CODES: ReadonlySet<number> = new Set([1000, 1005])
 interface Replacement {
   readonly socket: GatewaySocket
   readonly since: number
+  readonly generation: number | undefined
   /** Why it did not open, while the silent one may still answer. */
   failure?: UpstreamProxyError
 }
@@ -61,6 +65,8 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   readonly #requestId: string | undefined
   readonly #handler: CarrierHandler
   #socket: GatewaySocket
+  /** Of the token that it is opened with. */
+  #generation: number | undefined
   #canRetry: boolean
   /** Whether the pool of warm ones waits for the answer. */
   #isAwaited: boolean
@@ -100,6 +106,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     this.#takenAt = spare?.at ?? 0
     this.#canRetry = this.isWarm
     this.#isAwaited = !this.isWarm
+    this.#generation = spare === undefined ? this.#tokenGeneration() : spare.generation
     this.#socket = spare?.socket ?? this.#dial(this)
     // Behind the constructor, as from a socket that opens.
     if (this.isWarm) queueMicrotask(() => this.gatewayOnOpen())
@@ -113,6 +120,15 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
       const failure = asUpstreamProxyError(error, 'internal-error', 'the gateway cannot be dialled')
       queueMicrotask(() => handler.gatewayOnFailure(failure))
       return NO_SOCKET
+    }
+  }
+
+  /** undefined where the source of the token fails, as the dial does then. */
+  #tokenGeneration(): number | undefined {
+    try {
+      return this.#way.credential.generation()
+    } catch {
+      return undefined
     }
   }
 
@@ -217,7 +233,17 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   // -- What the WebSocket tells ------------------------------------------------------------------------------------------
 
   gatewayOnOpen(): void {
-    this.#handler.carrierOnConnected()
+    if (this.#generation === this.#tokenGeneration()) this.#handler.carrierOnConnected()
+    else this.#dialAnew()
+  }
+
+  #dialAnew(): void {
+    this.#socket.terminate()
+    this.isWarm = false
+    this.isDoubtful = false
+    this.#canRetry = false
+    this.#generation = this.#tokenGeneration()
+    this.#socket = this.#dial(this)
   }
 
   gatewayOnData(bytes: Uint8Array): void {
@@ -272,7 +298,8 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
       gatewayOnFailure: (error) => this.replacementOnFailure(error),
       gatewayOnClose: ({ code }) => this.replacementOnFailure(closedUnanswered(code)),
     }
-    this.#replacement = { socket: this.#dial(handler), since: this.#way.clock.now }
+    const generation = this.#tokenGeneration()
+    this.#replacement = { socket: this.#dial(handler), since: this.#way.clock.now, generation }
   }
 
   /** The socket has been heard, or is not needed: nothing takes its place. */
@@ -284,6 +311,11 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
 
   replacementOnOpen(): void {
     if (this.#replacement === undefined) return
+    if (this.#replacement.generation !== this.#tokenGeneration()) {
+      this.#replacement.socket.terminate()
+      this.#replace()
+      return
+    }
     this.#socket.terminate()
     this.#socket = this.#replacement.socket
     this.#socket.handTo(this)

@@ -31,6 +31,7 @@ import { GoneClients } from './gone-clients.js'
 import { DEFAULT_CLOSE_GRACE_MS, type RelayLimits, resolveLimits } from './limits.js'
 import { RelayMonitor, type RelayStatistics } from './monitor.js'
 import { createStatus, type RelayStatus } from './status.js'
+import { tryToken } from './token-trial.js'
 import { Tunnel, type TunnelContext } from './tunnel.js'
 import { TunnelLog } from './tunnel-log.js'
 import { WarmPool } from './warm-pool.js'
@@ -87,18 +88,24 @@ export interface Relay {
   [Symbol.asyncDispose](): Promise<void>
 }
 
+/** A relay of this thread, for what has its token. */
+export interface LocalRelay extends Relay {
+  /** Whether the gateway takes another token: undefined when it does, else why not. */
+  tryToken(token: TokenSource, stopped: AbortSignal): Promise<UpstreamProxyError | undefined>
+}
+
 /**
  * Starts a relay in this thread.
  * @throws {UpstreamProxyError} `config-invalid` or `listen-failed`
  */
-export async function startRelayOn(runtime: Runtime, trust: Trust, options: RelayOptions): Promise<Relay> {
+export async function startRelayOn(runtime: Runtime, trust: Trust, options: RelayOptions): Promise<LocalRelay> {
   const relay = new RunningRelay(runtime, trust, options)
   await relay.listen(options.port ?? 0)
   if (options.statusSocket !== undefined) await relay.tellStatus(options.statusSocket)
   return relay
 }
 
-class RunningRelay implements Relay {
+class RunningRelay implements LocalRelay {
   readonly #runtime: Runtime
   readonly #limits: RelayLimits
   readonly #clock: LimitClock
@@ -109,6 +116,8 @@ class RunningRelay implements Relay {
   readonly #admission: Admission
   readonly #goneClients = new GoneClients()
   readonly #endpoint: GatewayEndpoint
+  readonly #tunnelUrl: URL
+  readonly #sessionId: string
   readonly #bypass: Bypass | undefined
   readonly #warmPool: WarmPool
   readonly #context: TunnelContext
@@ -129,13 +138,12 @@ class RunningRelay implements Relay {
     this.#logger = options.logger ?? createLogger('warn')
     this.#closeGraceMs = options.closeGraceMs ?? DEFAULT_CLOSE_GRACE_MS
     const { token } = options
-    const credential = new Credential(
-      typeof token === 'string' ? tokenFromText(token) : token,
-      options.sessionId ?? 'session',
-    )
+    this.#sessionId = options.sessionId ?? 'session'
+    const credential = new Credential(typeof token === 'string' ? tokenFromText(token) : token, this.#sessionId)
     this.#endpoint = { ...this.#limits, trust, egress: resolveEgressOption(options.egress) }
     this.#bypass = this.#createBypass(trust, options.bypass)
-    const dial = this.#dialWith(parseTunnelUrl(options.tunnelUrl), credential)
+    this.#tunnelUrl = parseTunnelUrl(options.tunnelUrl)
+    const dial = this.#dialWith(credential)
     const tokenGeneration = () => credential.generation()
     const [limits, clock] = [this.#limits, this.#clock]
     this.#warmPool = new WarmPool({ limits, dial, now, clock, tokenGeneration })
@@ -215,14 +223,19 @@ class RunningRelay implements Relay {
   }
 
   /** The dialer is made for the first tunnel: only then is it known which address is the relay's own. */
-  #dialWith(url: URL, credential: Credential): (handler: GatewayHandler) => GatewaySocket {
+  #dialWith(credential: Credential): (handler: GatewayHandler) => GatewaySocket {
     return (handler) => {
       this.#dialer ??= this.#runtime.createGatewayDialer({
         ...this.#endpoint,
         egress: exceptOwnAddress(this.#endpoint.egress, this.port),
       })
-      return this.#dialer.dial(url, credential.upgradeHeaders(), handler)
+      return this.#dialer.dial(this.#tunnelUrl, credential.upgradeHeaders(), handler)
     }
+  }
+
+  tryToken(token: TokenSource, stopped: AbortSignal): Promise<UpstreamProxyError | undefined> {
+    const credential = new Credential(token, this.#sessionId)
+    return tryToken({ credential, dial: this.#dialWith(credential), limits: this.#limits, stopped })
   }
 
   get port(): number {

@@ -63,6 +63,8 @@ export interface Handover {
   readonly isQuiet: boolean
   /** When, for onSilence(). */
   readonly at: number
+  /** Of the token that it was dialled with. */
+  readonly generation: number | undefined
 }
 
 export class WarmPool {
@@ -305,7 +307,8 @@ class Spare implements GatewayHandler {
     this.socket?.handTo(handler)
     if (this.socket === undefined) return undefined
     const isQuiet = this.isOpen && this.#silentMs > this.#inputs.limits.warmSilenceMs
-    return { socket: this.socket, isOpen: this.isOpen, isQuiet, at: this.#inputs.now() }
+    const { socket, isOpen, generation } = this
+    return { socket, isOpen, isQuiet, at: this.#inputs.now(), generation }
   }
 
   gatewayOnOpen(): void {

@@ -4,20 +4,20 @@ import { UpstreamProxyError } from '../errors.js'
 import type { Logger } from '../log.js'
 import { exceptOwnAddress } from '../protocol/egress-proxy.js'
 import { resolveLimits } from '../relay/limits.js'
-import { type Relay, resolveEgressOption, startRelayOn } from '../relay/relay.js'
+import { type LocalRelay, type Relay, resolveEgressOption, startRelayOn } from '../relay/relay.js'
 import type { Route } from '../runtime/runtime.js'
 import { runtime } from '../runtime/select.js'
 import { CertificateKeeper, type ProvidedCertificates } from '../system/certificates/certificate-keeper.js'
 import type { CertificateSources } from '../system/certificates/certificate-sources.js'
-import { findHardeningAddon } from '../system/harden.js'
-import { readSessionToken, type SessionToken } from '../system/token.js'
-import type { HomeProvision, HomeRelayOptions, RelayHome } from './relay-home.js'
+import { assertHardened, findHardeningAddon } from '../system/harden.js'
+import { TokenKeeper } from '../system/token-keeper.js'
+import type { HomeProvision, HomeRelayOptions, RelayHome, TokenFile } from './relay-home.js'
 
 export class LocalHome implements RelayHome {
   readonly #logger: Logger
   #certificates: CertificateKeeper | undefined
-  #token: SessionToken | undefined
-  #relay: Relay | undefined
+  #token: TokenKeeper | undefined
+  #relay: LocalRelay | undefined
   #route: Route | undefined
   #closing: Promise<void> | undefined
 
@@ -29,13 +29,20 @@ export class LocalHome implements RelayHome {
     this.#certificates = new CertificateKeeper(sources, this.#logger)
   }
 
-  async readTokenFile(path: string): Promise<void> {
-    this.#token = readSessionToken(path, findHardeningAddon(), this.#logger)
+  async readTokenFile({ path, isHardened }: TokenFile): Promise<void> {
+    const addon = findHardeningAddon()
+    this.#token = new TokenKeeper({
+      path,
+      addon,
+      assertHardened: () => addon !== undefined && isHardened && assertHardened(addon),
+      logger: this.#logger,
+    })
   }
 
   async removeTokenFile(): Promise<void> {
-    const failure = this.#token?.removeFile()
-    if (failure !== undefined) this.#logger.warn(failure)
+    const [token, relay] = [this.#token, this.#relay]
+    token?.removeFile()
+    if (relay !== undefined) token?.follow((candidate, stopped) => relay.tryToken(candidate, stopped))
   }
 
   async listen(options: HomeRelayOptions): Promise<Relay> {
@@ -66,6 +73,7 @@ export class LocalHome implements RelayHome {
 
   async #close(graceMs: number | undefined): Promise<void> {
     this.#certificates?.stop()
+    this.#token?.stop()
     try {
       await this.#relay?.close(graceMs)
     } finally {

@@ -17,13 +17,20 @@ export type HomeRelayOptions = Omit<RelayOptions, 'logger' | 'token'> & {
 /** Where the gateway's CA comes from, and where the files go; the way to it is the relay's. */
 export type HomeProvision = Omit<ProvisionInputs, 'download'>
 
+/** Where the session token comes from. */
+export interface TokenFile {
+  readonly path: string
+  /** Whether the process is hardened, and has to be whenever a token is read. */
+  readonly isHardened: boolean
+}
+
 /** Every method rejects with an UpstreamProxyError; `thread-ended` when the thread is not there any more. */
 export interface RelayHome {
   /** Reads what the machine trusts. */
   readCertificates(sources: CertificateSources): Promise<void>
   /** As readSessionToken(): the token is in this home from here on, and in no other thread. */
-  readTokenFile(path: string): Promise<void>
-  /** Empties and unlinks the token file; what fails is a warning. */
+  readTokenFile(file: TokenFile): Promise<void>
+  /** Empties and unlinks the token file; what fails is a warning. From here on a new one is taken (TokenKeeper). */
   removeTokenFile(): Promise<void>
   /** Starts the one relay of this home. */
   listen(options: HomeRelayOptions): Promise<Relay>

@@ -12,7 +12,7 @@ import type { RelayStatistics } from '../relay/monitor.js'
 import type { Relay } from '../relay/relay.js'
 import type { ProvidedCertificates } from '../system/certificates/certificate-keeper.js'
 import type { CertificateSources } from '../system/certificates/certificate-sources.js'
-import type { HomeProvision, HomeRelayOptions, RelayHome } from './relay-home.js'
+import type { HomeProvision, HomeRelayOptions, RelayHome, TokenFile } from './relay-home.js'
 import { StatisticsLine } from './statistics-line.js'
 import {
   type FromThread,
@@ -105,8 +105,8 @@ export class RelayThread implements RelayHome {
     await this.#ask('readCertificates', sources)
   }
 
-  async readTokenFile(path: string): Promise<void> {
-    await this.#ask('readTokenFile', path)
+  async readTokenFile(file: TokenFile): Promise<void> {
+    await this.#ask('readTokenFile', file)
   }
 
   async removeTokenFile(): Promise<void> {

@@ -70,7 +70,7 @@ let relay: Relay | undefined
 
 const methods: ThreadMethods = {
   readCertificates: (sources) => home.readCertificates(sources),
-  readTokenFile: (path) => home.readTokenFile(path),
+  readTokenFile: (file) => home.readTokenFile(file),
   removeTokenFile: () => home.removeTokenFile(),
   async listen(options) {
     relay = await home.listen(fromPlainOptions(options))

@@ -8,7 +8,7 @@ import type { EventName } from '../relay/channels.js'
 import type { RelayStatistics } from '../relay/monitor.js'
 import type { ProvidedCertificates } from '../system/certificates/certificate-keeper.js'
 import type { CertificateSources } from '../system/certificates/certificate-sources.js'
-import type { HomeProvision, HomeRelayOptions } from './relay-home.js'
+import type { HomeProvision, HomeRelayOptions, TokenFile } from './relay-home.js'
 import type { StatisticsLineEnd } from './statistics-line.js'
 
 /** What the relay's thread is given when it starts. */
@@ -21,7 +21,7 @@ export interface ThreadStart {
 /** What the relay's thread can be asked. */
 export interface ThreadMethods {
   readCertificates(sources: CertificateSources): Promise<void>
-  readTokenFile(path: string): Promise<void>
+  readTokenFile(file: TokenFile): Promise<void>
   removeTokenFile(): Promise<void>
   listen(options: PlainRelayOptions): Promise<{ readonly port: number; readonly statistics: RelayStatistics }>
   provideCertificates(inputs: PlainProvision): Promise<ProvidedCertificates>

@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { UpstreamProxyError } from '#src/errors.js'
 import type { Authority } from '#src/protocol/authority.js'
 import type { CarrierHandler } from '#src/relay/carrier.js'
-import { Credential, tokenFromText } from '#src/relay/credential.js'
+import { Credential, type TokenSource } from '#src/relay/credential.js'
 import { GatewayCarrier, type GatewayWay } from '#src/relay/gateway-carrier.js'
 import { DEFAULT_RELAY_LIMITS } from '#src/relay/limits.js'
 import { WarmPool } from '#src/relay/warm-pool.js'
@@ -23,14 +23,20 @@ class CarrierBench {
   readonly dialled: FakeGatewaySocket[] = []
   readonly told: string[] = []
   time = 0
+  token = 'tok'
   /** What takes the place of a dial. */
   failure: Error | undefined
 
   constructor() {
     const [limits, now, clock] = [DEFAULT_RELAY_LIMITS, () => this.time, testClock(() => this.time)]
     const dial = (handler: GatewayHandler) => this.#dial(handler)
-    const warmPool = new WarmPool({ limits, now, clock, dial, tokenGeneration: () => 1 })
-    this.way = { limits, clock, dial, warmPool, credential: new Credential(tokenFromText('tok'), 'session') }
+    const source: TokenSource = {
+      withToken: (use) => use(Buffer.from(this.token)),
+      generation: () => this.token.length,
+    }
+    const credential = new Credential(source, 'session')
+    const warmPool = new WarmPool({ limits, now, clock, dial, tokenGeneration: () => credential.generation() })
+    this.way = { limits, clock, dial, warmPool, credential }
   }
 
   #dial(handler: GatewayHandler): GatewaySocket {
@@ -250,4 +256,33 @@ test('a tunnel that ends drops both', async () => {
   const { carrier, silent, second } = await bench.replace()
   carrier.terminate()
   assert.deepEqual([silent.isLetGo, second.isLetGo], [true, true])
+})
+
+for (const isDialledAhead of [false, true]) {
+  const what = isDialledAhead ? 'one that was dialled ahead' : 'one of its own'
+  test(`${what} that opens after the token has changed is given up for a new one`, async () => {
+    const bench = new CarrierBench()
+    if (isDialledAhead) bench.way.warmPool.sweep()
+    const carrier = bench.open()
+    const { socket: old } = bench
+    bench.token = 'another'
+    old.handler.gatewayOnOpen()
+    assert.deepEqual([old.isLetGo, old.sent, bench.told, bench.dialled.length], [true, [], [], 2])
+    bench.socket.handler.gatewayOnOpen()
+    carrier.begin([Buffer.from('early')])
+    const [head = new Uint8Array()] = bench.socket.sent
+    const credential = Buffer.from('session:another').toString('base64')
+    assert.match(Buffer.from(head).toString(), new RegExp(`Basic ${credential}\r\n\r\nearly$`))
+    assert.deepEqual(bench.told, ['connected'])
+  })
+}
+
+test('another one that opens after the token has changed is given up for a third', async () => {
+  const bench = new CarrierBench()
+  const { silent, second } = await bench.replace()
+  bench.token = 'another'
+  second.handler.gatewayOnOpen()
+  assert.deepEqual([silent.isLetGo, second.isLetGo, sentOver(second), bench.dialled.length], [false, true, [], 3])
+  bench.socket.handler.gatewayOnOpen()
+  assert.deepEqual([silent.isLetGo, sentOver(bench.socket)], [true, ['head']])
 })

@@ -163,7 +163,9 @@ test('what was heard for longer ago than a ping and its answer take is not hande
       bench.time = heardAt
       bench.pong()
       bench.time += restedMs
-      const expected = isHandedOut ? { socket: bench.dial(0), isOpen: true, isQuiet: true, at: bench.time } : undefined
+      const expected = isHandedOut
+        ? { socket: bench.dial(0), isOpen: true, isQuiet: true, at: bench.time, generation: 1 }
+        : undefined
       assert.deepEqual(bench.pool.take(TAKER), expected)
       assert.equal(bench.dial(0).isLetGo, !isHandedOut)
     }
@@ -199,7 +201,13 @@ test('what answers its pings is kept', () => {
 test('what takes the place of a warm one is dialled in a later turn of the event loop', async () => {
   const bench = new PoolBench()
   bench.open()
-  assert.deepEqual(bench.pool.take(TAKER), { socket: bench.dial(0), isOpen: true, isQuiet: false, at: bench.time })
+  assert.deepEqual(bench.pool.take(TAKER), {
+    socket: bench.dial(0),
+    isOpen: true,
+    isQuiet: false,
+    at: bench.time,
+    generation: 1,
+  })
   assert.equal(bench.dialled.length, 1)
   await turn()
   assert.equal(bench.dialled.length, 2)
@@ -236,7 +244,13 @@ test('the sweep does not wait', () => {
 test('a CONNECT that finds none open takes the one that is being dialled, unless that takes long', () => {
   const bench = new PoolBench()
   const { pool } = bench
-  assert.deepEqual(pool.take(TAKER), { socket: bench.dial(0), isOpen: false, isQuiet: false, at: bench.time })
+  assert.deepEqual(pool.take(TAKER), {
+    socket: bench.dial(0),
+    isOpen: false,
+    isQuiet: false,
+    at: bench.time,
+    generation: 1,
+  })
   assert.equal(pool.take(TAKER), undefined)
   pool.onAnswered()
   pool.onAnswered()

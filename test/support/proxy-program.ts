@@ -98,6 +98,12 @@ async function close(graceMs: string): Promise<void> {
   await relay.close()
 }
 
+/** What the program may do to its own process. */
+async function setDumpable(value: 0 | 1): Promise<number | undefined> {
+  const { loadAddon } = (await import(new URL('addon.js', packageUrl).href)) as typeof import('#src/addon.js')
+  return loadAddon().addon?.setDumpable(value)
+}
+
 async function snapshotHolds(source: AsyncIterable<Buffer>, hex: string): Promise<boolean> {
   const pieces: Buffer[] = []
   for await (const piece of source) pieces.push(piece)
@@ -125,6 +131,7 @@ const commands: Readonly<Record<string, (argument: string) => unknown>> = {
     json: JSON.stringify(relay),
     text: `${relay}`,
   }),
+  setDumpable: (value) => setDumpable(value === '1' ? 1 : 0),
   exit: (code) => process.exit(Number(code)),
   hasThread: () => thread !== undefined,
   endThread: () => thread?.terminate(),

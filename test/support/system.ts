@@ -40,6 +40,9 @@ export interface SystemOptions {
   readonly deny?: readonly string[]
   /** Ports besides 443 that may be dialled. */
   readonly allowPorts?: readonly number[]
+  /** More sessions, which may have the same id, and what they may name: the config's `sessions` and `policies`. */
+  readonly sessions?: readonly object[]
+  readonly policies?: Readonly<Record<string, object>>
   /** Milliseconds that the gateway gives an origin to be dialled. */
   readonly dialTimeoutMs?: number
 }
@@ -77,7 +80,8 @@ export async function startSystem(scope: Scope, options: SystemOptions = {}): Pr
     listen: '127.0.0.1:0',
     tls: { certificate: put('tls.pem', own.cert), key: put('tls.key', own.key, 0o600) },
     ca: { certificate: put('ca.pem', interceptionCa.rootPem), key: put('ca.key', interceptionCa.rootKeyPem, 0o600) },
-    sessions: [{ id: SESSION_ID, tokenSha256: hashToken(TOKEN) }],
+    sessions: [{ id: SESSION_ID, tokenSha256: hashToken(TOKEN) }, ...(options.sessions ?? [])],
+    ...(options.policies && { policies: options.policies }),
     upstream: {
       caFiles: [put('public-root.pem', publicCa.rootPem)],
       connectTo: Object.fromEntries(Object.entries(origins).map(([host, address]) => [authorityOf(host), address])),
