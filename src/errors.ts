@@ -91,7 +91,7 @@ export const ERROR_CODES = {
   'journal-invalid': {
     hint: 'the journal in /var/lib/ccr-upstream-proxy was damaged: restore it, or undo by hand what it lists',
   },
-  'store-unwritable': { hint: 'check the file system that the message names: the store cannot be written' },
+  'store-unwritable': { hint: 'check the path that the message names: what lies there cannot be read or written' },
   'store-update-failed': {
     hint: "run the distribution's update command by hand to see what it says, then the same command again",
   },
@@ -110,6 +110,9 @@ export const ERROR_CODES = {
   },
   'status-unavailable': {
     hint: 'see that the process of the relay is not stopped; its status socket needs a temporary directory with a short path (a warning)',
+  },
+  'relay-record-damaged': {
+    hint: 'start the relay again: something has changed the file by which other commands find it',
   },
   'relay-not-found': { hint: 'start one with ccr-upstream-proxy relay, as the same user and with the same TMPDIR' },
   'command-not-found': {

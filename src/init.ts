@@ -7,6 +7,7 @@ import { createLogger, type Logger, type LogSink } from './log.js'
 import type { RelayLimits } from './relay/limits.js'
 import type { RelayStatistics } from './relay/monitor.js'
 import type { Relay } from './relay/relay.js'
+import { removeAbandonedFolders } from './system/abandoned-folders.js'
 import { findCertificateSources } from './system/certificates/certificate-sources.js'
 import { type ChildTargets, createChildEnvironment } from './system/children/child-env.js'
 import { writeChildFiles } from './system/children/child-files.js'
@@ -114,6 +115,7 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
     const hardeningAddon = harden(settings, logger)
     const opening = openRelayHome(options.thread, logger)
     undo.push(async () => (await opening).close())
+    const sweeping = removeAbandonedFolders(logger)
     if (hardeningAddon !== undefined) await untilSignalsHaveActed()
     const container = containerEnvironment(environment)
     const containerProxy = readContainerProxy(container)
@@ -122,6 +124,7 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
     await home.readCertificates(findCertificateSources(settings, container))
     await home.readTokenFile({ path: settings.tokenFile, isHardened: hardeningAddon !== undefined })
     assertClosed(settings, hardeningAddon)
+    await sweeping
     const directory = new PrivateDirectory()
     undo.push(() => directory.remove())
     const statusSocket = placeStatusSocket(directory, (folder) => undo.push(() => folder.remove()), logger)

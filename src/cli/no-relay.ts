@@ -2,10 +2,12 @@
 
 import { UpstreamProxyError } from '../errors.js'
 import { formatEntry } from '../log.js'
+import { findDamagedRecords } from '../system/relay-record.js'
 
-/** Says that no relay runs; the exit code. */
+/** Says that no relay runs, or that there may be one that cannot be found; the exit code. */
 export function reportNoRelay(): number {
-  return reportNoStatus(new UpstreamProxyError('relay-not-found', 'no relay of this user is running'))
+  const [damaged] = findDamagedRecords()
+  return reportNoStatus(damaged ?? new UpstreamProxyError('relay-not-found', 'no relay of this user is running'))
 }
 
 /** Says why the relay that runs cannot be asked; the exit code. */

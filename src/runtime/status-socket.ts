@@ -78,6 +78,19 @@ export function readStatus(path: string, timeoutMs = ANSWER_TIMEOUT_MS): Promise
   })
 }
 
+/** Whether somebody listens on the socket `path`, however busy; false is said only where connect(2) is refused. Never rejects. */
+export function hasListener(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const end = (isThere: boolean): void => {
+      socket.destroy()
+      resolve(isThere)
+    }
+    const socket = connect({ path })
+      .on('connect', () => end(true))
+      .on('error', (error) => end(systemCode(error) !== 'ECONNREFUSED'))
+  })
+}
+
 function serve(socket: Socket, connections: Set<Socket>, answer: () => string): void {
   socket.on('error', () => {})
   if (connections.size >= MAX_CONNECTIONS) {
@@ -105,11 +118,7 @@ function assertPrivate(folder: string): void {
 async function removeStale(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found?.isSocket() !== true) return
-  const isStale = await readStatus(path).then(
-    () => false,
-    (error: UpstreamProxyError) => error.code === 'relay-not-found',
-  )
-  if (isStale) rmSync(path, { force: true })
+  if (!(await hasListener(path))) rmSync(path, { force: true })
 }
 
 function listen(server: Server, path: string): Promise<void> {

@@ -2,14 +2,31 @@
 // written by us alone; it goes when the relay is closed, or when the process ends without closing it. Who made it removes it;
 // who writes into it needs no more than its path.
 
-import { chmodSync, mkdirSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemCode, UpstreamProxyError } from '../errors.js'
+import { formatMark, markOfThisProcess, type ProcessMark, parseMark } from './process-mark.js'
 import { removeTree } from './remove-tree.js'
 
 /** What the names of these folders begin with. */
-export const DIRECTORY_PREFIX = 'ccr-upstream-proxy-'
+const PREFIX = 'ccr-upstream-proxy-'
+
+/** A symbolic link in each that leads nowhere and says which process made the folder: it is there at once and as a whole. */
+const OWNER = 'owner'
+
+/** Of one user in one place; a start looks at no more. */
+const MAX_FOLDERS = 1_000
 
 /** Writes into a folder of our own that is there. */
 export class Folder {
@@ -96,10 +113,49 @@ export class PrivateDirectory extends Folder {
 
 function makeFolder(parent: string): string {
   return attempt(parent, () => {
-    const path = mkdtempSync(join(parent, DIRECTORY_PREFIX))
+    const path = mkdtempSync(join(parent, PREFIX))
     chmodSync(path, 0o755)
+    signFolder(path)
     return path
   })
+}
+
+/** A folder that says of nobody whose it is, is removed by nobody but its process. */
+function signFolder(path: string): void {
+  const mark = markOfThisProcess()
+  if (mark === undefined) return
+  try {
+    symlinkSync(formatMark(mark), join(path, OWNER))
+  } catch {}
+}
+
+// -- Those of other processes ------------------------------------------------------------------------------------------------
+
+/** Such folders of this user in `parent`, by their paths; no links. Never throws. */
+export function ownFolders(parent: string): string[] {
+  try {
+    const named = readdirSync(parent).filter((name) => name.startsWith(PREFIX))
+    return named
+      .map((name) => join(parent, name))
+      .filter(isOwnFolder)
+      .slice(0, MAX_FOLDERS)
+  } catch {
+    return []
+  }
+}
+
+/** The process that made a folder; undefined when it does not say so. */
+export function readOwner(folder: string): ProcessMark | undefined {
+  try {
+    return parseMark(readlinkSync(join(folder, OWNER)))
+  } catch {
+    return undefined
+  }
+}
+
+function isOwnFolder(path: string): boolean {
+  const stats = lstatSync(path, { throwIfNoEntry: false })
+  return stats?.isDirectory() === true && stats.uid === process.geteuid?.()
 }
 
 function attempt<T>(path: string, action: () => T): T {

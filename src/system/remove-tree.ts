@@ -11,7 +11,7 @@ export interface Leftover {
   readonly code: string
 }
 
-/** Never throws; undefined when nothing is left. Links are not followed, and what is mounted there is not entered. */
+/** Never throws; undefined when nothing is left, whoever has removed it. Links are not followed, and what is mounted there is not entered. */
 export function removeTree(path: string): Leftover | undefined {
   try {
     const stats = lstatSync(path, { throwIfNoEntry: false })
@@ -53,6 +53,8 @@ function makeAccessible(path: string): void {
   } catch {}
 }
 
-function leftover(path: string, error: unknown): Leftover {
-  return { path, code: systemCode(error) }
+/** Two starts may remove the same folder. */
+function leftover(path: string, error: unknown): Leftover | undefined {
+  const code = systemCode(error)
+  return code === 'ENOENT' ? undefined : { path, code }
 }

@@ -10,6 +10,11 @@ import { PrivateDirectory } from './private-directory.js'
 const FOLDER = 'status'
 const FILE = 'socket'
 
+/** Where the socket of a folder of ours lies, if it has one. */
+export function statusSocketIn(folder: string): string {
+  return join(folder, FOLDER, FILE)
+}
+
 /**
  * The path of the socket: in `directory`, or where that lies too deep for a socket (unix(7)), in a folder of its own in /tmp,
  * which `keep` gets to remove it. Undefined after a warning when neither can be had: the relay goes on without.
@@ -20,7 +25,7 @@ export function placeStatusSocket(
   logger: Logger,
 ): string | undefined {
   try {
-    if (fitsSocketPath(join(directory.path, FOLDER, FILE))) return join(directory.makeSecretFolder(FOLDER), FILE)
+    if (fitsSocketPath(statusSocketIn(directory.path))) return join(directory.makeSecretFolder(FOLDER), FILE)
     const short = new PrivateDirectory('/tmp')
     keep(short)
     return join(short.makeSecretFolder(FOLDER), FILE)

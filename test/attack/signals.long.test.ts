@@ -143,7 +143,8 @@ describeOnEachRuntime('signals of its own user', (runtime) => {
         const others = filesIn(victim.session.temporary)
         assert.deepEqual(
           others.filter(
-            (file) => !/\/ccr-upstream-proxy-\w+\/(?:php\/)?[\w.-]*(?:pem|jks|conf|json|ini|rc)$/.test(file),
+            (file) =>
+              !/\/ccr-upstream-proxy-\w+\/(?:php\/|record\/)?[\w.-]*(?:owner|pem|jks|conf|json|ini|rc)$/.test(file),
           ),
           [],
         )

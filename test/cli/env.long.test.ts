@@ -1,7 +1,18 @@
 // `env`: what a shell gets that was started without the relay's environment.
 
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import type { RelayStatus } from '#src/index.js'
@@ -17,6 +28,11 @@ const actor = chooseActor(setup)
 const PATH = process.env.PATH ?? ''
 /** A quotation mark, what a shell would run, and what fish and dotenv would take for an escape. */
 const ODD = `it's;$(id)\\"$HOME`
+
+function replaceBy(file: string, make: () => void): void {
+  rmSync(file)
+  make()
+}
 
 describe('env', { timeout: 1_800_000 }, () => {
   let system: System
@@ -39,7 +55,7 @@ describe('env', { timeout: 1_800_000 }, () => {
 
   function readRecord({ temporary }: Session): RelayRecord {
     const [folder = ''] = readdirSync(temporary)
-    return JSON.parse(readFileSync(join(temporary, folder, 'relay.json'), 'utf8')) as RelayRecord
+    return JSON.parse(readFileSync(join(temporary, folder, 'record', 'relay.json'), 'utf8')) as RelayRecord
   }
 
   it('is the same as what the relay printed', async (t) => {
@@ -123,32 +139,58 @@ describe('env', { timeout: 1_800_000 }, () => {
     assert.match(stderr, /^ccr-upstream-proxy: error \[relay-not-found\] .*; hint: .*\n$/)
   })
 
-  it('does not believe a record in a folder that others can write', async (t) => {
-    const { session } = await startRelay(t)
-    const [folder = ''] = readdirSync(session.temporary)
-    chmodSync(join(session.temporary, folder), 0o777)
-    assert.equal((await ask(session, [])).exitCode, 3)
-  })
+  for (const [folder, mode] of [
+    ['.', 0o775],
+    ['record', 0o750],
+  ] as const) {
+    it(`does not believe a record whose folder ${folder} is open to others`, async (t) => {
+      const { session } = await startRelay(t)
+      const [own = ''] = readdirSync(session.temporary)
+      chmodSync(join(session.temporary, own, folder), mode)
+      assert.equal((await ask(session, [])).exitCode, 3)
+    })
+  }
+
+  const DAMAGED: readonly (readonly [title: string, damage: (file: string) => void])[] = [
+    ['is cut off', (file) => truncateSync(file, 100)],
+    ['is of another release', (file) => writeFileSync(file, '{"version":2}')],
+    ['has no addresses', (file) => writeFileSync(file, '{"version":1,"pid":1,"port":1,"startedAt":1}')],
+    ['is a pipe', (file) => replaceBy(file, () => spawnSync('mkfifo', [file]))],
+    ['is a link', (file) => replaceBy(file, () => symlinkSync('/etc/passwd', file))],
+    ['is a file of gigabytes', (file) => truncateSync(file, 2 ** 40)],
+  ]
+  for (const [title, damage] of DAMAGED) {
+    it(`says that a record ${title}`, async (t) => {
+      const { session } = await startRelay(t)
+      const [folder = ''] = readdirSync(session.temporary)
+      damage(join(session.temporary, folder, 'record', 'relay.json'))
+      const { exitCode, stdout, stderr } = await ask(session, [])
+      assert.deepEqual([exitCode, stdout], [3, ''])
+      assert.match(stderr, /^ccr-upstream-proxy: error \[relay-record-damaged\] \S+\/record\/relay\.json is /)
+    })
+  }
 
   const skip = process.getuid?.() === 0 ? false : 'only root can give a folder to somebody else'
   it("does not believe somebody else's record", { skip }, async (t) => {
     const { session } = await startRelay(t)
     const [folder = ''] = readdirSync(session.temporary)
-    const record = readFileSync(join(session.temporary, folder, 'relay.json'), 'utf8')
+    const record = readFileSync(join(session.temporary, folder, 'record', 'relay.json'), 'utf8')
     const other = createSession(t, actor, {})
     const forged = join(other.temporary, 'ccr-upstream-proxy-forged')
-    mkdirSync(forged, { mode: 0o755 })
+    const folders = [forged, join(forged, 'record')]
+    for (const path of folders) mkdirSync(path, { mode: 0o700 })
     // A relay answers on its port, so that nothing but the owner speaks against it.
-    writeFileSync(join(forged, 'relay.json'), record)
+    const file = join(forged, 'record', 'relay.json')
+    writeFileSync(file, record, { mode: 0o600 })
     assert.equal((await ask(other, [])).exitCode, 3)
-    actor.own(forged, join(forged, 'relay.json'))
+    actor.own(...folders, file)
     assert.equal((await ask(other, [])).exitCode, actor.ids.uid === undefined ? 3 : 0)
   })
 
   it('comes from a record that only its user can read, without the token', async (t) => {
     const { session } = await startRelay(t)
     const [folder = ''] = readdirSync(session.temporary)
-    const file = join(session.temporary, folder, 'relay.json')
+    const file = join(session.temporary, folder, 'record', 'relay.json')
     assert.equal((statSync(file).mode & 0o777).toString(8), '600')
     assert.ok(!readFileSync(file, 'utf8').includes(TOKEN))
   })

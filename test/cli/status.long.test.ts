@@ -59,7 +59,7 @@ describe('the state of a running relay', { timeout: 1_800_000 }, () => {
 
   function readRecord({ temporary }: Session): RelayRecord {
     const [folder = ''] = readdirSync(temporary)
-    return JSON.parse(readFileSync(join(temporary, folder, 'relay.json'), 'utf8')) as RelayRecord
+    return JSON.parse(readFileSync(join(temporary, folder, 'record', 'relay.json'), 'utf8')) as RelayRecord
   }
 
   it('is a table for people', async (t) => {

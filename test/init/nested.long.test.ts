@@ -38,7 +38,9 @@ describe('a start among the children of another', { timeout: 1_800_000 }, () => 
   }
 
   function readRecord({ temporary }: Session, port: number): string {
-    const texts = readdirSync(temporary).map((folder) => readFileSync(join(temporary, folder, 'relay.json'), 'utf8'))
+    const texts = readdirSync(temporary).map((folder) =>
+      readFileSync(join(temporary, folder, 'record', 'relay.json'), 'utf8'),
+    )
     return texts.find((text) => (JSON.parse(text) as { port: number }).port === port) ?? ''
   }
 

@@ -101,7 +101,7 @@ describeOnEachRuntime('the status socket', (runtime) => {
 
   test('leaves one alone on which somebody answers', async (context) => {
     const path = createSocketPath(context)
-    const other = createServer((socket) => socket.end('mine')).listen({ path })
+    const other = createServer((socket) => socket.on('error', () => {}).end('mine')).listen({ path })
     await once(other, 'listening')
     const fixture = await start(context, path)
     assert.equal(await readStatus(path), 'mine')
