@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { CLI_FILE, type Outcome, run } from '../support/cli-process.js'
@@ -123,6 +123,24 @@ describeOnEachRuntime('a strange path', (runtime) => {
         assert.equal(exitCode, 1)
         assert.match(stderr, /error \[config-invalid\] --ca-file: /)
         assert.match(stderr, why)
+      })
+
+      it('is no policy to install into, and stays what it is', async (t) => {
+        const session = createSession(t, self, {})
+        const policies = join(session.temporary, 'etc/firefox/policies')
+        mkdirSync(policies, { recursive: true })
+        make(join(policies, 'policies.json'))
+        const caFile = system.environment.CCR_UPSTREAM_PROXY_GATEWAY_CA ?? ''
+        const args = ['install-ca', '--root', session.temporary, '--only', 'firefox', '--ca-file', caFile, '--json']
+        const { exitCode, stdout } = await cli(t, runtime, session, args, {})
+        assert.equal(exitCode, 1)
+        const { stores } = JSON.parse(stdout) as { stores: { status: string; code: string; seen: string }[] }
+        assert.deepEqual(
+          stores.map(({ status, code }) => [status, code]),
+          [['failed', 'store-unwritable']],
+        )
+        assert.match(stores[0]?.seen ?? '', why)
+        assert.deepEqual(readdirSync(policies), ['policies.json'])
       })
 
       if (runtime.kind === 'bun')

@@ -1,7 +1,7 @@
 // The command line, run as a program.
 
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
@@ -111,6 +111,25 @@ test('token hash reads one token from stdin', async () => {
     assert.equal(code, 1)
     assert.equal(stdout, '')
     assert.ok(!stderr.includes('two'))
+  }
+})
+
+test('a pipe where a file is expected keeps no command waiting', async (context) => {
+  const folder = await temporaryFolder(context)
+  const pipe = join(folder, 'pipe')
+  assert.equal(spawnSync('mkfifo', [pipe]).status, 0)
+  const config = join(folder, 'gateway.yaml')
+  await writeFile(config, 'listen: 127.0.0.1:0\nca: { certificate: pipe, key: pipe }\n')
+  for (const args of [
+    ['check', '--config', pipe],
+    ['serve', '--config', pipe],
+    ['check', '--config', config],
+    ['ca', 'server', '--ca', folder, '--name', 'localhost', '--out', join(folder, 'out')],
+  ]) {
+    if (args[0] === 'ca') spawnSync('ln', ['-s', 'pipe', join(folder, 'ca.pem')])
+    const { code, stderr } = await run(args)
+    assert.equal(code, 1, `${args}: ${stderr}`)
+    assert.match(stderr, /is a pipe, and no regular file/)
   }
 })
 

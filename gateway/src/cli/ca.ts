@@ -1,8 +1,9 @@
 // `ca`: makes the interception CA, and server certificates for the gateway itself. Private keys are written with mode
 // 0600 from the start, and nothing that is there is replaced unasked.
 
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { readForeignFile } from 'ccr-upstream-proxy/foreign-file'
 import { parseAuthority } from 'ccr-upstream-proxy/protocol'
 import {
   type CertificateAndKey,
@@ -32,6 +33,9 @@ const OPTIONS = {
   force: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const
+
+/** A certificate or a key is a page or two. */
+const MAX_PEM_BYTES = 65_536
 
 type Values = OptionValues<typeof OPTIONS>
 
@@ -68,10 +72,8 @@ async function server(values: Values, streams: Streams): Promise<number> {
   const days = parseDays(values.days, 90)
   const names = (values.name ?? []).map(parseName)
   if (names.length === 0) throw new UsageError('ca', '--name is missing')
-  const authority = await loadAuthority(folder).catch((error: NodeJS.ErrnoException) => {
-    const { path, code, message } = error
-    const problem = path === undefined ? `the CA in ${folder} ${message}` : `${path} cannot be read (${code})`
-    streams.err(`ccr-upstream-gateway: ${problem}\n`)
+  const authority = await loadAuthority(folder).catch(({ message }: Error) => {
+    streams.err(`ccr-upstream-gateway: the CA in ${folder}: ${message}\n`)
     return undefined
   })
   if (authority === undefined) return EXIT_FAILURE
@@ -104,9 +106,14 @@ function parseName(text: string): string {
 }
 
 async function loadAuthority(folder: string): Promise<CertificateAuthority> {
-  const certificatePem = await readFile(join(folder, 'ca.pem'), 'utf8')
-  const privateKeyPem = await readFile(join(folder, 'ca.key'), 'utf8')
+  const [certificatePem = '', privateKeyPem = ''] = ['ca.pem', 'ca.key'].map((name) => readPem(join(folder, name)))
   return CertificateAuthority.load({ certificatePem, privateKeyPem })
+}
+
+function readPem(path: string): string {
+  const file = readForeignFile(path, { maxBytes: MAX_PEM_BYTES })
+  if (file.problem !== undefined) throw new Error(`${path} ${file.why}`)
+  return file.bytes.toString('utf8')
 }
 
 /** Writes both files, or says which one is in the way. */

@@ -1,7 +1,7 @@
 // Reads the config file: YAML or JSON, by the schema, then what it names.
 
-import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import { readForeignFile } from 'ccr-upstream-proxy/foreign-file'
 import { LineCounter, parseDocument } from 'yaml'
 import type { z } from 'zod'
 import type { GatewayConfig } from './config.js'
@@ -9,19 +9,18 @@ import { type ConfigPath, type ConfigProblem, ConfigProblems, GatewayConfigError
 import { type ConfigOrigin, ConfigResolver } from './config-resolver.js'
 import { configSchema } from './config-schema.js'
 
+/** Ten thousand rules and more. */
+const MAX_CONFIG_BYTES = 16 * 1_048_576
+
 /**
  * Loads a config file.
  * @throws {GatewayConfigError} naming file, line and key of everything that is wrong
  */
 export function loadGatewayConfig(file: string, env: ConfigOrigin['env']): GatewayConfig {
-  let content: string
-  try {
-    content = readFileSync(file, 'utf8')
-  } catch (error) {
-    const { code = 'error' } = error as NodeJS.ErrnoException
-    throw new GatewayConfigError(file, [{ path: [], line: 1, message: `the file cannot be read (${code})` }])
-  }
-  return parseGatewayConfig(content, { file, env, baseDir: dirname(resolve(file)) })
+  const found = readForeignFile(file, { maxBytes: MAX_CONFIG_BYTES })
+  if (found.problem !== undefined)
+    throw new GatewayConfigError(file, [{ path: [], line: 1, message: `the file ${found.why}` }])
+  return parseGatewayConfig(found.bytes.toString('utf8'), { file, env, baseDir: dirname(resolve(file)) })
 }
 
 /**

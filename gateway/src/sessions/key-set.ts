@@ -6,9 +6,10 @@
 // - Anybody can send such a token. So the answer is bounded in time and size, the wait in number, and after a failure
 //   the issuer is left alone for a moment.
 
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { withDeadline } from 'ccr-upstream-proxy/deadline'
+import { readForeignFile } from 'ccr-upstream-proxy/foreign-file'
 import { createLocalJWKSet, createRemoteJWKSet, customFetch, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose'
 
 /** Where the keys are. */
@@ -107,8 +108,10 @@ function createFileKeySet(file: string): KeySet {
 }
 
 function readKeySet(file: string): ReturnType<typeof createLocalJWKSet> | undefined {
+  const found = readForeignFile(file, { maxBytes: MAX_KEY_SET_BYTES })
+  if (found.problem !== undefined) return undefined
   try {
-    return createLocalJWKSet(parseKeySet(readFileSync(file, 'utf8')))
+    return createLocalJWKSet(parseKeySet(found.bytes.toString('utf8')))
   } catch {
     return undefined
   }

@@ -1,11 +1,11 @@
 // Browsers that read no system store: managed policies, JSON files of the administrator's.
 
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { asUpstreamProxyError, UpstreamProxyError } from '../../errors.js'
 import { writeRecorded } from './changes.js'
 import type { Installation, StoreReport } from './installation.js'
-import { readPathState } from './path-state.js'
+import { readPathState, readStoreFile } from './path-state.js'
 import { addToList, formatPolicy, listOf, type Policy, parsePolicy } from './policy-json.js'
 import type { TargetRoot } from './target-root.js'
 
@@ -77,7 +77,7 @@ function fileThatDecides(root: TargetRoot, managed: string): string | undefined 
     .map((name) => join(managed, name))
   return paths.find((path) => {
     const file = root.at(root.resolve(path))
-    const policy = readPathState(file).type === 'file' ? parsePolicy(readFileSync(file, 'utf8')) : undefined
+    const policy = readPathState(file).type === 'file' ? parsePolicy(readStoreFile(file).toString('utf8')) : undefined
     return policy !== undefined && Object.hasOwn(policy, CHROMIUM_KEYS[0])
   })
 }
@@ -136,14 +136,14 @@ function addToPolicy(
 function readPolicy(root: TargetRoot, path: string, keys: readonly string[]): Policy {
   const file = root.at(root.resolve(path))
   if (readPathState(file).type === 'absent') return {}
-  const policy = parsePolicy(readFileSync(file, 'utf8'))
+  const policy = parsePolicy(readStoreFile(file).toString('utf8'))
   if (policy !== undefined && listOf(policy, keys) !== undefined) return policy
   throw new UpstreamProxyError('policy-invalid', `${file} is no JSON object that takes a list at ${keys.join('.')}`)
 }
 
 function hasText(root: TargetRoot, path: string, text: string): boolean {
   const file = root.at(root.resolve(path))
-  return readPathState(file).type === 'file' && readFileSync(file, 'utf8') === text
+  return readPathState(file).type === 'file' && readStoreFile(file).toString('utf8') === text
 }
 
 function attempt(store: 'chromium' | 'firefox', path: string, install: () => StoreReport): StoreReport {

@@ -1,7 +1,7 @@
 // What a distribution's update command generates: photographed before and after, so that it can be put back without the
 // command, and generated anew where somebody else's certificates have come in since.
 
-import { type Dirent, lstatSync, readdirSync, readFileSync } from 'node:fs'
+import { type Dirent, lstatSync, readdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { UpstreamProxyError } from '../../errors.js'
 import { type GeneratedRecord, JOURNAL_DIRECTORY, type Journal, type StoreName, type Tree } from './journal.js'
@@ -15,6 +15,7 @@ import {
   isSameTime,
   type PathState,
   readPathState,
+  readStoreFile,
   removePath,
   replaceFile,
   restorePath,
@@ -242,7 +243,7 @@ function hashOfInputs(root: TargetRoot, inputs: readonly string[], ours: readonl
       for (const { name } of entriesOf(root, target).sort((a, b) => (a.name < b.name ? -1 : 1)))
         take(join(target, name))
     } else if (lstatSync(root.at(target)).isFile()) {
-      lines.push(`${path} ${hashOf(readFileSync(root.at(target)))}`)
+      lines.push(`${path} ${hashOf(readStoreFile(root.at(target)))}`)
     }
   }
   for (const path of inputs) take(path)

@@ -1,9 +1,10 @@
 // What was changed, and what had been there: written before each change, so that whatever interrupts the program, all of it
 // can be taken back. The journal lies in the root that it speaks of, and is gone when nothing is left to undo.
 
-import { lstatSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { systemCode, UpstreamProxyError } from '../../errors.js'
+import { UpstreamProxyError } from '../../errors.js'
+import { readForeignFile } from '../../foreign-file.js'
 import {
   type Blobs,
   hashOf,
@@ -25,6 +26,8 @@ export type StoreName = (typeof STORES)[number]
 export const JOURNAL_DIRECTORY = '/var/lib/ccr-upstream-proxy'
 const JOURNAL_FILE = `${JOURNAL_DIRECTORY}/install-ca.json`
 const FORMAT = 1
+/** It holds what was there before, in Base64: as much as the trees of two stores may have. */
+const MAX_JOURNAL_BYTES = 256 * 1_048_576
 
 /** The time of the folder that a change was made in. Without `after` the change was not finished. */
 export interface FolderTime {
@@ -102,15 +105,10 @@ export class Journal implements Blobs {
    */
   static open(root: TargetRoot): Journal | undefined {
     const path = root.at(JOURNAL_FILE)
-    let text: string
-    try {
-      if (lstatSync(path).isFile()) text = readFileSync(path, 'utf8')
-      else throw new UpstreamProxyError('journal-invalid', `${path} is no regular file`)
-    } catch (error) {
-      if (systemCode(error) === 'ENOENT') return undefined
-      throw error
-    }
-    const content = parseContent(text)
+    const file = readForeignFile(path, { maxBytes: MAX_JOURNAL_BYTES, mayBeLink: false })
+    if (file.problem === 'missing') return undefined
+    if (file.problem !== undefined) throw new UpstreamProxyError('journal-invalid', `${path} ${file.why}`)
+    const content = parseContent(file.bytes.toString('utf8'))
     if (content !== undefined) return new Journal(root, content)
     throw new UpstreamProxyError('journal-invalid', `${path} is no journal of this version`)
   }

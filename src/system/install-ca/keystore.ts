@@ -1,11 +1,13 @@
 // A Java keystore, through the JDK's own keytool, which works on a copy: the store itself changes at once or not at all.
 
 import type { X509Certificate } from 'node:crypto'
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { UpstreamProxyError } from '../../errors.js'
 import { hashOfCertificate, parseCertificates } from '../certificates/pem.js'
+import { PrivateDirectory } from '../private-directory.js'
+import { readStoreFile } from './path-state.js'
 import { type ProgramOutcome, runProgram, type TargetRoot } from './target-root.js'
 
 /** The password that every JDK ships its store with; it protects nothing, for the certificates are public. */
@@ -27,7 +29,7 @@ export class Keystore {
    * @throws {UpstreamProxyError} `keytool-missing`, `keytool-failed`
    */
   missing(certificates: readonly X509Certificate[]): readonly X509Certificate[] {
-    const bytes = readFileSync(this.#root.at(this.#path))
+    const bytes = readStoreFile(this.#root.at(this.#path))
     // A JKS store, and a PKCS12 store without encryption, hold the certificates as they are.
     const unseen = certificates.filter(({ raw }) => !bytes.includes(raw))
     if (unseen.length === 0) return []
@@ -83,14 +85,14 @@ export class Keystore {
   }
 
   #edit(edit: (copy: string, directory: string) => void): Buffer {
-    const directory = mkdtempSync(join(tmpdir(), 'ccr-upstream-proxy-'))
+    const directory = new PrivateDirectory()
     try {
-      const copy = join(directory, 'keystore')
-      copyFileSync(this.#root.at(this.#path), copy)
-      edit(copy, directory)
-      return readFileSync(copy)
+      const copy = join(directory.path, 'keystore')
+      writeFileSync(copy, readStoreFile(this.#root.at(this.#path)))
+      edit(copy, directory.path)
+      return readStoreFile(copy)
     } finally {
-      rmSync(directory, { recursive: true, force: true })
+      directory.remove()
     }
   }
 

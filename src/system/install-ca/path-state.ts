@@ -13,7 +13,6 @@ import {
   lutimesSync,
   mkdirSync,
   openSync,
-  readFileSync,
   readlinkSync,
   renameSync,
   rmdirSync,
@@ -23,7 +22,8 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { systemCode } from '../../errors.js'
+import { systemCode, UpstreamProxyError } from '../../errors.js'
+import { readForeignFile } from '../../foreign-file.js'
 
 interface Ownership {
   readonly uid: number
@@ -57,6 +57,19 @@ export function hashOf(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
+/** Of one file: as much as a store's trees may have in all. */
+const MAX_FILE_BYTES = 64 * 1_048_576
+
+/**
+ * The bytes of a file of a store, wherever links lead.
+ * @throws {UpstreamProxyError} `store-unwritable` when it cannot be read, or is no file
+ */
+export function readStoreFile(path: string): Buffer {
+  const file = readForeignFile(path, { maxBytes: MAX_FILE_BYTES })
+  if (file.problem === undefined) return file.bytes
+  throw new UpstreamProxyError('store-unwritable', `${path} ${file.why}`)
+}
+
 /**
  * Looks at a path without following a link at its end.
  * @param blobs takes the bytes of a file; without it they are only hashed
@@ -69,7 +82,7 @@ export function readPathState(path: string, blobs?: Blobs): PathState {
   if (stats.isSymbolicLink()) return { type: 'link', target: readlinkSync(path), ...ownership }
   if (stats.isDirectory()) return { type: 'directory', mode, ...ownership }
   if (!stats.isFile()) return { type: 'other', ...ownership }
-  const bytes = readFileSync(path)
+  const bytes = readStoreFile(path)
   blobs?.put(bytes)
   return { type: 'file', mode, sha256: hashOf(bytes), ...ownership }
 }

@@ -1,13 +1,12 @@
 // The distribution's own store: a folder for anchors, and the command that makes bundles and hashed links of it.
 
 import type { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hashOfCertificate, parseCertificates } from '../certificates/pem.js'
 import { writeRecorded } from './changes.js'
 import { obstacleOf, runRecorded, type UpdateCommand } from './generated.js'
 import type { Installation, StoreReport } from './installation.js'
-import { readPathState } from './path-state.js'
+import { readPathState, readStoreFile } from './path-state.js'
 import type { TargetRoot } from './target-root.js'
 
 /** How one family of distributions keeps its store. */
@@ -100,7 +99,7 @@ export function bundleHoldsAny(root: TargetRoot, { bundle }: Distribution, hashe
 function hashesOfBundle(root: TargetRoot, bundle: string): ReadonlySet<string> {
   const path = root.at(root.resolve(bundle))
   if (readPathState(path).type !== 'file') return new Set()
-  const { certificates } = parseCertificates(readFileSync(path, 'latin1'))
+  const { certificates } = parseCertificates(readStoreFile(path).toString('latin1'))
   return new Set(certificates.map(hashOfCertificate))
 }
 
@@ -132,5 +131,5 @@ export function installSystem(installation: Installation): StoreReport[] {
 function isAnchor(root: TargetRoot, path: string, der: Buffer): boolean {
   const file = root.at(root.resolve(path))
   if (readPathState(file).type !== 'file') return false
-  return parseCertificates(readFileSync(file, 'latin1')).certificates.some(({ raw }) => raw.equals(der))
+  return parseCertificates(readStoreFile(file).toString('latin1')).certificates.some(({ raw }) => raw.equals(der))
 }

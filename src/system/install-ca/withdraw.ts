@@ -1,9 +1,9 @@
 // Takes our part out of a file that somebody else has changed as well.
 
-import { readFileSync } from 'node:fs'
 import { UpstreamProxyError } from '../../errors.js'
 import type { Withdrawal } from './journal.js'
 import { Keystore } from './keystore.js'
+import { readStoreFile } from './path-state.js'
 import { formatPolicy, parsePolicy, removeFromList } from './policy-json.js'
 import type { TargetRoot } from './target-root.js'
 
@@ -13,7 +13,7 @@ import type { TargetRoot } from './target-root.js'
  */
 export function withdraw(root: TargetRoot, path: string, withdrawal: Withdrawal): Buffer | 'nothing-left' | undefined {
   if (withdrawal.kind === 'keystore') return new Keystore(root, path).withoutAliases(withdrawal.aliases)
-  const policy = parsePolicy(readFileSync(root.at(path), 'utf8'))
+  const policy = parsePolicy(readStoreFile(root.at(path)).toString('utf8'))
   if (policy === undefined) {
     throw new UpstreamProxyError('store-changed', `${root.at(path)} was changed since, and is no JSON object`)
   }

@@ -1,6 +1,7 @@
 // A secret in a file, which is read again when it is another file than before.
 
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
+import { readForeignFile } from 'ccr-upstream-proxy/foreign-file'
 import {
   assertHeaderText,
   MAX_SECRET_BYTES,
@@ -64,20 +65,11 @@ export class FileSecret implements SecretSource {
 
 /** The content of a file without the one newline that editors put at its end. @throws {SecretError} */
 export function readSecretFile(path: string, maxBytes: number = MAX_SECRET_BYTES): string {
-  const value = readBounded(path, maxBytes).replace(/\r?\n$/, '')
+  const file = readForeignFile(path, { maxBytes })
+  if (file.problem !== undefined) throw new SecretError(`the file ${path} ${file.why}`)
+  const value = file.bytes.toString('utf8').replace(/\r?\n$/, '')
   if (value === '') throw new SecretError(`the file ${path} is empty`)
   return value
-}
-
-function readBounded(path: string, maxBytes: number): string {
-  let isTooLarge: boolean
-  try {
-    isTooLarge = statSync(path).size > maxBytes
-    if (!isTooLarge) return readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new SecretError(`the file ${path} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'})`)
-  }
-  throw new SecretError(`the file ${path} is larger than ${maxBytes} bytes`)
 }
 
 function readHeaderText(path: string): string {
