@@ -26,6 +26,9 @@ Where a code has a status, a client that asked for a tunnel gets it as a whole H
 JSON body \`{"hop":"relay","code","message","hint","retryable"}\`. Answers of the gateway pass unchanged and do not have
 this \`Proxy-Status\`: that is how to tell which hop said no.
 
+Which codes that begin with \`token-\` to expect of a mount, and what then becomes of the token's file, is in
+[deploy.md](deploy.md#how-the-token-is-mounted).
+
 ${row(['code', 'status', 'Proxy-Status error', 'retryable', 'what to do'])}
 ${row(['---', '---', '---', '---', '---'])}
 ${rows.join('\n')}
