@@ -316,12 +316,19 @@ export class UpstreamProxyError extends Error {
   readonly hint: string
   /** Whether this machine is at fault, or the far end. */
   readonly side: 'local' | 'remote'
+  /** Milliseconds for which the far end asks to be left alone; undefined where it does not say. */
+  readonly retryAfterMs: number | undefined
 
-  constructor(code: ErrorCode, message: string, options: { side?: 'local' | 'remote'; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { side?: 'local' | 'remote'; retryAfterMs?: number | undefined; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.hint = factsOf(code).hint
     this.side = options.side ?? 'local'
+    this.retryAfterMs = options.retryAfterMs
   }
 }
 

@@ -2,7 +2,7 @@
 //
 // Rules:
 // - Nothing is asked for besides the WebSocket, so an answer that names an extension or a subprotocol breaks the rules.
-// - A refusal is known by its status line; what else stands in it is not looked at.
+// - A refusal is known by its status line; of what else stands in it only the Retry-After of a 503 or 429 is looked at.
 // - The head of the answer has a limit; what stands behind it are frames.
 
 import { createHash, randomBytes } from 'node:crypto'
@@ -37,7 +37,7 @@ export function encodeUpgradeRequest(url: URL, headers: Readonly<Record<string, 
 export type UpgradeVerdict =
   | { readonly kind: 'incomplete' }
   | { readonly kind: 'open'; readonly rest: Uint8Array }
-  | { readonly kind: 'refused'; readonly status: number }
+  | { readonly kind: 'refused'; readonly status: number; readonly retryAfter?: string }
   | { readonly kind: 'not-http' }
   /** A 101 that does not open a WebSocket; `detail` says what is wrong with it. */
   | { readonly kind: 'not-websocket'; readonly detail: string }
@@ -57,14 +57,30 @@ export class UpgradeAnswerParser {
     if (statusEnd === -1) return couldBeHttp(this.#bytes) ? { kind: 'incomplete' } : { kind: 'not-http' }
     const status = readStatus(this.#bytes.toString('latin1', 0, statusEnd))
     if (status === undefined) return { kind: 'not-http' }
-    if (status !== 101) return { kind: 'refused', status }
+    if (status !== 101 && !SAYS_WHEN.has(status)) return { kind: 'refused', status }
     const end = this.#bytes.indexOf('\r\n\r\n')
     if (end === -1) return this.#bytes.length > MAX_HEAD_BYTES ? { kind: 'not-http' } : { kind: 'incomplete' }
-    const detail = findFault(this.#bytes.toString('latin1', statusEnd + 2, end), this.#key)
+    const fieldLines = this.#bytes.toString('latin1', statusEnd + 2, end)
+    if (status !== 101) return { kind: 'refused', status, ...retryAfterOf(fieldLines) }
+    const detail = findFault(fieldLines, this.#key)
     if (detail !== undefined) return { kind: 'not-websocket', detail }
     return { kind: 'open', rest: this.#bytes.subarray(end + 4) }
   }
+
+  /** What the answer comes to when nothing more follows. */
+  end(): UpgradeVerdict {
+    const status = readStatus(this.#bytes.toString('latin1').split('\r\n')[0] ?? '')
+    return status === undefined || status === 101 ? { kind: 'not-http' } : { kind: 'refused', status }
+  }
 }
+
+function retryAfterOf(fieldLines: string): { retryAfter?: string } {
+  const retryAfter = parseFields(fieldLines)?.get('retry-after')
+  return retryAfter === undefined ? {} : { retryAfter }
+}
+
+/** Refusals that may say for how long (RFC 9110, section 15.6.4; RFC 6585, section 4). */
+const SAYS_WHEN: ReadonlySet<number> = new Set([429, 503])
 
 const STATUS_LINE = /^HTTP\/1\.[01] ([1-9][0-9]{2})(?: .*)?$/
 const EXAMPLE = 'HTTP/1.1 101 '

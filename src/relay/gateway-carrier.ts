@@ -18,6 +18,7 @@ import { GatewayAnswerParser } from '../protocol/gateway-answer.js'
 import type { GatewayEnd, GatewayHandler, GatewaySocket } from '../runtime/runtime.js'
 import type { Carrier, CarrierHandler } from './carrier.js'
 import type { Credential } from './credential.js'
+import type { GatewayBackoff } from './gateway-backoff.js'
 import { guardEvents } from './guard-events.js'
 import { Keepalive } from './keepalive.js'
 import type { RelayLimits } from './limits.js'
@@ -28,6 +29,7 @@ export interface GatewayWay {
   readonly limits: RelayLimits
   readonly credential: Credential
   readonly dial: (handler: GatewayHandler) => GatewaySocket
+  readonly backoff: GatewayBackoff
   readonly warmPool: WarmPool
   readonly clock: LimitTime
 }
@@ -263,6 +265,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   gatewayOnFailure(error: UpstreamProxyError): void {
+    this.#way.backoff.onFailure(error)
     this.#endWait()
     if (!this.#retry()) this.#fail(error)
   }
@@ -328,6 +331,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   replacementOnFailure(error: UpstreamProxyError): void {
+    this.#way.backoff.onFailure(error)
     if (this.#replacement === undefined) return
     if (this.#socket === NO_SOCKET) this.#fail(error)
     else this.#replacement.failure = error

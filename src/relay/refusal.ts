@@ -16,6 +16,7 @@ export function encodeRefusal(error: UpstreamProxyError): Uint8Array {
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',
     `Proxy-Status: ccr-upstream-proxy; error=${proxyError}; details="${code}"`,
+    ...(error.retryAfterMs === undefined ? [] : [`Retry-After: ${Math.ceil(error.retryAfterMs / 1_000)}`]),
     ...(status === 405 ? ['Allow: CONNECT'] : []),
   ]
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n${body}`)

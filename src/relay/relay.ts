@@ -26,6 +26,7 @@ import { Admission } from './admission.js'
 import { Bypass, type BypassOptions } from './bypass-carrier.js'
 import type { TunnelRoute } from './channels.js'
 import { Credential, type TokenSource, tokenFromText } from './credential.js'
+import { GatewayBackoff } from './gateway-backoff.js'
 import { GatewayCarrier, type GatewayWay } from './gateway-carrier.js'
 import { GoneClients } from './gone-clients.js'
 import { DEFAULT_CLOSE_GRACE_MS, type RelayLimits, resolveLimits } from './limits.js'
@@ -119,6 +120,7 @@ class RunningRelay implements LocalRelay {
   readonly #tunnelUrl: URL
   readonly #sessionId: string
   readonly #bypass: Bypass | undefined
+  readonly #backoff = new GatewayBackoff(now)
   readonly #warmPool: WarmPool
   readonly #context: TunnelContext
   readonly #closeGraceMs: number
@@ -143,11 +145,11 @@ class RunningRelay implements LocalRelay {
     this.#endpoint = { ...this.#limits, trust, egress: resolveEgressOption(options.egress) }
     this.#bypass = this.#createBypass(trust, options.bypass)
     this.#tunnelUrl = parseTunnelUrl(options.tunnelUrl)
-    const dial = this.#dialWith(credential)
     const tokenGeneration = () => credential.generation()
     const [limits, clock] = [this.#limits, this.#clock]
-    this.#warmPool = new WarmPool({ limits, dial, now, clock, tokenGeneration })
-    const way: GatewayWay = { limits, credential, dial, warmPool: this.#warmPool, clock }
+    const dial = this.#dialWith(credential)
+    this.#warmPool = new WarmPool({ limits, dial, backoff: this.#backoff, now, clock, tokenGeneration })
+    const way: GatewayWay = { limits, credential, dial, backoff: this.#backoff, warmPool: this.#warmPool, clock }
     this.#log = options.tunnelLog === undefined ? undefined : TunnelLog.open(options.tunnelLog, this.#logger)
     this.#monitor = new RelayMonitor(this.#log)
     this.#admission = new Admission(limits.maxTunnels)
@@ -225,6 +227,7 @@ class RunningRelay implements LocalRelay {
   /** The dialer is made for the first tunnel: only then is it known which address is the relay's own. */
   #dialWith(credential: Credential): (handler: GatewayHandler) => GatewaySocket {
     return (handler) => {
+      this.#backoff.assertOver()
       this.#dialer ??= this.#runtime.createGatewayDialer({
         ...this.#endpoint,
         egress: exceptOwnAddress(this.#endpoint.egress, this.port),

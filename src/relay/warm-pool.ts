@@ -15,6 +15,7 @@
 import type { UpstreamProxyError } from '../errors.js'
 import type { LimitTime } from '../limit-clock.js'
 import type { GatewayHandler, GatewaySocket } from '../runtime/runtime.js'
+import type { GatewayBackoff } from './gateway-backoff.js'
 import { Keepalive } from './keepalive.js'
 import type { RelayLimits } from './limits.js'
 
@@ -45,6 +46,7 @@ const FIRST_RETRY_MS = 1_000
 
 export interface WarmPoolInputs {
   readonly dial: (handler: GatewayHandler) => GatewaySocket
+  readonly backoff: GatewayBackoff
   readonly limits: RelayLimits
   /** Monotonic milliseconds: what was not heard of while the process was stopped may be gone. */
   readonly now: () => number
@@ -335,7 +337,8 @@ class Spare implements GatewayHandler {
     this.#owner.onEnd()
   }
 
-  gatewayOnFailure(_error: UpstreamProxyError): void {
+  gatewayOnFailure(error: UpstreamProxyError): void {
+    this.#inputs.backoff.onFailure(error)
     this.#owner.onEnd()
   }
 

@@ -185,7 +185,7 @@ class BunGatewaySocket implements GatewaySocket, ConnectionHandler, FrameReaderH
         this.#onUpgraded(verdict.rest)
         return
       case 'refused':
-        this.#fail(upgradeRefused(verdict.status))
+        this.#fail(upgradeRefused(verdict.status, verdict.retryAfter))
         return
       case 'not-http':
         this.#fail(dialFailed(''))
@@ -230,8 +230,12 @@ class BunGatewaySocket implements GatewaySocket, ConnectionHandler, FrameReaderH
   }
 
   #tellLoss(): void {
-    if (this.#reader === undefined) this.#fail(dialFailed('ECONNRESET'))
-    else this.#tellEnd(NO_CLOSE_FRAME)
+    if (this.#reader !== undefined) {
+      this.#tellEnd(NO_CLOSE_FRAME)
+      return
+    }
+    const verdict = this.#answer?.end()
+    this.#fail(verdict?.kind === 'refused' ? upgradeRefused(verdict.status) : dialFailed('ECONNRESET'))
   }
 
   #tellEnd(code: number): void {

@@ -3,11 +3,18 @@
 import { type ErrorCode, UpstreamProxyError } from '../errors.js'
 import type { EgressProxy, EgressVerdict } from '../protocol/egress-proxy.js'
 import type { FrameFault } from '../protocol/frame-reader.js'
+import { parseRetryAfter } from '../protocol/retry-after.js'
 
-/** The gateway answered the upgrade with something other than 101. */
-export function upgradeRefused(status: number): UpstreamProxyError {
-  return new UpstreamProxyError(upgradeRefusalCode(status), `the gateway answered the upgrade with ${status}`, {
+/**
+ * The gateway answered the upgrade with something other than 101.
+ * @param retryAfter the field of that name, which counts where the gateway is overloaded
+ */
+export function upgradeRefused(status: number, retryAfter?: string): UpstreamProxyError {
+  const code = upgradeRefusalCode(status)
+  const counts = code === 'gateway-overloaded' && retryAfter !== undefined
+  return new UpstreamProxyError(code, `the gateway answered the upgrade with ${status}`, {
     side: 'remote',
+    retryAfterMs: counts ? parseRetryAfter(retryAfter, Date.now()) : undefined,
   })
 }
 

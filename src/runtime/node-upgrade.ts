@@ -74,7 +74,7 @@ class Handshake extends WebSocket {
     this.#handler = handler
     this.on('unexpected-response', (request, response) => {
       request.destroy()
-      handler.upgradeOnFailure(upgradeRefused(response.statusCode ?? 0))
+      handler.upgradeOnFailure(upgradeRefused(response.statusCode ?? 0, response.headers['retry-after']))
     })
     this.on('error', (error) => {
       handler.upgradeOnFailure(error instanceof UpstreamProxyError ? error : dialFailed(systemCode(error)))

@@ -104,7 +104,30 @@ describe('UpgradeAnswerParser', () => {
     })
   }
 
-  for (const status of [100, 200, 204, 302, 401, 403, 429, 500, 503, 999]) {
+  for (const status of [429, 503]) {
+    test(`${status} is a refusal with its Retry-After, or without where it ends before`, () => {
+      everyPattern(`HTTP/1.1 ${status} Whatever\r\nA: b\r\nretry-after:  7 \r\n\r\nbody`, {
+        kind: 'refused',
+        status,
+        retryAfter: '7',
+      })
+      everyPattern(`HTTP/1.1 ${status} Whatever\r\nA: b\r\n\r\n`, { kind: 'refused', status })
+      everyPattern(`HTTP/1.1 ${status} Whatever\r\nRetry-After: 7\r\n folded\r\n\r\n`, { kind: 'refused', status })
+      const parser = new UpgradeAnswerParser(KEY)
+      assert.deepEqual(parser.push(Buffer.from(`HTTP/1.1 ${status} Whatever\r\nRetry-`)), { kind: 'incomplete' })
+      assert.deepEqual(parser.end(), { kind: 'refused', status })
+    })
+  }
+
+  test('an answer that ends before it says anything, or within a 101, is no HTTP', () => {
+    for (const text of ['', 'HTTP/1.1 50', OPENING.slice(0, -2)]) {
+      const parser = new UpgradeAnswerParser(KEY)
+      parser.push(Buffer.from(text))
+      assert.deepEqual(parser.end(), { kind: 'not-http' })
+    }
+  })
+
+  for (const status of [100, 200, 204, 302, 401, 403, 500, 999]) {
     test(`${status} is a refusal as soon as its line has come`, () => {
       everyPattern(`HTTP/1.1 ${status} Whatever\r\n`, { kind: 'refused', status })
       everyPattern(`HTTP/1.0 ${status}\r\nA: b\r\n\r\n`, { kind: 'refused', status })

@@ -7,6 +7,7 @@ import { UpstreamProxyError } from '#src/errors.js'
 import type { Authority } from '#src/protocol/authority.js'
 import type { CarrierHandler } from '#src/relay/carrier.js'
 import { Credential, type TokenSource } from '#src/relay/credential.js'
+import { GatewayBackoff } from '#src/relay/gateway-backoff.js'
 import { GatewayCarrier, type GatewayWay } from '#src/relay/gateway-carrier.js'
 import { DEFAULT_RELAY_LIMITS } from '#src/relay/limits.js'
 import { WarmPool } from '#src/relay/warm-pool.js'
@@ -35,8 +36,9 @@ class CarrierBench {
       generation: () => this.token.length,
     }
     const credential = new Credential(source, 'session')
-    const warmPool = new WarmPool({ limits, now, clock, dial, tokenGeneration: () => credential.generation() })
-    this.way = { limits, clock, dial, warmPool, credential }
+    const backoff = new GatewayBackoff(now)
+    const warmPool = new WarmPool({ limits, now, clock, dial, backoff, tokenGeneration: () => credential.generation() })
+    this.way = { limits, clock, dial, backoff, warmPool, credential }
   }
 
   #dial(handler: GatewayHandler): GatewaySocket {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { UpstreamProxyError } from '#src/errors.js'
+import { GatewayBackoff } from '#src/relay/gateway-backoff.js'
 import { DEFAULT_RELAY_LIMITS, type RelayLimits } from '#src/relay/limits.js'
 import { WarmPool } from '#src/relay/warm-pool.js'
 import type { GatewayHandler, GatewaySocket } from '#src/runtime/runtime.js'
@@ -34,6 +35,7 @@ class PoolBench {
     this.pool = new WarmPool({
       dial: (handler) => this.#dial(handler),
       limits: { ...DEFAULT_RELAY_LIMITS, ...limits },
+      backoff: new GatewayBackoff(() => this.time),
       now: () => this.time,
       clock: testClock(() => this.time),
       tokenGeneration: () => this.tokenGeneration(),

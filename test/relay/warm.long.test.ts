@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { RelayLimits } from '#src/index.js'
 import { connectHead } from '../support/connect-vectors.js'
 import { assertRefusal } from '../support/refusal.js'
@@ -181,6 +182,34 @@ describeOnEachRuntime('warm tunnels', (runtime) => {
     await tried
     const [first = 0, second = 0, third = 0] = attempts
     assert.ok(second - first >= 1_000 && third - second >= 2_000, attempts.join())
+  })
+
+  test('a gateway that is full is left alone for its Retry-After, which the clients are told', async () => {
+    await start()
+    await ready(1)
+    fixture.serveEcho()
+    const attempts: number[] = []
+    fixture.gateway.onUpgrade = ({ accept, refuse }) => {
+      if (attempts.push(performance.now()) > 1) accept()
+      else refuse(503, 'Retry-After: 3')
+    }
+    // Takes the warm one; what is to take its place is refused.
+    const { client } = await fixture.open()
+    await fixture.relay.warm(({ isResting }) => isResting)
+    const answers: string[] = []
+    while (!answers.at(-1)?.startsWith('HTTP/1.1 200 ')) {
+      const other = await fixture.connect()
+      other.write(connectHead('echo.example:443'))
+      answers.push(await other.takeHead())
+      other.reset()
+      await delay(20)
+    }
+    const refusals = answers.slice(0, -1)
+    assert.ok(refusals.length > 0)
+    for (const refusal of refusals) assert.match(refusal, /^HTTP\/1\.1 503 (?:.|\r\n)+\r\nRetry-After: [123]\r\n/)
+    const [first = 0, second = 0] = attempts
+    assert.ok(second - first >= 2_900, attempts.join())
+    client.reset()
   })
 
   test('one whose gateway has gone silent is dropped, and another takes its place', async () => {

@@ -109,9 +109,14 @@ export class RawClient {
     return this.#inbox.digest(count)
   }
 
+  /** Reads the head of an answer. */
+  takeHead(): Promise<string> {
+    return this.#inbox.takeUntil('\r\n\r\n')
+  }
+
   /** Reads the head of the answer that opens the tunnel. */
   async takeOpening(): Promise<string> {
-    const head = await this.#inbox.takeUntil('\r\n\r\n')
+    const head = await this.takeHead()
     assert.match(head, /^HTTP\/1\.[01] 200 /)
     return head
   }
