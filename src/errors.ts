@@ -84,6 +84,9 @@ export const ERROR_CODES = {
   },
   'certificate-skipped': { hint: 'remove the broken certificate from the file that the message names (a warning)' },
   'bundle-unwritable': { hint: 'make the temporary directory (TMPDIR) writable' },
+  'disk-full': {
+    hint: 'make room where the temporary directory (TMPDIR) lies, or name another one: the files of a relay take up to 2 MiB',
+  },
   'files-not-removed': {
     hint: 'remove what the message names from outside: a child has changed it so that this user cannot (a warning)',
   },
@@ -111,6 +114,7 @@ export const ERROR_CODES = {
   'status-unavailable': {
     hint: 'see that the process of the relay is not stopped; its status socket needs a temporary directory with a short path (a warning)',
   },
+  'status-busy': { hint: 'ask again in a moment: too many others are asking', retryable: true },
   'relay-record-damaged': {
     hint: 'start the relay again: something has changed the file by which other commands find it',
   },

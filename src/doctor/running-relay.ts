@@ -10,7 +10,7 @@ import { type RelayRecord, readAllRelayRecords, readRelayRecords } from '../syst
 /** A relay on loopback answers at once. */
 const ANSWER_TIMEOUT_MS = 2_000
 
-/** A relay that has not ended: it says how it is; it has no status socket, but listens; or it is stopped or slow. */
+/** A relay that has not ended: it says how it is; it cannot say, but listens; or it is stopped or slow. */
 export type RunningRelay =
   | { readonly kind: 'told'; readonly record: RelayRecord; readonly socket: string; readonly status: RelayStatus }
   | { readonly kind: 'mute' | 'silent'; readonly record: RelayRecord; readonly error: UpstreamProxyError }
@@ -25,7 +25,7 @@ export async function findRelay(port: number | undefined): Promise<RunningRelay 
 
 /**
  * How the relay behind `socket` is.
- * @throws {UpstreamProxyError} `relay-not-found` when it has ended, `status-unavailable`
+ * @throws {UpstreamProxyError} `relay-not-found` when it has ended, `status-busy`, `status-unavailable`
  */
 export async function askStatus(socket: string): Promise<RelayStatus> {
   const text = await readStatus(socket, ANSWER_TIMEOUT_MS)
@@ -54,8 +54,12 @@ async function meet(record: RelayRecord): Promise<RunningRelay | undefined> {
   } catch (thrown) {
     const { code, message } = asUpstreamProxyError(thrown, 'status-unavailable', 'the status socket')
     if (code === 'relay-not-found') return undefined
-    const error = new UpstreamProxyError('status-unavailable', `the relay on port ${port} (pid ${pid}): ${message}`)
-    return { kind: 'silent', record, error }
+    const isBusy = code === 'status-busy'
+    const error = new UpstreamProxyError(
+      isBusy ? code : 'status-unavailable',
+      `the relay on port ${port} (pid ${pid}): ${message}`,
+    )
+    return { kind: isBusy ? 'mute' : 'silent', record, error }
   }
 }
 

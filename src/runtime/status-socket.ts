@@ -15,6 +15,9 @@ const ANSWER_TIMEOUT_MS = 5_000
 /** Bytes of an answer: ten times what the largest report has. */
 const MAX_ANSWER_BYTES = 8 * 1_048_576
 
+/** What the next one is told. */
+const BUSY = 'busy'
+
 /** The socket was removed by who closed it, or left behind by who was killed: connect(2), unix(7). */
 const NOBODY_LISTENS = ['ENOENT', 'ECONNREFUSED']
 
@@ -50,7 +53,7 @@ export async function listenForStatus(path: string, answer: () => string): Promi
 /**
  * What the socket `path` answers.
  * @param timeoutMs milliseconds that it gets
- * @throws {UpstreamProxyError} `relay-not-found` when nobody listens there any more, `status-unavailable`
+ * @throws {UpstreamProxyError} `relay-not-found` when nobody listens there any more, `status-busy`, `status-unavailable`
  */
 export function readStatus(path: string, timeoutMs = ANSWER_TIMEOUT_MS): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -71,9 +74,15 @@ export function readStatus(path: string, timeoutMs = ANSWER_TIMEOUT_MS): Promise
       .on('error', (error) => {
         const code = systemCode(error)
         if (NOBODY_LISTENS.includes(code)) end(new UpstreamProxyError('relay-not-found', `nobody listens on ${path}`))
+        else if (code === 'EAGAIN') end(busy(path))
         else fail(`cannot be read (${code})`)
       })
-      .on('end', () => resolve(Buffer.concat(pieces).toString('utf8')))
+      .on('end', () => {
+        const text = Buffer.concat(pieces).toString('utf8')
+        if (text === BUSY) end(busy(path))
+        else if (text === '') fail('ended without an answer')
+        else resolve(text)
+      })
       .on('close', () => deadline.clear())
   })
 }
@@ -94,7 +103,7 @@ export function hasListener(path: string): Promise<boolean> {
 function serve(socket: Socket, connections: Set<Socket>, answer: () => string): void {
   socket.on('error', () => {})
   if (connections.size >= MAX_CONNECTIONS) {
-    socket.destroy()
+    socket.end(BUSY, () => socket.destroy())
     return
   }
   connections.add(socket)
@@ -147,6 +156,11 @@ function removeIfPossible(path: string): void {
   try {
     rmSync(path, { force: true })
   } catch {}
+}
+
+/** Eight are being answered, or as many wait as the kernel lets (connect(2), EAGAIN). */
+function busy(path: string): UpstreamProxyError {
+  return new UpstreamProxyError('status-busy', `the status socket: ${path} is being asked by as many as it can answer`)
 }
 
 function unavailable(path: string, why: string): UpstreamProxyError {

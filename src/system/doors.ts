@@ -12,7 +12,8 @@ export interface Start {
   /** Options of the runtime itself, without the script. */
   readonly runtimeArguments: readonly string[]
   readonly environment: Environment
-  readonly workingDirectory: string
+  /** undefined: it was removed. */
+  readonly workingDirectory: string | undefined
   readonly isBun: boolean
 }
 
@@ -21,9 +22,18 @@ export function thisStart(): Start {
   return {
     runtimeArguments: process.execArgv,
     environment: process.env,
-    workingDirectory: process.cwd(),
+    workingDirectory: findWorkingDirectory(),
     // Two ways, for a bunfig.toml may redefine what one of them looks at.
     isBun: 'Bun' in globalThis || Reflect.has(process.versions, 'bun'),
+  }
+}
+
+/** getcwd(3) fails where the folder was removed, which is no obstacle to most of what a program does. */
+function findWorkingDirectory(): string | undefined {
+  try {
+    return process.cwd()
+  } catch {
+    return undefined
   }
 }
 
@@ -141,7 +151,12 @@ function decisiveKey(toml: string): string | undefined {
 const MAX_BUN_FILE_BYTES = 1_048_576
 
 /** The text of a file that Bun has read; '' where it found none. What could still become anything is refused. */
-function readFileOfBun(folder: string, name: string): string {
+function readFileOfBun(folder: string | undefined, name: string): string {
+  if (folder === undefined)
+    throw new UpstreamProxyError(
+      'working-directory-unsafe',
+      `the working directory is gone, so that its ${name} cannot be looked at`,
+    )
   const file = readForeignFile(join(folder, name), { maxBytes: MAX_BUN_FILE_BYTES })
   if (file.problem === undefined) return file.bytes.toString('utf8')
   if (file.problem !== 'not-regular' && file.problem !== 'too-large') return ''

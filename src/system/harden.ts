@@ -94,5 +94,6 @@ function readOwnStatus(): string {
   const path = '/proc/self/status'
   const file = readForeignFile(path, { maxBytes: MAX_STATUS_BYTES })
   if (file.problem === undefined) return file.bytes.toString('latin1')
-  throw new UpstreamProxyError('harden-failed', `${path} ${file.why}`)
+  const cannot = 'so that it cannot be seen whether the process is traced'
+  throw new UpstreamProxyError('harden-failed', `${path} ${file.why}, ${cannot}`)
 }

@@ -25,6 +25,9 @@ const PREFIX = 'ccr-upstream-proxy-'
 /** A symbolic link in each that leads nowhere and says which process made the folder: it is there at once and as a whole. */
 const OWNER = 'owner'
 
+/** What a disk, a quota and a table of inodes say that are full. */
+const NO_ROOM = ['ENOSPC', 'EDQUOT']
+
 /** Of one user in one place; a start looks at no more. */
 const MAX_FOLDERS = 1_000
 
@@ -39,7 +42,7 @@ export class Folder {
   /**
    * Writes a file, again where it is there already; readers see it whole or not at all. Returns its path.
    * @param mode of the file under any umask: for all to read unless given
-   * @throws {UpstreamProxyError} `bundle-unwritable`
+   * @throws {UpstreamProxyError} `bundle-unwritable` or `disk-full`
    */
   writeFile(name: string, content: string | Uint8Array, mode = 0o644): string {
     const path = join(this.path, name)
@@ -60,7 +63,7 @@ export class Folder {
 
   /**
    * Makes a folder that nobody else may enter; returns its path.
-   * @throws {UpstreamProxyError} `bundle-unwritable`
+   * @throws {UpstreamProxyError} `bundle-unwritable` or `disk-full`
    */
   makeSecretFolder(name: string): string {
     const path = join(this.path, name)
@@ -72,7 +75,7 @@ export class Folder {
 
   /**
    * Writes a folder of files for all to read; returns its path.
-   * @throws {UpstreamProxyError} `bundle-unwritable`
+   * @throws {UpstreamProxyError} `bundle-unwritable` or `disk-full`
    */
   writeFolder(name: string, files: Readonly<Record<string, string>>): string {
     const path = attempt(join(this.path, name), () => {
@@ -92,7 +95,7 @@ export class PrivateDirectory extends Folder {
 
   /**
    * @param parent the temporary directory unless given
-   * @throws {UpstreamProxyError} `bundle-unwritable`
+   * @throws {UpstreamProxyError} `bundle-unwritable` or `disk-full`
    */
   constructor(parent = tmpdir()) {
     super(makeFolder(parent))
@@ -162,6 +165,8 @@ function attempt<T>(path: string, action: () => T): T {
   try {
     return action()
   } catch (error) {
-    throw new UpstreamProxyError('bundle-unwritable', `${path} cannot be written (${systemCode(error)})`)
+    const code = systemCode(error)
+    if (NO_ROOM.includes(code)) throw new UpstreamProxyError('disk-full', `there is no room for ${path} (${code})`)
+    throw new UpstreamProxyError('bundle-unwritable', `${path} cannot be written (${code})`)
   }
 }

@@ -39,7 +39,7 @@ const FILE = 'relay.json'
 /** Of a record: its lists come from variables, each of which execve(2) lets have 128 KiB. */
 const MAX_RECORD_BYTES = 4 * 1_048_576
 
-/** @throws {UpstreamProxyError} `bundle-unwritable` */
+/** @throws {UpstreamProxyError} `bundle-unwritable` or `disk-full` */
 export function writeRelayRecord(directory: PrivateDirectory, record: Omit<RelayRecord, 'version'>): void {
   const folder = new Folder(directory.makeSecretFolder(FOLDER))
   folder.writeFile(FILE, `${JSON.stringify({ version: 1, ...record })}\n`, 0o600)

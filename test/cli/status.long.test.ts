@@ -1,7 +1,9 @@
 // `status` and `top`: a relay that runs says how it does, to its own user.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import type { RelayStatus } from '#src/index.js'
@@ -115,6 +117,21 @@ describe('the state of a running relay', { timeout: 1_800_000 }, () => {
     assert.equal((await relay.ended).stderr, '')
     assert.deepEqual(listTree(temporary), [])
     assert.ok(!readdirSync('/tmp').includes(statusSocket.split('/')[2] ?? ''))
+  })
+
+  it('of a relay that as many ask as it can answer is said to be so, and its environment is told', async (t) => {
+    const { session } = await startRelay(t)
+    const { statusSocket = '' } = readRecord(session)
+    // Eight who do not end their side, nor take the answer.
+    for (let count = 0; count < 8; count++) {
+      const visitor = connect({ path: statusSocket, allowHalfOpen: true }).on('error', () => {})
+      t.after(() => void visitor.destroy())
+      await once(visitor, 'connect')
+    }
+    const { exitCode, stdout, stderr } = await ask(session, 'status')
+    assert.deepEqual([exitCode, stdout], [3, ''])
+    assert.match(stderr, /^ccr-upstream-proxy: error \[status-busy\] the relay on port \d+ \(pid \d+\): /)
+    assert.equal((await ask(session, 'env')).exitCode, 0)
   })
 
   it('is nobody’s when no relay runs, and that of one that was killed is not taken for it', async (t) => {

@@ -18,7 +18,7 @@ export interface CertificateFiles extends BundleFiles {
 
 /**
  * Writes the files, again where they are there already.
- * @throws {UpstreamProxyError} `bundle-unwritable`
+ * @throws {UpstreamProxyError} `bundle-unwritable` or `disk-full`
  */
 export function writeCertificateFiles(
   folder: Folder,

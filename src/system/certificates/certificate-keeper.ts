@@ -47,7 +47,7 @@ export class CertificateKeeper {
 
   /**
    * Downloads the gateway's CA and writes the files; again before it expires, until stop().
-   * @throws {UpstreamProxyError} what downloadGatewayCa() says, or `bundle-unwritable`
+   * @throws {UpstreamProxyError} what downloadGatewayCa() says, `bundle-unwritable` or `disk-full`
    */
   async provide({ caUrl, download, directory, hasJavaTrustStore }: ProvisionInputs): Promise<ProvidedCertificates> {
     const folder = new Folder(directory)

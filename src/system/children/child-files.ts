@@ -24,7 +24,7 @@ export interface ChildFiles {
 
 /**
  * Writes them, but for the Java trust store, which is written where certificates are.
- * @throws {UpstreamProxyError} `bundle-unwritable`
+ * @throws {UpstreamProxyError} `bundle-unwritable` or `disk-full`
  */
 export function writeChildFiles(
   folder: Folder,

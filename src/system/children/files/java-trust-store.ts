@@ -24,7 +24,7 @@ const DIGEST_SALT = 'Mighty Aphrodite'
 
 /**
  * Writes the trust store, at the start and whenever the certificates have changed; returns its path.
- * @throws {UpstreamProxyError} `bundle-unwritable`
+ * @throws {UpstreamProxyError} `bundle-unwritable` or `disk-full`
  */
 export function writeJavaTrustStore(folder: Folder, certificates: Iterable<Certificate>): string {
   return folder.writeFile('java-trust-store.jks', encodeJavaTrustStore(certificates))
