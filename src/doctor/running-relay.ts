@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 import { asUpstreamProxyError, UpstreamProxyError } from '../errors.js'
 import type { RelayStatus } from '../relay/status.js'
-import { runtime } from '../runtime/select.js'
+import { Probe } from '../runtime/probe.js'
 import { readStatus } from '../runtime/status-socket.js'
 import { type RelayRecord, readAllRelayRecords, readRelayRecords } from '../system/relay-record.js'
 
@@ -68,13 +68,16 @@ function mute(record: RelayRecord): RunningRelay {
   return { kind: 'mute', record, error: new UpstreamProxyError('status-unavailable', message) }
 }
 
+/** Nothing here speaks TLS: Bun would read the file of NODE_EXTRA_CA_CERTS first, whatever it is. */
 async function isListening(port: number): Promise<boolean> {
-  const route = { trust: runtime.createTrust(undefined), egress: undefined, egressTimeoutMs: ANSWER_TIMEOUT_MS }
-  const limits = { maxBytes: 4_096, signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) }
+  const probe = new Probe(ANSWER_TIMEOUT_MS)
   try {
-    const { body } = await runtime.download(new URL(`http://127.0.0.1:${port}/`), route, limits)
-    return (JSON.parse(Buffer.from(body).toString('utf8')) as { hop?: unknown }).hop === 'relay'
+    await probe.connect('127.0.0.1', port)
+    const { body } = await probe.ask('GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n')
+    return (JSON.parse(body) as { hop?: unknown }).hop === 'relay'
   } catch {
     return false
+  } finally {
+    probe.close()
   }
 }

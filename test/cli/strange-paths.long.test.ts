@@ -3,15 +3,17 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
-import { CLI_FILE, type Outcome, run } from '../support/cli-process.js'
-import { parseWarnings } from '../support/proxy-process.js'
+import { CLI_FILE, type Outcome, RunningProcess, run } from '../support/cli-process.js'
+import { type DisabledReport, ProxyProcess, parseWarnings, type Report } from '../support/proxy-process.js'
 import { describeOnEachRuntime, type TestRuntime } from '../support/runtimes.js'
 import { createSession, type Session, type System, startSystem } from '../support/system.js'
 import { type Scope, SharedScope } from '../support/temp-dir.js'
 import { chooseActor, listTree } from '../support/unprivileged.js'
+
+const PROGRAM = new URL('../support/proxy-program.js', import.meta.url)
 
 const setup = new SharedScope()
 after(() => setup.end())
@@ -142,6 +144,35 @@ describeOnEachRuntime('a strange path', (runtime) => {
         assert.match(stores[0]?.seen ?? '', why)
         assert.deepEqual(readdirSync(policies), ['policies.json'])
       })
+
+      for (const thread of ['worker', 'main']) {
+        it(`keeps the thread of a program from nothing: ${thread}`, async (t) => {
+          const session = createSession(t, self, system.environment)
+          const args = [self.programFile(PROGRAM), self.packageUrl, JSON.stringify({ thread })]
+          const name = 'CCR_UPSTREAM_PROXY_GATEWAY_CA'
+          const env = { ...session.env, [name]: strange(session, name) }
+          const program = new ProxyProcess(t, runtime.path, args, { env, cwd: session.directory })
+          const report = await program.next<Report & DisabledReport>()
+          assert.equal(report.code, 'config-invalid')
+          assert.match(report.reason, why)
+          program.endInput()
+          assert.equal((await program.ended).exitCode, 0)
+          assert.deepEqual(listTree(session.temporary), [])
+        })
+      }
+
+      if (runtime.kind === 'bun')
+        it('that Bun itself would read does not keep one from the environment of a relay', async (t) => {
+          const session = createSession(t, self, system.environment)
+          const args = [CLI_FILE, 'relay', '--json']
+          const relay = new RunningProcess(t, runtime.path, args, { env: session.env, cwd: session.directory })
+          await relay.until(/\n/)
+          const [folder = ''] = readdirSync(session.temporary)
+          rmSync(join(session.temporary, folder, 'status', 'socket'))
+          const env = { [EXTRA]: strange(session, EXTRA) }
+          const { exitCode, stderr } = await cli(t, runtime, session, ['env'], env)
+          assert.equal(exitCode, 0, stderr)
+        })
 
       if (runtime.kind === 'bun')
         it('that Bun itself would read keeps the proxy off, and the command runs', async (t) => {
