@@ -60,6 +60,10 @@ export const ERROR_CODES = {
     hint: 'check what writes the new token: the gateway does not take it, or cannot be asked; the old one stays in use (a warning)',
   },
   'ca-timeout': { hint: 'check the way to the gateway: the CA download did not finish in time', retryable: true },
+  'gateway-silent': {
+    hint: 'check the way to the gateway; the relay goes on trying, as ccr-upstream-proxy status shows, and env has its environment (a warning)',
+    retryable: true,
+  },
   'ca-refused': { hint: 'check CCR_UPSTREAM_PROXY_CA_PATH: the gateway does not serve its CA certificate there' },
   'ca-redirected': { hint: 'name the final address of the gateway: redirects to another origin are not followed' },
   'ca-invalid': { hint: 'the gateway must serve PEM certificates with CA:TRUE that are valid now' },

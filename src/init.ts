@@ -7,7 +7,9 @@ import { createLogger, type Logger, type LogSink } from './log.js'
 import type { RelayLimits } from './relay/limits.js'
 import type { RelayStatistics } from './relay/monitor.js'
 import type { Relay } from './relay/relay.js'
+import { gatewaySilent } from './runtime/failures.js'
 import { removeAbandonedFolders } from './system/abandoned-folders.js'
+import type { ProvidedCertificates } from './system/certificates/certificate-keeper.js'
 import { findCertificateSources } from './system/certificates/certificate-sources.js'
 import { type ChildTargets, createChildEnvironment } from './system/children/child-env.js'
 import { writeChildFiles } from './system/children/child-files.js'
@@ -94,19 +96,37 @@ export type UpstreamProxy = EnabledProxy | DisabledProxy
  * Starts the proxy in this process. Never throws and never rejects: whatever fails, the answer says so and the session
  * goes on without the proxy.
  */
-export async function initUpstreamProxy(options: UpstreamProxyOptions = {}): Promise<UpstreamProxy> {
+export function initUpstreamProxy(options: UpstreamProxyOptions = {}): Promise<UpstreamProxy> {
+  return initWithin(undefined, options)
+}
+
+/**
+ * As initUpstreamProxy(). Where nothing on the way to the gateway answers for so many milliseconds the proxy is off, and its relay
+ * goes on trying until close().
+ */
+export async function initWithin(
+  reachTimeoutMs: number | undefined,
+  options: UpstreamProxyOptions,
+): Promise<UpstreamProxy> {
   try {
     const environment = options.environment ?? process.env
     if (!isEnabled(options, environment))
       return disabledBy(new UpstreamProxyError('guard-off', 'the proxy is not turned on'))
     const logger = createLogger(resolveLogLevel(options, environment), options.logSink)
-    return await start(options, environment, logger)
+    return await start({ options, environment, reachTimeoutMs }, logger)
   } catch (error) {
     return disabledBy(asUpstreamProxyError(error, 'internal-error', 'the start failed'))
   }
 }
 
-async function start(options: UpstreamProxyOptions, environment: Environment, logger: Logger): Promise<UpstreamProxy> {
+interface StartInputs {
+  readonly options: UpstreamProxyOptions
+  readonly environment: Environment
+  readonly reachTimeoutMs: number | undefined
+}
+
+async function start(inputs: StartInputs, logger: Logger): Promise<UpstreamProxy> {
+  const { options, environment, reachTimeoutMs } = inputs
   const undo = new UndoStack((error) => {
     logger.warn(asUpstreamProxyError(error, 'internal-error', 'the clean-up failed'))
   })
@@ -129,7 +149,7 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
     undo.push(() => directory.remove())
     const statusSocket = placeStatusSocket(directory, (folder) => undo.push(() => folder.remove()), logger)
     const relay = await listen({ options, settings, home, noProxy, containerProxy, statusSocket }, undo)
-    const files = await provideFiles(settings, environment, home, directory)
+    const { isGatewaySilent, ...files } = await provideFiles(settings, { environment, reachTimeoutMs, home, directory })
     assertClosed(settings, hardeningAddon)
     await home.removeTokenFile()
     const targets: ChildTargets = { proxyUrl: relay.proxyUrl, noProxy, ...files, choice: settings.childEnv }
@@ -141,6 +161,7 @@ async function start(options: UpstreamProxyOptions, environment: Environment, lo
       targets,
       container: describeContainer(container),
     })
+    if (isGatewaySilent && reachTimeoutMs !== undefined) return silentProxy(gatewaySilent(reachTimeoutMs), undo, logger)
     return enabledProxy(relay, targets, environment, undo)
   } catch (error) {
     const failure = asUpstreamProxyError(error, 'internal-error', 'the start failed')
@@ -185,16 +206,25 @@ function warnOfInspection(logger: Logger): undefined {
 
 // -- Step 4: the CA --------------------------------------------------------------------------------------------------------
 
-type ProvidedFiles = Pick<ChildTargets, 'fullBundleFile' | 'extraCertificatesFile' | 'files'>
+type ProvidedFiles = Pick<ChildTargets, 'fullBundleFile' | 'extraCertificatesFile' | 'files'> &
+  Pick<ProvidedCertificates, 'isGatewaySilent'>
+
+interface FileInputs extends Pick<StartInputs, 'environment' | 'reachTimeoutMs'> {
+  readonly home: RelayHome
+  readonly directory: PrivateDirectory
+}
 
 async function provideFiles(
   { childEnv, caUrl }: Settings,
-  environment: Environment,
-  home: RelayHome,
-  directory: PrivateDirectory,
+  { environment, reachTimeoutMs, home, directory }: FileInputs,
 ): Promise<ProvidedFiles> {
   const hasJavaTrustStore = childEnv.level === 'files'
-  const provided = await home.provideCertificates({ caUrl, directory: directory.path, hasJavaTrustStore })
+  const provided = await home.provideCertificates({
+    caUrl,
+    directory: directory.path,
+    hasJavaTrustStore,
+    reachTimeoutMs,
+  })
   const { javaTrustStore, ...bundles } = provided
   if (javaTrustStore === undefined) return bundles
   return { ...bundles, files: writeChildFiles(directory, environment, { ...bundles, javaTrustStore }) }
@@ -260,6 +290,13 @@ function enabledProxy(relay: Relay, targets: ChildTargets, environment: Environm
     close,
     [Symbol.asyncDispose]: () => close(),
   }
+}
+
+/** Off, though its relay runs. */
+function silentProxy(failure: UpstreamProxyError, undo: UndoStack, logger: Logger): DisabledProxy {
+  logger.warn(failure)
+  const close = (): Promise<void> => undo.run()
+  return { ...disabledBy(failure), close, [Symbol.asyncDispose]: close }
 }
 
 function disabledBy({ code, message, hint }: UpstreamProxyError): DisabledProxy {

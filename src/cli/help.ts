@@ -38,7 +38,8 @@ export const RUN_USAGE = `Usage: ccr-upstream-proxy run [--require] [--log FILE]
 
 Starts the relay, runs CMD with HTTPS_PROXY and the CA variables set, and ends
 with CMD's exit code. Signals and the terminal are CMD's. When the proxy cannot
-start, CMD runs without it after one warning.
+start, CMD runs without it after one warning. A gateway that is silent holds CMD
+up for three seconds at most; the relay goes on trying, as status shows.
 
 Options:
       --require         exit with 3 instead of running CMD without the proxy

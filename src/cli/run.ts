@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { setTimeout as passed } from 'node:timers/promises'
 import { systemCode, UpstreamProxyError } from '../errors.js'
-import { initUpstreamProxy, type UpstreamProxy } from '../init.js'
+import { initWithin, type UpstreamProxy } from '../init.js'
 import { formatEntry } from '../log.js'
 import { resolveLogLevel } from '../system/settings.js'
 import { parseOptions, splitCommand, UsageError } from './arguments.js'
@@ -16,6 +16,12 @@ const OTHER_SIGNALS: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGUSR1'
 
 /** Milliseconds that the proxy gets to be closed: the caller waits for CMD, and a disk that hangs is not CMD's. */
 const CLOSE_TIMEOUT_MS = 1_500
+
+/**
+ * Milliseconds for the gateway to accept a connection, or CMD runs without the proxy. A lost first packet is sent again after one
+ * second (RFC 6298, section 2), and has another second to arrive and be answered.
+ */
+const REACH_TIMEOUT_MS = 2_000
 
 /** POSIX, "Exit Status for Commands": there is no such file. The last is what Node says of an empty name. */
 const NOT_FOUND = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ERR_INVALID_ARG_VALUE']
@@ -39,7 +45,7 @@ export async function runCommand(args: readonly string[]): Promise<number> {
 
   const forwarder = new SignalForwarder()
   // Nothing here blocks the event loop.
-  const proxy = await initUpstreamProxy({
+  const proxy = await initWithin(options.require ? undefined : REACH_TIMEOUT_MS, {
     thread: 'main',
     ...(options.log === undefined ? {} : { tunnelLog: options.log }),
   })

@@ -45,7 +45,7 @@ function describeRelay({ state, port, pid, uptimeMs }: RelayStatus): string {
 }
 
 function describeFigures(
-  { statistics, uptimeMs }: RelayStatus,
+  { statistics, uptimeMs, isGatewaySilent }: RelayStatus,
   { columns, since }: ViewOptions,
   paint: (style: string, text: string) => string,
 ): string[] {
@@ -58,6 +58,7 @@ function describeFigures(
   const alarming = (name: string, facts: readonly string[]): string[] =>
     facts.length === 0 ? lines(name, ['none']) : lines(name, facts).map((line) => paint(RED, line))
   return [
+    ...(isGatewaySilent ? alarming('gateway', ['silent', 'its CA has not come yet']) : []),
     ...lines('tunnels', [
       `${formatCount(tunnels.open)} open`,
       `${formatCount(tunnels.accepted)} accepted`,

@@ -91,6 +91,8 @@ export interface Relay {
 
 /** A relay of this thread, for what has its token. */
 export interface LocalRelay extends Relay {
+  /** For its status. */
+  isGatewaySilent: boolean
   /** Whether the gateway takes another token: undefined when it does, else why not. */
   tryToken(token: TokenSource, stopped: AbortSignal): Promise<UpstreamProxyError | undefined>
 }
@@ -107,6 +109,7 @@ export async function startRelayOn(runtime: Runtime, trust: Trust, options: Rela
 }
 
 class RunningRelay implements LocalRelay {
+  isGatewaySilent = false
   readonly #runtime: Runtime
   readonly #limits: RelayLimits
   readonly #clock: LimitClock
@@ -211,7 +214,8 @@ class RunningRelay implements LocalRelay {
     const state = this.#closing === undefined ? 'listening' : 'closing'
     const uptimeMs = now() - this.#listensSince
     const tunnels = Array.from(this.#tunnels, (tunnel) => tunnel.facts())
-    return createStatus({ state, port: this.port, uptimeMs, statistics: this.stats() }, tunnels)
+    const { port, isGatewaySilent } = this
+    return createStatus({ state, port, uptimeMs, isGatewaySilent, statistics: this.stats() }, tunnels)
   }
 
   #createBypass(trust: Trust, options: BypassOptions | undefined): Bypass | undefined {

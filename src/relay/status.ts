@@ -13,6 +13,8 @@ export interface RelayStatus {
   readonly port: number
   /** Milliseconds since the relay listens. */
   readonly uptimeMs: number
+  /** Whether the gateway was silent when the relay started, and its CA has not come since: clients do not trust it yet. */
+  readonly isGatewaySilent: boolean
   readonly statistics: RelayStatistics
   /** Hosts with open tunnels, those with the most first: 1,000 at most. */
   readonly hosts: readonly HostStatus[]
@@ -36,7 +38,7 @@ const MAX_ENTRIES = 1_000
 
 /** The report of a relay; `tunnels` are all that are open, the oldest first. */
 export function createStatus(
-  relay: Pick<RelayStatus, 'state' | 'port' | 'uptimeMs' | 'statistics'>,
+  relay: Pick<RelayStatus, 'state' | 'port' | 'uptimeMs' | 'isGatewaySilent' | 'statistics'>,
   tunnels: readonly TunnelFacts[],
 ): RelayStatus {
   return {

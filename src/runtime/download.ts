@@ -2,8 +2,9 @@
 
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
+import { startDeadline } from '../deadline.js'
 import { systemCode, UpstreamProxyError } from '../errors.js'
-import { dialFailed } from './failures.js'
+import { dialFailed, gatewaySilent } from './failures.js'
 import type { Opening } from './node-dial.js'
 import type { DownloadedAnswer, DownloadLimits } from './runtime.js'
 
@@ -20,12 +21,22 @@ export function download(url: URL, opening: Opening, limits: DownloadLimits): Pr
       }, fail)
     })
     const fail = (error: unknown): void => {
+      reach?.clear()
       limits.signal.removeEventListener('abort', onAbort)
       request.destroy()
       opening.abandon()
       reject(error instanceof UpstreamProxyError ? error : dialFailed(systemCode(error)))
     }
     const onAbort = (): void => fail(limits.signal.reason)
+    const { reachTimeoutMs } = limits
+    const reach =
+      reachTimeoutMs === undefined
+        ? undefined
+        : startDeadline(reachTimeoutMs, () => fail(gatewaySilent(reachTimeoutMs)))
+    opening.reached.then(
+      () => reach?.clear(),
+      () => {},
+    )
     limits.signal.addEventListener('abort', onAbort)
     request.on('error', fail).end()
     if (limits.signal.aborted) onAbort()

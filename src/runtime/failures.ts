@@ -39,6 +39,12 @@ export function dialFailed(code: string): UpstreamProxyError {
   return new UpstreamProxyError(dialFailureCode(code), message, { side: 'remote' })
 }
 
+/** Nothing on the way to the gateway has answered. */
+export function gatewaySilent(timeoutMs: number): UpstreamProxyError {
+  const message = `the gateway accepted no connection within ${timeoutMs} ms`
+  return new UpstreamProxyError('gateway-silent', message, { side: 'remote' })
+}
+
 function dialFailureCode(code: string): ErrorCode {
   if (isDnsCode(code)) return 'gateway-dns-failed'
   if (isDescriptorCode(code)) return 'descriptors-exhausted'

@@ -41,6 +41,8 @@ type Connector = NonNullable<RequestOptions['createConnection']> & typeof netCon
 
 /** A connection that is under way. */
 export interface Opening {
+  /** Settles once TCP is there, and an egress proxy has opened the way, or that has failed. */
+  readonly reached: Promise<unknown>
   /** Hands it over, once. */
   readonly createConnection: Connector
   /** Gives it up; what was handed over is whose it is. */
@@ -68,7 +70,7 @@ export function openConnection(url: URL, route: Route): Opening {
     }
     connection.then(drop, () => {})
   }
-  return { createConnection: hand as unknown as Connector, abandon }
+  return { reached: connection, createConnection: hand as unknown as Connector, abandon }
 }
 
 async function connectTo(url: URL, route: Route, signal: AbortSignal): Promise<Socket> {

@@ -126,6 +126,8 @@ export interface DownloadedAnswer {
 /** How a download is bounded. */
 export interface DownloadLimits {
   readonly maxBytes: number
+  /** Milliseconds for the connection, TLS not included; as long as the whole takes unless given. */
+  readonly reachTimeoutMs?: number | undefined
   /** Ends it; the reason is what it rejects with. */
   readonly signal: AbortSignal
 }

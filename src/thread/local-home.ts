@@ -60,10 +60,18 @@ export class LocalHome implements RelayHome {
   }
 
   async provideCertificates(inputs: HomeProvision): Promise<ProvidedCertificates> {
-    const [certificates, route] = [this.#certificates, this.#route]
-    if (certificates === undefined || route === undefined)
+    const [certificates, relay, route] = [this.#certificates, this.#relay, this.#route]
+    if (certificates === undefined || relay === undefined || route === undefined)
       throw new UpstreamProxyError('internal-error', 'there is no relay with certificates')
-    return certificates.provide({ ...inputs, download: (url, limits) => runtime.download(url, route, limits) })
+    const provided = await certificates.provide({
+      ...inputs,
+      download: (url, limits) => runtime.download(url, route, limits),
+      onLateCa: () => {
+        relay.isGatewaySilent = false
+      },
+    })
+    relay.isGatewaySilent = provided.isGatewaySilent === true
+    return provided
   }
 
   close(graceMs?: number): Promise<void> {

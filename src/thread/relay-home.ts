@@ -15,7 +15,7 @@ export type HomeRelayOptions = Omit<RelayOptions, 'logger' | 'token'> & {
 }
 
 /** Where the gateway's CA comes from, and where the files go; the way to it is the relay's. */
-export type HomeProvision = Omit<ProvisionInputs, 'download'>
+export type HomeProvision = Omit<ProvisionInputs, 'download' | 'onLateCa'>
 
 /** Where the session token comes from. */
 export interface TokenFile {

@@ -1,13 +1,21 @@
-// A gateway whose network drops everything: the proxy gives up in its time, and nothing that is still connecting keeps the command
-// line from ending.
+// A gateway whose network drops everything: `run` gives up in its time and runs the command without it, the relay goes on trying and
+// says so, and nothing that is still connecting keeps the command line from ending. Costs 6 s of CPU.
 
 import assert from 'node:assert/strict'
-import { after, it } from 'node:test'
-import { CLI_FILE, isInstalled, RunningProcess } from '../support/cli-process.js'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { after, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import type { RelayStatus } from '#src/index.js'
+import { CLI_FILE, isInstalled, type Outcome, RunningProcess, run } from '../support/cli-process.js'
+import { requestThroughTunnel } from '../support/connect-client.js'
+import { parseWarnings } from '../support/proxy-process.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
-import { createSession } from '../support/system.js'
-import { SharedScope } from '../support/temp-dir.js'
+import { createSession, RULED_HOST, type Session, startSystem } from '../support/system.js'
+import { type Scope, SharedScope } from '../support/temp-dir.js'
 import { chooseActor } from '../support/unprivileged.js'
+
+const BLACK_HOLE = fileURLToPath(new URL('../../cli/black-hole.py', import.meta.url))
 
 const setup = new SharedScope()
 after(() => setup.end())
@@ -27,26 +35,110 @@ const skip =
   process.getuid?.() === 0 && (await isInstalled(setup, 'unshare', '--net', 'sh', '-c', NETWORK))
     ? false
     : 'no network namespace can be made here'
+const skipHole =
+  process.platform === 'linux' && (await isInstalled(setup, 'python3', '--version'))
+    ? false
+    : 'python3 is not installed, or a full queue drops nothing here'
 
 const self = { ...chooseActor(setup), own: () => {} }
+const system = await startSystem(setup)
 
 /** Milliseconds from the command's end to ours: much more than it takes, much less than a kernel goes on connecting (tcp(7)). */
 const END_LIMIT_MS = 30_000
+/** Milliseconds to the command: much more than the three seconds, and less than the ten that a download has. */
+const START_LIMIT_MS = 9_000
 
 describeOnEachRuntime('run before a silent gateway', (runtime) => {
-  it('ends with its command, with no connection left to wait for', { skip }, async (t) => {
-    const session = createSession(t, self, {
-      CLAUDE_CODE_REMOTE: '1',
-      CCR_UPSTREAM_PROXY_ENABLED: '1',
-      CCR_UPSTREAM_PROXY_URL: GATEWAY,
+  describe('that waits more than it works', { concurrency: true }, () => {
+    it('ends with its command, with no connection left to wait for', { skip }, async (t) => {
+      const session = createSession(t, self, { ...system.environment, CCR_UPSTREAM_PROXY_URL: GATEWAY })
+      const args = ['--net', 'sh', '-c', `${NETWORK} && exec "$@"`, 'sh', runtime.path, CLI_FILE, 'run', '--']
+      const child = new RunningProcess(t, 'unshare', [...args, 'sh', '-c', 'echo done; exit 7'], { env: session.env })
+      await child.until(/done\n/)
+      const begun = performance.now()
+      const { exitCode, stderr } = await child.ended
+      assert.ok(performance.now() - begun < END_LIMIT_MS, `${performance.now() - begun} ms`)
+      assert.equal(exitCode, 7, stderr)
+      assert.match(stderr, /warn \[gateway-silent\]/)
+      assert.deepEqual(readdirSync(session.temporary), [])
     })
-    const args = ['--net', 'sh', '-c', `${NETWORK} && exec "$@"`, 'sh', runtime.path, CLI_FILE, 'run', '--']
-    const child = new RunningProcess(t, 'unshare', [...args, 'sh', '-c', 'echo done; exit 7'], { env: session.env })
-    await child.until(/done\n/)
-    const begun = performance.now()
-    const { exitCode, stderr } = await child.ended
-    assert.ok(performance.now() - begun < END_LIMIT_MS, `${performance.now() - begun} ms`)
-    assert.equal(exitCode, 7, stderr)
-    assert.match(stderr, /warn \[[a-z-]+\]/)
+
+    it('runs the command soon and without the proxy, and goes on trying', { skip: skipHole }, async (t) => {
+      const { session, port, end } = await startHole(t)
+      const begun = performance.now()
+      const command = 'echo "<$HTTPS_PROXY>"; read line; exit 7'
+      const child = start(t, runtime.path, session, ['run', '--', 'sh', '-c', command])
+      await child.until(/<>\n/)
+      assert.ok(performance.now() - begun < START_LIMIT_MS, `${performance.now() - begun} ms`)
+      assert.ok(!existsSync(session.tokenFile))
+      assert.match(
+        (await ask(t, runtime.path, session, 'status')).stdout,
+        /^gateway {3}silent · its CA has not come yet$/m,
+      )
+
+      await end()
+      await forward(t, port)
+      let status: RelayStatus
+      do status = JSON.parse((await ask(t, runtime.path, session, 'status', '--json')).stdout)
+      while (status.isGatewaySilent)
+      const { stdout } = await ask(t, runtime.path, session, 'env', '--format', 'json')
+      const { HTTPS_PROXY = '', SSL_CERT_FILE = '' } = JSON.parse(stdout) as Record<string, string>
+      const ca = readFileSync(SSL_CERT_FILE, 'utf8')
+      assert.equal(
+        (await requestThroughTunnel({ proxyUrl: HTTPS_PROXY, url: `https://${RULED_HOST}/`, ca })).status,
+        200,
+      )
+
+      child.write('\n')
+      const { exitCode, stderr } = await child.ended
+      assert.equal(exitCode, 7, stderr)
+      assert.deepEqual(
+        parseWarnings(stderr).map(({ code }) => code),
+        ['gateway-silent'],
+      )
+      assert.deepEqual(readdirSync(session.temporary), [])
+    })
+
+    it('waits for it with --require, and leaves the token', { skip: skipHole }, async (t) => {
+      const { session } = await startHole(t)
+      const child = start(t, runtime.path, session, ['run', '--require', '--', 'echo', 'it ran'])
+      const { exitCode, stdout, stderr } = await child.ended
+      assert.deepEqual([exitCode, stdout], [3, ''])
+      assert.match(stderr, /error \[ca-timeout\]/)
+      assert.ok(existsSync(session.tokenFile))
+    })
   })
 })
+
+/** A session whose gateway is on a port that swallows everything, until `end`. */
+async function startHole(t: Scope) {
+  const hole = new RunningProcess(t, 'python3', [BLACK_HOLE], { env: { PATH: process.env.PATH } })
+  const [, port = ''] = await hole.until(/^(\d+)\n/)
+  const url = system.gateway.url.replace(/:\d+/, `:${port}`)
+  const session = createSession(t, self, { ...system.environment, CCR_UPSTREAM_PROXY_URL: url })
+  const end = async (): Promise<void> => {
+    hole.endInput()
+    await hole.ended
+  }
+  return { session, port: Number(port), end }
+}
+
+/** What is sent to that port from now on comes to the gateway. */
+async function forward(t: Scope, port: number): Promise<void> {
+  const { hostname, port: gatewayPort } = new URL(system.gateway.url)
+  const server = createServer((client) => {
+    const gateway = connect(Number(gatewayPort), hostname)
+    client.on('error', () => gateway.destroy()).pipe(gateway)
+    gateway.on('error', () => client.destroy()).pipe(client)
+  })
+  t.after(() => void server.close())
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
+}
+
+function start(t: Scope, runtimePath: string, { env, directory }: Session, args: readonly string[]): RunningProcess {
+  return new RunningProcess(t, runtimePath, [CLI_FILE, ...args], { env, cwd: directory })
+}
+
+function ask(t: Scope, runtimePath: string, { env, directory }: Session, ...args: string[]): Promise<Outcome> {
+  return run(t, runtimePath, [CLI_FILE, ...args], { env, cwd: directory })
+}

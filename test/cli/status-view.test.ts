@@ -18,6 +18,7 @@ const STATUS: RelayStatus = {
   pid: 4242,
   port: 40123,
   uptimeMs: 7_980_000,
+  isGatewaySilent: false,
   statistics: {
     tunnels: {
       open: 12,
@@ -144,4 +145,9 @@ test('figures keep their width over every border of their units', () => {
     '47 h 59 m',
     '2 d 0 h',
   ])
+})
+
+test('a gateway that was silent at the start, and has not come since, stands first', () => {
+  const [, , first] = formatStatus({ ...STATUS, isGatewaySilent: true }, { columns: 80, hasColour: false })
+  assert.equal(first, 'gateway   silent · its CA has not come yet')
 })

@@ -21,7 +21,8 @@ test('lists are bounded: the hosts with the most tunnels, the tunnels that are o
     connectMs: undefined,
     firstByteMs: undefined,
   })
-  const relay = { state: 'listening', port: 1, uptimeMs: 1, statistics: {} as RelayStatistics } as const
+  const statistics = {} as RelayStatistics
+  const relay = { state: 'listening', port: 1, uptimeMs: 1, isGatewaySilent: false, statistics } as const
   const status = createStatus(
     relay,
     Array.from({ length: 2_000 }, (_, id) => tunnel(id)),

@@ -21,14 +21,16 @@ export type Download = (url: URL, limits: DownloadLimits) => Promise<DownloadedA
 
 /**
  * Downloads the CA certificates of the gateway.
+ * @param reachTimeoutMs milliseconds for the connection, after which it is `gateway-silent`; those of the download unless given
  * @throws {UpstreamProxyError} `gateway-unreachable`, `gateway-dns-failed`, `gateway-tls-failed`, `ca-timeout`, `ca-refused`, `ca-redirected`, `ca-invalid` or `clock-skew`
  */
 export async function downloadGatewayCa(
   download: Download,
   url: URL,
   logger: Logger,
+  reachTimeoutMs?: number,
 ): Promise<readonly X509Certificate[]> {
-  const certificates = await fetchGatewayCa(download, url, DOWNLOAD_TIMEOUT_MS)
+  const certificates = await fetchGatewayCa(download, url, DOWNLOAD_TIMEOUT_MS, reachTimeoutMs)
   warnOfFindings(certificates, logger)
   return certificates
 }
@@ -38,11 +40,12 @@ export async function fetchGatewayCa(
   download: Download,
   url: URL,
   timeoutMs: number,
+  reachTimeoutMs?: number,
 ): Promise<readonly X509Certificate[]> {
   const answer = await withDeadline(
     timeoutMs,
     () => tooLate(url, timeoutMs),
-    (signal) => downloadWithinOrigin(download, url, { maxBytes: MAX_CA_BYTES, signal }),
+    (signal) => downloadWithinOrigin(download, url, { maxBytes: MAX_CA_BYTES, reachTimeoutMs, signal }),
   )
   if (answer.status !== 200) {
     throw new UpstreamProxyError('ca-refused', `${url} answered with status ${answer.status}`, { side: 'remote' })
