@@ -150,7 +150,9 @@ test('protocol/ does no I/O and has no timer', () => {
     foreign.filter((name) => !harmless.includes(name)),
     [],
   )
-  const timed = protocol.filter(({ code }) => /\b(?:setTimeout|setInterval|setImmediate|performance|Date\.now|new Date)\b/.test(code))
+  const timed = protocol.filter(({ code }) =>
+    /\b(?:setTimeout|setInterval|setImmediate|performance|Date\.now|new Date)\b/.test(code),
+  )
   assert.deepEqual(timed, [])
 })
 
