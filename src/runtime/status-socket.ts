@@ -71,8 +71,8 @@ export function readStatus(path: string, timeoutMs = ANSWER_TIMEOUT_MS): Promise
         length += piece.length
         if (length > MAX_ANSWER_BYTES) fail('answers without an end')
       })
-      .on('error', (error) => {
-        const code = systemCode(error)
+      .on('error', async (error) => {
+        const code = await codeOfFailure(error, path)
         if (NOBODY_LISTENS.includes(code)) end(new UpstreamProxyError('relay-not-found', `nobody listens on ${path}`))
         else if (code === 'EAGAIN') end(busy(path))
         else fail(`cannot be read (${code})`)
@@ -91,13 +91,27 @@ export function readStatus(path: string, timeoutMs = ANSWER_TIMEOUT_MS): Promise
 export function hasListener(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const end = (isThere: boolean): void => {
+      deadline.clear()
       socket.destroy()
       resolve(isThere)
     }
+    const deadline = startDeadline(ANSWER_TIMEOUT_MS, () => end(true))
     const socket = connect({ path })
       .on('connect', () => end(true))
-      .on('error', (error) => end(systemCode(error) !== 'ECONNREFUSED'))
+      .on('error', async (error) => end((await codeOfFailure(error, path)) !== 'ECONNREFUSED'))
   })
+}
+
+/** Why connecting failed. Of a socket with a full backlog node:net says on Bun that it refuses; there fetch() has the right word. */
+async function codeOfFailure(error: unknown, path: string): Promise<string> {
+  const code = systemCode(error)
+  if (code !== 'ECONNREFUSED' || !('Bun' in globalThis)) return code
+  try {
+    await fetch('http://localhost/', { unix: path, signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) } as RequestInit)
+    return ''
+  } catch (answered) {
+    return systemCode(answered)
+  }
 }
 
 function serve(socket: Socket, connections: Set<Socket>, answer: () => string): void {
