@@ -22,6 +22,7 @@ import type { GatewayBackoff } from './gateway-backoff.js'
 import { guardEvents } from './guard-events.js'
 import { Keepalive } from './keepalive.js'
 import type { RelayLimits } from './limits.js'
+import type { Uplink } from './uplink.js'
 import type { WarmPool } from './warm-pool.js'
 
 /** What the ways of all tunnels over one gateway share. */
@@ -30,6 +31,7 @@ export interface GatewayWay {
   readonly credential: Credential
   readonly dial: (handler: GatewayHandler) => GatewaySocket
   readonly backoff: GatewayBackoff
+  readonly uplink: Uplink
   readonly warmPool: WarmPool
   readonly clock: LimitTime
 }
@@ -185,10 +187,14 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   }
 
   keepAlive(isReadingPaused: boolean): void {
-    const { clock, limits } = this.#way
+    const { limits, uplink } = this.#way
     if (this.#replacement !== undefined) this.#checkReplacement(this.#replacement)
-    else if (this.isDoubtful && clock.readUntil - this.#begunAt >= limits.warmSilenceMs) this.#onSilence()
+    else if (this.#isSilent(limits.warmSilenceMs) && !uplink.isFull) this.#onSilence()
     else this.#checkGateway(isReadingPaused)
+  }
+
+  #isSilent(limitMs: number): boolean {
+    return this.isDoubtful && this.#way.clock.readUntil - this.#begunAt >= limitMs
   }
 
   /** To its tunnel it waits for the answer already, so the time to dial is looked at here. */
@@ -207,7 +213,10 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
   #checkGateway(isReadingPaused: boolean): void {
     const { queuedBytes } = this.#socket
     const movedBytes = this.#movedBytes - queuedBytes
-    switch (this.#keepalive?.check({ movedBytes, isReadingPaused, queuedBytes })) {
+    const { uplink } = this.#way
+    const action = this.#keepalive?.check({ movedBytes, isReadingPaused, queuedBytes, isUplinkFull: uplink.isFull })
+    if (this.#keepalive?.fillsUplink) uplink.onFull()
+    switch (action) {
       case 'ping':
         this.#socket.ping()
         return

@@ -7,10 +7,12 @@
 // - While reading is paused no pong can come in, so the count stands still, and an unsolicited pong goes out instead, for
 //   middleboxes that cut what is silent.
 // - While the upload waits for the gateway its pongs wait too (a gateway that holds back does not read pings either), so
-//   none are sent, and only the longer `stallTimeoutMs` without any progress counts.
+//   none are sent, and only the longer `stallTimeoutMs` without any progress counts; also afterwards, until a pong has come, for the
+//   system may hold minutes of what a slow uplink takes.
+// - While the upload of others fills the uplink (uplink.ts) pings go out as ever, but only `stallTimeoutMs` counts.
 
 import type { LimitTime } from '../limit-clock.js'
-import type { RelayLimits } from './limits.js'
+import { type RelayLimits, silenceLimitMs } from './limits.js'
 
 /** What is known about the tunnel at one moment. */
 export interface VitalSigns {
@@ -18,6 +20,8 @@ export interface VitalSigns {
   readonly movedBytes: number
   readonly isReadingPaused: boolean
   readonly queuedBytes: number
+  /** Whether what others send holds up what this one sends. */
+  readonly isUplinkFull: boolean
 }
 
 export type KeepaliveAction = 'none' | 'ping' | 'pong' | 'dead'
@@ -30,6 +34,11 @@ export class Keepalive {
   #unanswered = 0
   #lastSentAt: number
   #lastHeardAt: number
+  /** Whether the next pong is to a ping that may wait behind data of its own. */
+  #isBehindData = false
+  /** Since when there was always something that waits; undefined when nothing does. */
+  #waitsSince: number | undefined
+  #fillsUplink = false
 
   constructor(limits: RelayLimits, clock: LimitTime) {
     this.#limits = limits
@@ -40,7 +49,13 @@ export class Keepalive {
 
   /** A pong came in. */
   onPong(): void {
+    this.#isBehindData = false
     this.#heard()
+  }
+
+  /** Whether what this one sends holds up what others send, as of the last check. */
+  get fillsUplink(): boolean {
+    return this.#fillsUplink
   }
 
   /** What to do now. */
@@ -49,6 +64,7 @@ export class Keepalive {
       this.#movedBytes = signs.movedBytes
       this.#heard()
     }
+    this.#watchUpload(signs.queuedBytes)
     if (this.#isDead(signs)) return 'dead'
     // Behind what waits already, a ping would not reach the gateway any sooner; and it would count as something that moves.
     if (signs.queuedBytes > 0) return 'none'
@@ -59,14 +75,29 @@ export class Keepalive {
     return 'ping'
   }
 
+  #watchUpload(queuedBytes: number): void {
+    if (queuedBytes === 0) {
+      this.#waitsSince = undefined
+      this.#fillsUplink &&= this.#isBehindData
+      return
+    }
+    const { now } = this.#clock
+    const { pongTimeoutMs } = this.#limits
+    this.#waitsSince ??= now
+    this.#isBehindData = true
+    // More waits than is taken in the time of a pong. Where nothing is taken, it is the gateway that holds it back.
+    this.#fillsUplink =
+      now - this.#waitsSince >= pongTimeoutMs && now - this.#lastHeardAt < silenceLimitMs(this.#limits)
+  }
+
   #heard(): void {
     this.#unanswered = 0
     this.#lastHeardAt = this.#clock.now
   }
 
-  #isDead({ queuedBytes }: VitalSigns): boolean {
+  #isDead({ isUplinkFull }: VitalSigns): boolean {
     const { readUntil } = this.#clock
-    if (queuedBytes > 0) return readUntil - this.#lastHeardAt >= this.#limits.stallTimeoutMs
+    if (this.#isBehindData || isUplinkFull) return readUntil - this.#lastHeardAt >= this.#limits.stallTimeoutMs
     return this.#unanswered >= 2 && readUntil - this.#lastSentAt >= this.#limits.pongTimeoutMs
   }
 }

@@ -94,6 +94,11 @@ export function resolveLimits(overrides: Partial<RelayLimits> = {}): RelayLimits
   return limits
 }
 
+/** Milliseconds of silence in which two pings go unanswered. */
+export function silenceLimitMs({ pingIntervalMs, pongTimeoutMs }: RelayLimits): number {
+  return 2 * pingIntervalMs + pongTimeoutMs
+}
+
 function invalid(message: string): UpstreamProxyError {
   return new UpstreamProxyError('config-invalid', `limits: ${message}`)
 }

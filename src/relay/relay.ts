@@ -35,6 +35,7 @@ import { createStatus, type RelayStatus } from './status.js'
 import { tryToken } from './token-trial.js'
 import { Tunnel, type TunnelContext } from './tunnel.js'
 import { TunnelLog } from './tunnel-log.js'
+import { Uplink } from './uplink.js'
 import { WarmPool } from './warm-pool.js'
 
 /** Between looks at what still keeps a relay from being closed. */
@@ -151,8 +152,17 @@ class RunningRelay implements LocalRelay {
     const tokenGeneration = () => credential.generation()
     const [limits, clock] = [this.#limits, this.#clock]
     const dial = this.#dialWith(credential)
-    this.#warmPool = new WarmPool({ limits, dial, backoff: this.#backoff, now, clock, tokenGeneration })
-    const way: GatewayWay = { limits, credential, dial, backoff: this.#backoff, warmPool: this.#warmPool, clock }
+    const uplink = new Uplink(limits, clock)
+    this.#warmPool = new WarmPool({ limits, dial, uplink, backoff: this.#backoff, now, clock, tokenGeneration })
+    const way: GatewayWay = {
+      limits,
+      credential,
+      dial,
+      uplink,
+      backoff: this.#backoff,
+      warmPool: this.#warmPool,
+      clock,
+    }
     this.#log = options.tunnelLog === undefined ? undefined : TunnelLog.open(options.tunnelLog, this.#logger)
     this.#monitor = new RelayMonitor(this.#log)
     this.#admission = new Admission(limits.maxTunnels)

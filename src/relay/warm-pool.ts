@@ -18,6 +18,7 @@ import type { GatewayHandler, GatewaySocket } from '../runtime/runtime.js'
 import type { GatewayBackoff } from './gateway-backoff.js'
 import { Keepalive } from './keepalive.js'
 import type { RelayLimits } from './limits.js'
+import type { Uplink } from './uplink.js'
 
 /** Figures since the start of the relay. */
 export interface WarmStatistics {
@@ -47,6 +48,7 @@ const FIRST_RETRY_MS = 1_000
 export interface WarmPoolInputs {
   readonly dial: (handler: GatewayHandler) => GatewaySocket
   readonly backoff: GatewayBackoff
+  readonly uplink: Uplink
   readonly limits: RelayLimits
   /** Monotonic milliseconds: what was not heard of while the process was stopped may be gone. */
   readonly now: () => number
@@ -298,9 +300,14 @@ class Spare implements GatewayHandler {
 
   /** Pings where it is time to; false when there is nobody at the other end. */
   keepAlive(): boolean {
-    const { clock, limits } = this.#inputs
+    const { clock, limits, uplink } = this.#inputs
     if (!this.isOpen) return clock.readUntil - this.#waitsSince < limits.dialTimeoutMs
-    const action = this.#keepalive.check({ movedBytes: 0, isReadingPaused: false, queuedBytes: 0 })
+    const action = this.#keepalive.check({
+      movedBytes: 0,
+      isReadingPaused: false,
+      queuedBytes: 0,
+      isUplinkFull: uplink.isFull,
+    })
     if (action === 'ping') this.socket?.ping()
     return action !== 'dead'
   }

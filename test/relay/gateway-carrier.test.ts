@@ -10,6 +10,7 @@ import { Credential, type TokenSource } from '#src/relay/credential.js'
 import { GatewayBackoff } from '#src/relay/gateway-backoff.js'
 import { GatewayCarrier, type GatewayWay } from '#src/relay/gateway-carrier.js'
 import { DEFAULT_RELAY_LIMITS } from '#src/relay/limits.js'
+import { Uplink } from '#src/relay/uplink.js'
 import { WarmPool } from '#src/relay/warm-pool.js'
 import type { GatewayHandler, GatewaySocket } from '#src/runtime/runtime.js'
 import { FakeGatewaySocket } from './fake-gateway-socket.js'
@@ -37,8 +38,17 @@ class CarrierBench {
     }
     const credential = new Credential(source, 'session')
     const backoff = new GatewayBackoff(now)
-    const warmPool = new WarmPool({ limits, now, clock, dial, backoff, tokenGeneration: () => credential.generation() })
-    this.way = { limits, clock, dial, backoff, warmPool, credential }
+    const uplink = new Uplink(limits, clock)
+    const warmPool = new WarmPool({
+      limits,
+      now,
+      clock,
+      dial,
+      backoff,
+      uplink,
+      tokenGeneration: () => credential.generation(),
+    })
+    this.way = { limits, clock, dial, backoff, uplink, warmPool, credential }
   }
 
   #dial(handler: GatewayHandler): GatewaySocket {

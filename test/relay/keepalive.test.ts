@@ -8,7 +8,7 @@ import { DEFAULT_RELAY_LIMITS, type RelayLimits } from '#src/relay/limits.js'
 import { describeOnEachRuntime } from '../support/runtimes.js'
 import { type OpenTunnel, type RelayFixture, startFixture } from './fixture.js'
 
-const QUIET = { movedBytes: 0, isReadingPaused: false, queuedBytes: 0 }
+const QUIET = { movedBytes: 0, isReadingPaused: false, queuedBytes: 0, isUplinkFull: false }
 
 /** What a keepalive does in each second, as `second: action`. */
 function actionsOf(
@@ -74,6 +74,42 @@ describe('the rules of the keepalive, with the default limits unless it is said'
   test('a gateway that takes nothing of what waits has five minutes', () => {
     const actions = actionsOf(400, () => ({ queuedBytes: 1 }))
     assert.equal(actions.at(-1), '300: dead')
+  })
+
+  test('so has one whose pong may wait behind what was sent, until one has come', () => {
+    const upload = (second: number) => ({ queuedBytes: second < 10 ? 1 : 0 })
+    assert.deepEqual(actionsOf(400, upload), ['20: ping', '40: ping', '300: dead'])
+    assert.deepEqual(actionsOf(400, upload, [30]), ['20: ping', '40: ping', '60: ping', '64: dead'])
+  })
+
+  test('so has one whose pings wait behind the data of others; it is pinged, and dead at once when they did not', () => {
+    assert.equal(actionsOf(400, () => ({ isUplinkFull: true })).at(-1), '300: dead')
+    const full = (second: number) => ({ isUplinkFull: second < 100 })
+    assert.deepEqual(actionsOf(400, full), ['20: ping', '40: ping', '100: dead'])
+    assert.deepEqual(actionsOf(130, full, [90]), ['20: ping', '40: ping', '90: ping', '110: ping', '114: dead'])
+  })
+
+  test('an upload fills the uplink when something waited for as long as a pong may take, and some of it is taken', () => {
+    const clock = { now: 0, readUntil: 0 }
+    const keepalive = new Keepalive(DEFAULT_RELAY_LIMITS, clock)
+    const isFullAt = (second: number, signs: Partial<typeof QUIET>): boolean => {
+      clock.now = second * 1_000
+      clock.readUntil = clock.now
+      keepalive.check({ ...QUIET, ...signs })
+      return keepalive.fillsUplink
+    }
+    assert.equal(isFullAt(1, { queuedBytes: 1, movedBytes: 1 }), false)
+    assert.equal(isFullAt(4, { queuedBytes: 1, movedBytes: 2 }), false)
+    assert.equal(isFullAt(5, { queuedBytes: 1, movedBytes: 3 }), true)
+    assert.equal(isFullAt(48, { queuedBytes: 1, movedBytes: 3 }), true)
+    // Nothing was taken for so long that it is the gateway that holds it back.
+    assert.equal(isFullAt(49, { queuedBytes: 1, movedBytes: 3 }), false)
+    assert.equal(isFullAt(50, { queuedBytes: 1, movedBytes: 4 }), true)
+    // The system has it all, and no pong says that it is through.
+    assert.equal(isFullAt(51, { queuedBytes: 0, movedBytes: 5 }), true)
+    keepalive.onPong()
+    assert.equal(isFullAt(52, { queuedBytes: 0, movedBytes: 5 }), false)
+    assert.equal(isFullAt(53, { queuedBytes: 1, movedBytes: 6 }), false)
   })
 })
 

@@ -6,6 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { UpstreamProxyError } from '#src/errors.js'
 import { GatewayBackoff } from '#src/relay/gateway-backoff.js'
 import { DEFAULT_RELAY_LIMITS, type RelayLimits } from '#src/relay/limits.js'
+import { Uplink } from '#src/relay/uplink.js'
 import { WarmPool } from '#src/relay/warm-pool.js'
 import type { GatewayHandler, GatewaySocket } from '#src/runtime/runtime.js'
 import { FakeGatewaySocket } from './fake-gateway-socket.js'
@@ -35,6 +36,10 @@ class PoolBench {
     this.pool = new WarmPool({
       dial: (handler) => this.#dial(handler),
       limits: { ...DEFAULT_RELAY_LIMITS, ...limits },
+      uplink: new Uplink(
+        DEFAULT_RELAY_LIMITS,
+        testClock(() => this.time),
+      ),
       backoff: new GatewayBackoff(() => this.time),
       now: () => this.time,
       clock: testClock(() => this.time),
