@@ -95,7 +95,7 @@ export interface LocalRelay extends Relay {
   /** For its status. */
   isGatewaySilent: boolean
   /** Whether the gateway takes another token: undefined when it does, else why not. */
-  tryToken(token: TokenSource, stopped: AbortSignal): Promise<UpstreamProxyError | undefined>
+  tryToken(token: TokenSource, ended: AbortSignal): Promise<UpstreamProxyError | undefined>
 }
 
 /**
@@ -250,9 +250,9 @@ class RunningRelay implements LocalRelay {
     }
   }
 
-  tryToken(token: TokenSource, stopped: AbortSignal): Promise<UpstreamProxyError | undefined> {
+  tryToken(token: TokenSource, ended: AbortSignal): Promise<UpstreamProxyError | undefined> {
     const credential = new Credential(token, this.#sessionId)
-    return tryToken({ credential, dial: this.#dialWith(credential), limits: this.#limits, stopped })
+    return tryToken({ credential, dial: this.#dialWith(credential), limits: this.#limits, ended })
   }
 
   get port(): number {

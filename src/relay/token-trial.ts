@@ -22,8 +22,8 @@ export interface TokenTrialInputs {
   /** Opens a WebSocket with it. */
   readonly dial: (handler: GatewayHandler) => GatewaySocket
   readonly limits: Pick<RelayLimits, 'dialTimeoutMs' | 'answerTimeoutMs'>
-  /** Ends the trial. */
-  readonly stopped: AbortSignal
+  /** Whoever asks needs no answer any more. */
+  readonly ended: AbortSignal
 }
 
 /** Resolves to undefined when the gateway takes the token, else to why not: `gateway-token-refused` when it is about the token. */
@@ -35,7 +35,7 @@ class TokenTrial implements GatewayHandler {
   readonly #inputs: TokenTrialInputs
   readonly #resolve: (failure: UpstreamProxyError | undefined) => void
   readonly #answer = new GatewayAnswerParser()
-  readonly #onStopped = (): void => this.#fail('shutting-down', 'the proxy is being closed')
+  readonly #onEnded = (): void => this.#fail('shutting-down', 'nobody waits for the trial')
   #socket: GatewaySocket | undefined
   #deadline: Deadline | undefined
 
@@ -45,8 +45,8 @@ class TokenTrial implements GatewayHandler {
   }
 
   start(): void {
-    const { dial, limits, stopped } = this.#inputs
-    stopped.addEventListener('abort', this.#onStopped)
+    const { dial, limits, ended } = this.#inputs
+    ended.addEventListener('abort', this.#onEnded)
     this.#wait(limits.dialTimeoutMs, 'gateway-dial-timeout', 'the gateway did not accept the WebSocket')
     this.#attempt(() => {
       this.#socket = dial(this)
@@ -105,7 +105,7 @@ class TokenTrial implements GatewayHandler {
 
   #settle(failure: UpstreamProxyError | undefined): void {
     this.#deadline?.clear()
-    this.#inputs.stopped.removeEventListener('abort', this.#onStopped)
+    this.#inputs.ended.removeEventListener('abort', this.#onEnded)
     this.#socket?.terminate()
     this.#resolve(failure)
   }

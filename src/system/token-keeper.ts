@@ -30,7 +30,7 @@ const WARNING_INTERVAL_MS = 60_000
 const PASSING: ReadonlySet<ErrorCode> = new Set(['harden-failed', 'token-unreadable', 'token-call-denied'])
 
 /** Asks the gateway whether it takes a token: undefined when it does, `gateway-token-refused` when it does not. */
-export type TokenTrial = (token: SessionToken, stopped: AbortSignal) => Promise<UpstreamProxyError | undefined>
+export type TokenTrial = (token: SessionToken, ended: AbortSignal) => Promise<UpstreamProxyError | undefined>
 
 export interface TokenKeeperInputs {
   readonly path: string
@@ -41,21 +41,26 @@ export interface TokenKeeperInputs {
   readonly logger: Logger
 }
 
+/** A token that has been read and not been taken yet. */
+interface Candidate {
+  readonly token: SessionToken
+  readonly ending: AbortController
+}
+
 /** Lends out the token that is in use. */
 export class TokenKeeper {
   readonly #inputs: TokenKeeperInputs
-  readonly #stopping = new AbortController()
   /** For what comes of files that anybody of this user can write. */
   readonly #logger: Logger
   readonly #warnedAt = new Map<ErrorCode, number>()
   #token: SessionToken
   #generation = 0
-  /** Has been read and not been taken yet. */
-  #candidate: SessionToken | undefined
+  #candidate: Candidate | undefined
   /** The file that has been dealt with, and the one that was there at the last look. */
   #known: string | undefined
   #found: string | undefined
   #timer: NodeJS.Timeout | undefined
+  #isStopped = false
 
   /**
    * Reads the first token.
@@ -90,7 +95,7 @@ export class TokenKeeper {
 
   /** Looks no more; the token stays. */
   stop(): void {
-    this.#stopping.abort()
+    this.#isStopped = true
     clearTimeout(this.#timer)
     this.#dropCandidate()
   }
@@ -127,9 +132,9 @@ export class TokenKeeper {
       const token = this.#read(this.#logger)
       this.#known = found
       this.#dropCandidate()
-      this.#candidate = token
+      this.#candidate = { token, ending: new AbortController() }
       this.#removeFileOf(token)
-      void this.#prove(token, tryToken)
+      void this.#prove(this.#candidate, tryToken)
     } catch (thrown) {
       const error = asUpstreamProxyError(thrown, 'internal-error', 'the new session token was not read')
       if (!PASSING.has(error.code)) this.#known = found
@@ -157,13 +162,12 @@ export class TokenKeeper {
   // -- The trial -----------------------------------------------------------------------------------------------------------
 
   /** Until it is taken, refused for too long, or not the latest any more. */
-  async #prove(candidate: SessionToken, tryToken: TokenTrial): Promise<void> {
-    const { signal } = this.#stopping
+  async #prove({ token, ending: { signal } }: Candidate, tryToken: TokenTrial): Promise<void> {
     const givenUpAt = performance.now() + REFUSED_LIMIT_MS
-    for (let waitMs = FIRST_RETRY_MS; candidate === this.#candidate; waitMs = Math.min(2 * waitMs, LONGEST_RETRY_MS)) {
-      const failure = await tryToken(candidate, signal)
-      if (candidate !== this.#candidate) return
-      if (failure === undefined) return this.#adopt(candidate)
+    for (let waitMs = FIRST_RETRY_MS; !signal.aborted; waitMs = Math.min(2 * waitMs, LONGEST_RETRY_MS)) {
+      const failure = await tryToken(token, signal)
+      if (signal.aborted) return
+      if (failure === undefined) return this.#adopt(token)
       const message = `a new session token is not used yet: ${failure.message}`
       this.#warn(new UpstreamProxyError('token-not-renewed', message, { side: failure.side }))
       if (failure.code === 'gateway-token-refused' && performance.now() >= givenUpAt) return this.#dropCandidate()
@@ -171,21 +175,18 @@ export class TokenKeeper {
     }
   }
 
-  #adopt(candidate: SessionToken): void {
+  #adopt(token: SessionToken): void {
     this.#token.wipe()
-    this.#token = candidate
+    this.#token = token
     this.#candidate = undefined
     this.#generation++
     this.#inputs.logger.info('the gateway has taken a new session token, and it is used from now on')
   }
 
   #dropCandidate(): void {
-    this.#candidate?.wipe()
+    this.#candidate?.ending.abort()
+    this.#candidate?.token.wipe()
     this.#candidate = undefined
-  }
-
-  get #isStopped(): boolean {
-    return this.#stopping.signal.aborted
   }
 
   #warn(error: UpstreamProxyError): void {

@@ -42,7 +42,7 @@ export class LocalHome implements RelayHome {
   async removeTokenFile(): Promise<void> {
     const [token, relay] = [this.#token, this.#relay]
     token?.removeFile()
-    if (relay !== undefined) token?.follow((candidate, stopped) => relay.tryToken(candidate, stopped))
+    if (relay !== undefined) token?.follow((candidate, ended) => relay.tryToken(candidate, ended))
   }
 
   async listen(options: HomeRelayOptions): Promise<Relay> {

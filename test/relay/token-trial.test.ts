@@ -16,7 +16,7 @@ function start({ isOpen = true, timeoutMs = 60_000, token = 'second' } = {}) {
     },
   }
   const sockets: FakeGatewaySocket[] = []
-  const stopping = new AbortController()
+  const ending = new AbortController()
   const tried = tryToken({
     credential: new Credential(source, 'session'),
     dial: (handler) => {
@@ -24,11 +24,11 @@ function start({ isOpen = true, timeoutMs = 60_000, token = 'second' } = {}) {
       return sockets[0] as FakeGatewaySocket
     },
     limits: { dialTimeoutMs: timeoutMs, answerTimeoutMs: timeoutMs },
-    stopped: stopping.signal,
+    ended: ending.signal,
   })
   const [socket] = sockets as [FakeGatewaySocket]
   if (isOpen) socket.handler.gatewayOnOpen()
-  return { tried, socket, stopping }
+  return { tried, socket, ending }
 }
 
 test('asks for a host that does not exist, with the credential of the token', async () => {
@@ -79,9 +79,9 @@ test('a gateway that ends, is silent, or speaks no HTTP has said nothing of it',
   ])
 })
 
-test('a relay that is closed, or a token that is gone, ends it', async () => {
-  const { tried, socket, stopping } = start({ isOpen: false })
-  stopping.abort()
+test('whoever asked may end it, and a token that is gone does', async () => {
+  const { tried, socket, ending } = start({ isOpen: false })
+  ending.abort()
   assert.equal((await tried)?.code, 'shutting-down')
   assert.ok(socket.isLetGo)
   assert.equal((await start({ token: '' }).tried)?.code, 'token-unavailable')

@@ -51,7 +51,11 @@ interface Scene {
 }
 
 /** A keeper that has read `first`, and follows its file; `answer` is the gateway's to each trial. */
-function start(t: TestContext, answer: (token: string) => Answer = () => undefined, assertHardened = () => {}): Scene {
+function start(
+  t: TestContext,
+  answer: (token: string, ended: AbortSignal) => Answer = () => undefined,
+  assertHardened = () => {},
+): Scene {
   const path = join(createTempDirectory(t), 'session_token')
   writeFileSync(path, 'first', { mode: 0o600 })
   const entries: LogEntry[] = []
@@ -59,9 +63,9 @@ function start(t: TestContext, answer: (token: string) => Answer = () => undefin
   const logger = createLogger('info', (entry) => entries.push(entry))
   const keeper = new TokenKeeper({ path, addon: loadAddon().addon, assertHardened, logger })
   t.after(() => keeper.wipe())
-  keeper.follow(async (token) => {
+  keeper.follow(async (token, ended) => {
     tried.push(textOf(token))
-    return await answer(textOf(token))
+    return await answer(textOf(token), ended)
   })
   return { path, keeper, tried, entries, codes: () => entries.map(({ code }) => code) }
 }
@@ -165,14 +169,18 @@ describe('a token that is written anew', { concurrency: true }, () => {
     assert.match(entries[0]?.message ?? '', /^a new session token is not used yet: nobody is there$/)
   })
 
-  test('gives way to one that comes after it', async (t) => {
-    const never = new Promise<undefined>(() => {})
-    const { path, keeper, tried } = start(t, (token) => (token === 'second' ? never : undefined))
+  test('gives way to one that comes after it, and its trial ends', async (t) => {
+    const ended: string[] = []
+    const { path, keeper, tried } = start(t, (token, signal) => {
+      if (token !== 'second') return undefined
+      return new Promise((resolve) => signal.addEventListener('abort', () => resolve(void ended.push(token))))
+    })
     keeper.removeFile()
     replace(path, 'second')
     await until(() => tried.length === 1)
     replace(path, 'third')
     await until(() => textOf(keeper) === 'third')
+    assert.deepEqual(ended, ['second'])
   })
 
   for (const [title, code, put] of FOREIGN) {
