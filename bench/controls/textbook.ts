@@ -65,7 +65,7 @@ function upload(client: Duplex, webSocket: WebSocket): void {
 
 function download(webSocket: WebSocket, client: Duplex): void {
   webSocket.on('message', (message: Buffer) => {
-    for (const data of decodeChunk(message)) if (!client.write(data)) webSocket.pause()
+    for (const data of decodeChunk(message).payloads) if (!client.write(data)) webSocket.pause()
   })
   client.on('drain', () => webSocket.resume())
 }

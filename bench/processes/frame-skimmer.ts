@@ -131,7 +131,7 @@ export class FrameSkimmer {
     else if (opcode === OPCODE_TEXT) this.#handler.onText(payload.toString())
     else if (opcode === OPCODE_BINARY && !this.#isChunked) this.#handler.onPayload(payload)
     else if (opcode === OPCODE_BINARY)
-      for (const data of decodeChunk(payload)) this.#handler.onPayload(Buffer.from(data))
+      for (const data of decodeChunk(payload).payloads) this.#handler.onPayload(Buffer.from(data))
   }
 }
 

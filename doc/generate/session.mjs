@@ -26,8 +26,9 @@ const STEPS = [
   ['relay', 'sends the CONNECT head, and `one`, which the client had sent behind its own head'],
   ['gateway', 'opens the tunnel'],
   ['relay', 'sends `two`'],
+  ['relay', 'ends its direction, because the client has sent a FIN'],
   ['gateway', 'sends `three`, from the origin'],
-  ['gateway', 'closes with 1000, because the origin has ended'],
+  ['gateway', 'closes with 1000, because the origin has ended too'],
   ['relay', 'answers the close'],
 ]
 
@@ -94,15 +95,12 @@ async function listen(server, undo) {
   return server.address().port
 }
 
-/** Says `three` and ends, once it has `one` and `two`. */
+/** Says `three` and ends, once the client has ended. */
 function answerThree(socket) {
-  let seen = ''
   socket
     .on('error', () => {})
-    .on('data', (bytes) => {
-      seen += bytes
-      if (seen === 'onetwo') socket.end('three')
-    })
+    .on('end', () => socket.end('three'))
+    .resume()
 }
 
 async function startSessionGateway(originPort, undo) {

@@ -84,6 +84,10 @@ export class ConnectAttempt implements GatewayHandler {
     else this.#settle(new UpstreamProxyError('gateway-closed', `the gateway closed the tunnel (close code ${code})`))
   }
 
+  gatewayOnEnd(): void {
+    this.gatewayOnClose({ code: 1000 })
+  }
+
   #read(isOver: boolean): void {
     const verdict = readHttpAnswer(this.#bytes, 'CONNECT', isOver)
     if (verdict.kind === 'complete') this.#settle(verdict.answer)

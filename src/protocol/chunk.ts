@@ -1,8 +1,10 @@
-// The chunk codec: `message UpstreamProxyChunk { bytes data = 1; }` in proto3 encoding
+// The chunk codec: `message UpstreamProxyChunk { bytes data = 1; bool end = 2; }` in proto3 encoding
 // (https://protobuf.dev/programming-guides/encoding/). Bytes in, bytes out; no I/O.
 //
 // Rules:
 // - A chunk on the wire is 0x0a (field 1, wire type 2), the payload's length as a varint, the payload.
+// - `end` says that its side sends no more data, as a FIN does in TCP. It goes in a chunk of its own, END_CHUNK. Who does not know it
+//   skips it.
 // - A message is at most MAX_MESSAGE_BYTES in all: common Go WebSocket readers stop at 32,768 bytes.
 // - Decoding follows proto3: unknown fields are skipped by wire type, a varint is at most ten bytes long (five for a tag
 //   or a length, which have 32 bits), and a message that does not parse is an error for the whole tunnel. When `data` stands more than once the pieces are
@@ -49,6 +51,17 @@ export function encodeChunk(payload: Uint8Array): Uint8Array {
   return message
 }
 
+/** The chunk that ends one direction: field 2, wire type 0, true. */
+export const END_CHUNK: Uint8Array = Uint8Array.of(0x10, 0x01)
+
+/** What a chunk carries. */
+export interface Chunk {
+  /** Views into the message, in order; empty ones are left out. */
+  readonly payloads: readonly Uint8Array[]
+  /** Whether its side sends nothing after them. */
+  readonly isEnd: boolean
+}
+
 /** Cuts `bytes` into pieces that each fit one message; views, not copies. No bytes, no pieces. */
 export function* splitPayload(bytes: Uint8Array, maxMessageBytes: number = MAX_MESSAGE_BYTES): Generator<Uint8Array> {
   const step = maxPayloadBytes(maxMessageBytes)
@@ -73,22 +86,25 @@ const MAX_VARINT32_BYTES = 5
 const MAX_GROUP_DEPTH = 100
 
 /**
- * The payloads that `message` carries, in order: views into it, empty ones left out.
+ * What `message` carries. Of an `end` that stands more than once the last counts, as of any single field.
  * @throws {ChunkDecodeError} when the message does not parse
  */
-export function decodeChunk(message: Uint8Array): Uint8Array[] {
+export function decodeChunk(message: Uint8Array): Chunk {
   const reader = new FieldReader(message)
   const payloads: Uint8Array[] = []
+  let isEnd = false
   while (!reader.done) {
     const { field, wireType } = reader.tag()
     if (field === 1 && wireType === WIRE_LENGTH_DELIMITED) {
       const payload = reader.bytes()
       if (payload.length > 0) payloads.push(payload)
+    } else if (field === 2 && wireType === WIRE_VARINT) {
+      isEnd = reader.varint(MAX_VARINT_BYTES) !== 0
     } else {
       reader.skip(field, wireType, 0)
     }
   }
-  return payloads
+  return { payloads, isEnd }
 }
 
 class FieldReader {

@@ -1,8 +1,10 @@
-// The frames of a client that carry no payload: Close, ping and pong (RFC 6455, section 5.5), masked as all that it sends.
+// The frames of a client that carry no payload: Close, ping and pong (RFC 6455, section 5.5), and the chunk that ends its direction.
+// Masked as all that it sends.
 
+import { END_CHUNK } from './chunk.js'
 import { MASK_KEY_BYTES, type MaskKeys } from './mask-keys.js'
 
-const FIRST_BYTES = { close: 0x88, ping: 0x89, pong: 0x8a } as const
+const FIRST_BYTES = { end: 0x82, close: 0x88, ping: 0x89, pong: 0x8a } as const
 const MASKED = 0x80
 
 /** @param body at most 125 bytes */
@@ -19,6 +21,11 @@ export function encodeControlFrame(
   frame.set(key, 2)
   for (const [at, byte] of body.entries()) frame[2 + MASK_KEY_BYTES + at] = byte ^ (key[at % MASK_KEY_BYTES] as number)
   return frame
+}
+
+/** The message that says that nothing more is sent. */
+export function encodeEndFrame(keys: MaskKeys): Buffer<ArrayBuffer> {
+  return encodeControlFrame('end', END_CHUNK, keys)
 }
 
 /** @param code as it came or goes; 1005 stands for none (RFC 6455, section 7.1.5) */

@@ -7,6 +7,7 @@
 // - Any other message is put together first, in memory that grows with what has arrived, and decoded as a whole.
 // - The payload of one read is told in one piece: what headers had cut is moved together where it lies.
 // - Of the pings in one read the last is told: it is the one that has to be answered (section 5.5.3).
+// - A chunk that ends the gateway's direction is told after what came before it; data after it breaks a rule.
 // - A Close frame, or the first thing that breaks a rule, is the last that is told.
 
 import { isUtf8 } from 'node:buffer'
@@ -24,6 +25,8 @@ export interface FrameFault {
 export interface FrameReaderHandler {
   /** Payload of chunks, in order; never empty. It lies in what was pushed, or in memory that nobody else has. */
   frameOnData(payload: Uint8Array): void
+  /** The gateway sends no more data; pings and a Close frame may still come. Once. */
+  frameOnEnd(): void
   /** To be answered with a pong of the same `body`, which is at most 125 bytes. */
   frameOnPing(body: Uint8Array): void
   frameOnPong(): void
@@ -69,6 +72,8 @@ export class FrameReader {
   #message: MessageMemory | undefined
   #ping: Uint8Array | undefined
   #hasEnded = false
+  /** Whether no more data may come. */
+  #isDataOver = false
   /** The payload that is to be told. */
   #memory: Uint8Array = NOTHING
   #payloadStart = 0
@@ -136,6 +141,7 @@ export class FrameReader {
   #beginDataFrame(first: number, read: Uint8Array, start: number, length: number): number {
     if (length + (this.#message?.length ?? 0) > this.#maxMessageBytes)
       return this.#fail(1009, 'a message that is too long')
+    if (this.#isDataOver) return this.#fail(1002, 'a message after its end')
     const payload = first === FINAL_BINARY ? findOnlyChunk(read, start, length) : NO_ONLY_CHUNK
     if (payload === CUT_OFF) return CUT_OFF
     this.#isFinal = first >= FINAL
@@ -167,14 +173,22 @@ export class FrameReader {
     const { bytes } = this.#message
     this.#message = undefined
     try {
-      for (const { byteOffset, length } of decodeChunk(bytes)) {
+      const { payloads, isEnd } = decodeChunk(bytes)
+      for (const { byteOffset, length } of payloads) {
         const start = byteOffset - bytes.byteOffset
         this.#gather(bytes, start, start + length)
       }
+      if (isEnd) this.#endData()
     } catch (error) {
       if (!(error instanceof ChunkDecodeError)) throw error
       this.#fail(1007, `a chunk that does not parse: ${error.message}`)
     }
+  }
+
+  #endData(): void {
+    this.#isDataOver = true
+    this.#tellPayload()
+    this.#handler.frameOnEnd()
   }
 
   // -- Events --------------------------------------------------------------------------------------------------------------

@@ -5,8 +5,10 @@
 
 export { type Authority, formatAuthority, parseAuthority } from './authority.js'
 export {
+  type Chunk,
   ChunkDecodeError,
   decodeChunk,
+  END_CHUNK,
   encodeChunk,
   MAX_MESSAGE_BYTES,
   maxPayloadBytes,

@@ -6,8 +6,9 @@
 // - waiting-for-answer: the first chunk has gone out; the gateway's status line has not come in.
 // - open: the gateway said 200. From its first byte on the client only ever gets the gateway's bytes, so a failure can
 //   no longer be told in words: it is a reset, and a normal end is a FIN.
-// - half-closed: as open, but the client has sent its FIN. There is no half-close on the wire: the gateway is not told,
-//   and the download goes on until the gateway ends it, nobody is there to take it, or nothing moves for the linger time.
+// - half-closed: as open, but the client has sent its FIN, and the far side was told. The download goes on until the far side ends
+//   it or nothing moves for the linger time, which is shorter for TLS: its clients do not half-close.
+// - half-closed-remote: as open, but the far side has ended its direction, and the client has got a FIN. The upload goes on.
 // - refused: the gateway said something other than 200; its words go to the client, nothing more goes up.
 // - ending: the last bytes are on their way to the client, then a FIN; what the client still sends is thrown away.
 // - closed: both sides are let go.
@@ -22,6 +23,7 @@ export type TunnelState =
   | 'waiting-for-answer'
   | 'open'
   | 'half-closed'
+  | 'half-closed-remote'
   | 'refused'
   | 'ending'
   | 'closed'
@@ -42,6 +44,8 @@ export type TunnelEvent =
   | 'client-end'
   /** The client's connection is gone. */
   | 'client-gone'
+  /** The far side sends no more. */
+  | 'remote-end'
   /** The gateway closed the WebSocket as one does. */
   | 'gateway-end'
   /** The WebSocket broke, or what came over it cannot be trusted. */
@@ -65,14 +69,29 @@ export const TUNNEL_TRANSITIONS: Readonly<Record<TunnelState, Readonly<Partial<R
   open: {
     'client-end': 'half-closed',
     'client-gone': 'closed',
+    'remote-end': 'half-closed-remote',
     'gateway-end': 'ending',
     'gateway-lost': 'closed',
     expire: 'closed',
   },
-  'half-closed': { 'client-gone': 'closed', 'gateway-end': 'ending', 'gateway-lost': 'closed', expire: 'closed' },
+  'half-closed': {
+    'client-gone': 'closed',
+    'remote-end': 'ending',
+    'gateway-end': 'ending',
+    'gateway-lost': 'closed',
+    expire: 'closed',
+  },
+  'half-closed-remote': {
+    'client-end': 'ending',
+    'client-gone': 'closed',
+    'gateway-end': 'ending',
+    'gateway-lost': 'closed',
+    expire: 'closed',
+  },
   refused: {
     'client-end': 'refused',
     'client-gone': 'closed',
+    'remote-end': 'ending',
     'gateway-end': 'ending',
     'gateway-lost': 'ending',
     expire: 'ending',

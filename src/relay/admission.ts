@@ -14,8 +14,18 @@ export class Admission {
     this.#maxTunnels = maxTunnels
   }
 
-  /** Why a client that asks for a tunnel gets none; `open` are there, its own among them. */
-  refusal(open: number): UpstreamProxyError | undefined {
+  /** Why a client that asks for a tunnel gets none; its own is among those that are open. The oldest half-closed one makes room. */
+  refusal(open: ReadonlySet<Tunnel>): UpstreamProxyError | undefined {
+    if (this.#shortage(open.size) === undefined) return undefined
+    for (const tunnel of open) {
+      if (!tunnel.isHalfClosed) continue
+      tunnel.leave()
+      return undefined
+    }
+    return this.#shortage(open.size)
+  }
+
+  #shortage(open: number): UpstreamProxyError | undefined {
     if (open > this.#maxTunnels) return full(`${this.#maxTunnels} tunnels are open already`)
     if (this.#reserve.isReached()) return full(`of ${this.#reserve.limit} files that may be open hardly any is left`)
     return undefined

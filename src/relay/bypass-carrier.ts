@@ -202,7 +202,7 @@ class BypassCarrier implements Carrier, ConnectionHandler {
 
   connectionOnEnd(): void {
     this.#hasEnded = true
-    this.#tell(() => this.#handler.carrierOnEnd())
+    this.#tell(() => this.#handler.carrierOnRemoteEnd())
     this.#closeWhenDone()
   }
 

@@ -36,7 +36,9 @@ export interface CarrierHandler {
   carrierOnData(bytes: Uint8Array): void
   carrierOnDrain(): void
   carrierOnFailure(error: UpstreamProxyError): void
-  /** The stream is whole. */
+  /** The far side sends no more; what the client sends is still carried. */
+  carrierOnRemoteEnd(): void
+  /** The far side has ended in order, in both directions. */
   carrierOnEnd(): void
   /** An exception from within, which is a defect of this package. */
   carrierOnDefect(thrown: unknown): void

@@ -52,6 +52,7 @@ interface Replacement {
 const NO_SOCKET: GatewaySocket = {
   queuedBytes: 0,
   send: () => true,
+  endSending() {},
   handTo() {},
   ping() {},
   pong() {},
@@ -88,6 +89,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     const events = [
       'gatewayOnOpen',
       'gatewayOnData',
+      'gatewayOnEnd',
       'gatewayOnPong',
       'gatewayOnDrain',
       'gatewayOnFailure',
@@ -175,8 +177,9 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     return this.#socket.send(bytes)
   }
 
-  /** There is no half-close on the wire. */
-  endSending(): void {}
+  endSending(): void {
+    this.#socket.endSending()
+  }
 
   pauseReading(): void {
     this.#socket.pauseReading()
@@ -264,6 +267,11 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     else this.#readAnswer(this.#answer, bytes)
   }
 
+  gatewayOnEnd(): void {
+    if (this.#answer === undefined) this.#handler.carrierOnRemoteEnd()
+    else this.#fail(gatewayError('gateway-closed', 'the gateway ended the tunnel before it answered'))
+  }
+
   gatewayOnPong(): void {
     this.#endDoubt()
     this.#keepalive?.onPong()
@@ -305,6 +313,7 @@ export class GatewayCarrier implements Carrier, GatewayHandler {
     const handler: GatewayHandler = {
       gatewayOnOpen: () => this.replacementOnOpen(),
       gatewayOnData() {},
+      gatewayOnEnd() {},
       gatewayOnPong() {},
       gatewayOnDrain() {},
       gatewayOnFailure: (error) => this.replacementOnFailure(error),

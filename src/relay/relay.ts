@@ -28,7 +28,6 @@ import type { TunnelRoute } from './channels.js'
 import { Credential, type TokenSource, tokenFromText } from './credential.js'
 import { GatewayBackoff } from './gateway-backoff.js'
 import { GatewayCarrier, type GatewayWay } from './gateway-carrier.js'
-import { GoneClients } from './gone-clients.js'
 import { DEFAULT_CLOSE_GRACE_MS, type RelayLimits, resolveLimits } from './limits.js'
 import { RelayMonitor, type RelayStatistics } from './monitor.js'
 import { createStatus, type RelayStatus } from './status.js'
@@ -119,7 +118,6 @@ class RunningRelay implements LocalRelay {
   readonly #monitor: RelayMonitor
   readonly #tunnels = new Set<Tunnel>()
   readonly #admission: Admission
-  readonly #goneClients = new GoneClients()
   readonly #endpoint: GatewayEndpoint
   readonly #tunnelUrl: URL
   readonly #sessionId: string
@@ -168,7 +166,7 @@ class RunningRelay implements LocalRelay {
     this.#admission = new Admission(limits.maxTunnels)
     this.#context = {
       limits,
-      refusal: () => this.#admission.refusal(this.#tunnels.size),
+      refusal: () => this.#admission.refusal(this.#tunnels),
       monitor: this.#monitor,
       logger: this.#logger,
       routeTo: (authority) => this.#routeTo(authority),
@@ -324,19 +322,8 @@ class RunningRelay implements LocalRelay {
   #sweep(): void {
     this.#clock.wind()
     this.#admission.sweep()
-    this.#dismissGoneClients()
     for (const tunnel of this.#tunnels) tunnel.sweep()
     this.#warmPool.sweep()
-  }
-
-  /** A half-closed tunnel keeps its WebSocket for as long as somebody may wait for what comes. */
-  #dismissGoneClients(): void {
-    const halfClosed = [...this.#tunnels].filter(({ halfClosedPort }) => halfClosedPort !== undefined)
-    if (halfClosed.length === 0) return
-    const ports = new Set(halfClosed.map(({ halfClosedPort }) => halfClosedPort as number))
-    this.#goneClients.find(this.port, ports, now).then((gone) => {
-      for (const tunnel of halfClosed) if (gone.has(tunnel.halfClosedPort ?? 0)) tunnel.leave()
-    })
   }
 }
 

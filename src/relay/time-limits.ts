@@ -16,6 +16,17 @@ export interface TunnelStanding {
   readonly state: TunnelState
   readonly route: TunnelRoute
   readonly isClientFlushed: boolean
+  /** Whether the client speaks TLS. */
+  readonly isTls: boolean
+}
+
+/**
+ * Whether a half-closed tunnel has rested for so long that nobody waits for anything: a client that has got everything, or one of
+ * TLS, which ends both directions at once (RFC 8446, section 6.1, allows otherwise; clients do not).
+ */
+export function isAbandoned({ state, isTls }: TunnelStanding, restedMs: number, limits: RelayLimits): boolean {
+  if (state === 'half-closed-remote') return restedMs >= limits.lingerMs
+  return state === 'half-closed' && isTls && restedMs >= limits.closeLingerMs
 }
 
 /** The error for a tunnel that has rested for too long where it stands; undefined while it may go on. */
@@ -49,6 +60,7 @@ function timeLimitOf({ state, route, isClientFlushed }: TunnelStanding, limits: 
       }
     case 'open':
       return { limitMs: limits.idleTimeoutMs, code: 'tunnel-expired', message: 'nothing moved' }
+    case 'half-closed-remote':
     case 'half-closed':
       return {
         limitMs: limits.lingerMs,

@@ -77,6 +77,10 @@ class TokenTrial implements GatewayHandler {
     this.#settle(error)
   }
 
+  gatewayOnEnd(): void {
+    this.gatewayOnClose({ code: 1000 })
+  }
+
   gatewayOnClose({ code }: GatewayEnd): void {
     this.#fail('gateway-closed', `the gateway closed the tunnel before it answered (close code ${code})`)
   }

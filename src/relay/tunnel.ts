@@ -18,8 +18,11 @@ import { HeldBytes } from './held-bytes.js'
 import type { RelayLimits } from './limits.js'
 import type { RelayMonitor } from './monitor.js'
 import { encodeRefusal } from './refusal.js'
-import { checkTimeLimit } from './time-limits.js'
+import { checkTimeLimit, isAbandoned } from './time-limits.js'
 import { TunnelHistory } from './tunnel-history.js'
+
+/** The first byte of a record that begins a handshake (RFC 8446, section 5.1). */
+const TLS_HANDSHAKE = 0x16
 
 /** What every tunnel of a relay shares. */
 export interface TunnelContext {
@@ -58,6 +61,8 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   #authority: Authority | undefined
   #route: TunnelRoute = 'gateway'
   readonly #held = new HeldBytes()
+  /** Whether the client's first byte is one of TLS; undefined before it has come. */
+  #isTls: boolean | undefined
   #clientEnded = false
   #clientFlushed = false
   #uploadPaused = false
@@ -79,6 +84,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
       'carrierOnData',
       'carrierOnDrain',
       'carrierOnFailure',
+      'carrierOnRemoteEnd',
       'carrierOnEnd',
       'abort',
       'leave',
@@ -107,6 +113,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
         this.#hold(bytes)
         return
       case 'open':
+      case 'half-closed-remote':
         this.#upload(bytes)
         return
       default:
@@ -168,13 +175,14 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   }
 
   #upload(bytes: Uint8Array): void {
-    this.#countUp(bytes.length)
+    this.#countUp(bytes)
     if (this.#carrier?.send(bytes) === false) this.#pauseUpload()
   }
 
-  #countUp(bytes: number): void {
-    this.#bytesUp += bytes
-    this.#context.monitor.countUp(bytes, this.#route)
+  #countUp(bytes: Uint8Array): void {
+    this.#isTls ??= bytes[0] === TLS_HANDSHAKE
+    this.#bytesUp += bytes.length
+    this.#context.monitor.countUp(bytes.length, this.#route)
   }
 
   #pauseUpload(): void {
@@ -221,6 +229,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
         return
       case 'open':
       case 'half-closed':
+      case 'half-closed-remote':
         this.#history.broke('tunnel-lost')
         this.#meet('gateway-lost')
         return
@@ -230,6 +239,10 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
       default:
         return
     }
+  }
+
+  carrierOnRemoteEnd(): void {
+    if (this.#isAnswered) this.#meet('remote-end')
   }
 
   carrierOnEnd(): void {
@@ -247,7 +260,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
   }
 
   get #isAnswered(): boolean {
-    return this.#state === 'open' || this.#state === 'half-closed' || this.#state === 'refused'
+    return ['open', 'half-closed', 'half-closed-remote', 'refused'].includes(this.#state)
   }
 
   #download(payload: Uint8Array): void {
@@ -287,6 +300,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
         return
       case 'open':
       case 'half-closed':
+      case 'half-closed-remote':
         this.#history.broke(error.code)
         this.#meet('expire')
         return
@@ -301,14 +315,13 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
     }
   }
 
-  /** Port of a client that has sent its FIN, and may be gone for good; undefined in every other state. */
-  get halfClosedPort(): number | undefined {
-    return this.#state === 'half-closed' ? this.#client.peerPort : undefined
+  get isHalfClosed(): boolean {
+    return this.#state === 'half-closed' || this.#state === 'half-closed-remote'
   }
 
-  /** The client's FIN was its last. */
+  /** Ends a half-closed tunnel as one that nobody waits for. */
   leave(): void {
-    if (this.#state === 'half-closed') this.#meet('client-gone')
+    if (this.isHalfClosed) this.#meet('client-gone')
   }
 
   /** Looks whether a limit of time has passed. */
@@ -319,11 +332,18 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
       this.#movedAtSweep = moved
       this.#restingSince = clock.now
     } else this.#client.rest()
-    const error = checkTimeLimit(
-      { state: this.#state, route: this.#route, isClientFlushed: this.#clientFlushed },
-      clock.readUntil - this.#restingSince,
-      limits,
-    )
+    const standing = {
+      state: this.#state,
+      route: this.#route,
+      isClientFlushed: this.#clientFlushed,
+      isTls: this.#isTls === true,
+    }
+    const restedMs = clock.readUntil - this.#restingSince
+    if (isAbandoned(standing, restedMs, limits)) {
+      this.leave()
+      return
+    }
+    const error = checkTimeLimit(standing, restedMs, limits)
     if (error !== undefined) this.abort(error)
     else if (this.#state === 'waiting-for-answer' || this.#isAnswered) this.#carrier?.keepAlive(this.#downloadPaused)
   }
@@ -349,6 +369,9 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
         return
       case 'half-closed':
         this.#carrier?.endSending()
+        return
+      case 'half-closed-remote':
+        this.#client.endWriting()
         return
       case 'open':
         this.#history.answered(true, this.#context.now())
@@ -389,7 +412,7 @@ export class Tunnel implements ConnectionHandler, CarrierHandler {
       return
     }
     const held = this.#held.take()
-    for (const bytes of held) this.#countUp(bytes.length)
+    for (const bytes of held) this.#countUp(bytes)
     this.#resumeUpload()
     if (this.#carrier?.begin(held) === false) this.#pauseUpload()
   }

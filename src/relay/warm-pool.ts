@@ -327,6 +327,12 @@ class Spare implements GatewayHandler {
     this.#owner.onOpen()
   }
 
+  /** It carries nothing any more. */
+  gatewayOnEnd(): void {
+    this.socket?.close()
+    this.#owner.onEnd()
+  }
+
   gatewayOnPong(): void {
     this.heardAt = this.#inputs.now()
     this.#keepalive.onPong()

@@ -9,7 +9,7 @@
 
 import { type Deadline, startDeadline } from '../deadline.js'
 import { asUpstreamProxyError, type UpstreamProxyError } from '../errors.js'
-import { encodeCloseFrame, encodeControlFrame } from '../protocol/control-frame.js'
+import { encodeCloseFrame, encodeControlFrame, encodeEndFrame } from '../protocol/control-frame.js'
 import { FrameEncoder, selectEncodeFrames } from '../protocol/frame.js'
 import { type FrameFault, FrameReader, type FrameReaderHandler } from '../protocol/frame-reader.js'
 import { MaskKeys } from '../protocol/mask-keys.js'
@@ -117,6 +117,10 @@ class BunGatewaySocket implements GatewaySocket, ConnectionHandler, FrameReaderH
     if (this.#connection === undefined || !this.#canSend) return true
     this.#isFull = !this.#shared.writer.write(this.#connection, payload)
     return !this.#isFull
+  }
+
+  endSending(): void {
+    if (this.#canSend) this.#connection?.write(encodeEndFrame(this.#shared.keys))
   }
 
   ping(): void {
@@ -254,6 +258,10 @@ class BunGatewaySocket implements GatewaySocket, ConnectionHandler, FrameReaderH
 
   frameOnData(payload: Uint8Array): void {
     if (!this.#isLetGo) this.#handler.gatewayOnData(payload)
+  }
+
+  frameOnEnd(): void {
+    if (!this.#isLetGo) this.#handler.gatewayOnEnd()
   }
 
   frameOnPing(body: Uint8Array): void {

@@ -11,7 +11,7 @@
 import type { Socket } from 'node:net'
 import { type Deadline, startDeadline } from '../deadline.js'
 import type { UpstreamProxyError } from '../errors.js'
-import { encodeCloseFrame, encodeControlFrame } from '../protocol/control-frame.js'
+import { encodeCloseFrame, encodeControlFrame, encodeEndFrame } from '../protocol/control-frame.js'
 import { FrameEncoder, selectEncodeFrames } from '../protocol/frame.js'
 import { type FrameFault, FrameReader, type FrameReaderHandler } from '../protocol/frame-reader.js'
 import { MaskKeys } from '../protocol/mask-keys.js'
@@ -112,6 +112,10 @@ class NodeGatewaySocket implements GatewaySocket, UpgradeHandler, FrameReaderHan
     return !this.#isWaiting
   }
 
+  endSending(): void {
+    if (this.#canSend) this.#socket?.write(encodeEndFrame(this.#shared.keys))
+  }
+
   ping(): void {
     this.#sendControl('ping', NO_BODY)
   }
@@ -172,6 +176,10 @@ class NodeGatewaySocket implements GatewaySocket, UpgradeHandler, FrameReaderHan
 
   frameOnData(payload: Uint8Array): void {
     if (!this.#isLetGo) this.#handler.gatewayOnData(payload)
+  }
+
+  frameOnEnd(): void {
+    if (!this.#isLetGo) this.#handler.gatewayOnEnd()
   }
 
   frameOnPing(body: Uint8Array): void {

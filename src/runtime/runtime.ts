@@ -53,6 +53,8 @@ export interface GatewaySocket {
   readonly queuedBytes: number
   /** Sends `payload` in chunks, a message each; false: wait for `gatewayOnDrain` before the next. Nothing of it is kept. */
   send(payload: Uint8Array): boolean
+  /** Says that nothing more is sent, after everything queued. */
+  endSending(): void
   /** From here on `handler` is told what happens, instead of the one before. */
   handTo(handler: GatewayHandler): void
   /** Asks for a pong (RFC 6455, section 5.5.2). */
@@ -77,6 +79,8 @@ export interface GatewayHandler {
   gatewayOnOpen(): void
   /** Payload of chunks, as it arrives: valid until it returns, and for `Connection.write()`. */
   gatewayOnData(bytes: Uint8Array): void
+  /** The gateway sends no more data. */
+  gatewayOnEnd(): void
   gatewayOnPong(): void
   gatewayOnDrain(): void
   /** The WebSocket could not be opened, or broke a rule of its protocol. */

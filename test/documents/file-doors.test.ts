@@ -20,7 +20,6 @@ const DOORS: Readonly<Record<string, string>> = {
   'src/system/token-file.ts': 'the token, by rules of its own, without waiting',
   'src/relay/line-file.ts': 'appends, without waiting',
   'src/system/install-ca/path-state.ts': 'makes new files',
-  'src/relay/gone-clients.ts': 'tables of the kernel, as long as there are sockets',
   'src/runtime/descriptors.ts': 'a table of the kernel, and /dev/null',
   'src/runtime/bun-open.ts': '/dev/null',
   'src/addon.ts': 'a file of this package',

@@ -1,7 +1,9 @@
 // Hosts without a rule, and where the gateway may dial at all.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import type { GatewayOptions } from 'ccr-upstream-gateway'
 import { listen } from '../support/listening.js'
@@ -12,6 +14,14 @@ import { connect, readAll, startTls } from './wire-client.js'
 /** A TCP server that hands out its connections; its address. */
 async function startTcpServer(context: TestContext, onSocket: (socket: Socket) => void): Promise<string> {
   return (await listen(context, createServer(onSocket))).address
+}
+
+/** What comes up to the end; unlike readAll() it leaves the other direction open. */
+async function textToEnd(stream: Duplex): Promise<string> {
+  const pieces: Buffer[] = []
+  stream.on('data', (bytes: Buffer) => pieces.push(bytes))
+  await once(stream, 'end')
+  return Buffer.concat(pieces).toString()
 }
 
 test("a host without a rule shows the origin's own certificate, a ruled one the gateway's", async (context) => {
@@ -61,6 +71,64 @@ test('what the client sent before it closed still reaches the origin', async (co
   stream.end(sent)
   assert.equal((await gateway.nextRecord()).mode, 'tunnel')
   assert.equal((await received)?.length, sent.length)
+})
+
+test('the end of what the client sends reaches the origin, and its answer the client', async (context) => {
+  const address = (
+    await listen(
+      context,
+      createServer({ allowHalfOpen: true }, (socket) => {
+        textToEnd(socket).then((text) => socket.end(`${text.length} bytes`))
+      }),
+    )
+  ).address
+  const gateway = await startGateway(context, { connectTo: { 'plain.example.com:443': address } })
+  const { stream } = await gateway.openTunnel('plain.example.com')
+  stream.write(Buffer.alloc(100_000))
+  stream.endSending()
+  assert.equal((await readAll(stream)).toString(), '100000 bytes')
+  assert.equal(await stream.closeCode, 1000)
+  const record = await gateway.nextRecord()
+  assert.ok(record.mode === 'tunnel' && record.error === undefined)
+})
+
+test('the end of what the origin sends reaches the client, whose upload goes on', async (context) => {
+  let received: Promise<Buffer> | undefined
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.end('all I have')
+    received = readAll(socket)
+  })
+  const { address } = await listen(context, server)
+  const gateway = await startGateway(context, { connectTo: { 'plain.example.com:443': address } })
+  const { stream } = await gateway.openTunnel('plain.example.com')
+  stream.staysOpen = true
+  assert.equal(await textToEnd(stream), 'all I have')
+  stream.write('still here')
+  stream.endSending()
+  assert.equal((await received)?.toString(), 'still here')
+  assert.equal(await stream.closeCode, 1000)
+  assert.equal((await gateway.nextRecord()).mode, 'tunnel')
+})
+
+test('a relay that does not know the end of a direction is closed when it has said nothing for a while', async (context) => {
+  const { address } = await listen(
+    context,
+    createServer((socket) => socket.end('all I have')),
+  )
+  const gateway = await startGateway(context, { connectTo: { 'plain.example.com:443': address } })
+  const { stream } = await gateway.openTunnel('plain.example.com')
+  stream.staysOpen = true
+  assert.equal(await textToEnd(stream), 'all I have')
+  assert.equal(await stream.closeCode, 1000)
+})
+
+test('a message after its end closes the WebSocket with 1002', async (context) => {
+  const { address } = await listen(context, createServer())
+  const gateway = await startGateway(context, { connectTo: { 'plain.example.com:443': address } })
+  const { stream } = await gateway.openTunnel('plain.example.com')
+  stream.endSending()
+  stream.write('more')
+  assert.equal(await stream.closeCode, 1002)
 })
 
 test('an origin that resets the connection closes the WebSocket with 1011', async (context) => {

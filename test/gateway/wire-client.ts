@@ -7,15 +7,23 @@ import { type ConnectionOptions, checkServerIdentity, connect as connectTls, typ
 import protobuf from 'protobufjs'
 import { WebSocket } from 'ws'
 
-const { root } = protobuf.parse('syntax = "proto3"; message UpstreamProxyChunk { bytes data = 1; }')
+const { root } = protobuf.parse('syntax = "proto3"; message UpstreamProxyChunk { bytes data = 1; bool end = 2; }')
 const UpstreamProxyChunk = root.lookupType('UpstreamProxyChunk')
+
+interface Chunk {
+  readonly data: Uint8Array
+  readonly end: boolean
+}
 
 export function encode(data: Uint8Array): Uint8Array {
   return UpstreamProxyChunk.encode({ data }).finish()
 }
 
-function decode(message: Uint8Array): Buffer {
-  return Buffer.from((UpstreamProxyChunk.decode(message) as unknown as { data: Uint8Array }).data)
+/** The chunk that ends a direction. */
+const END = UpstreamProxyChunk.encode({ end: true }).finish()
+
+function decode(message: Uint8Array): Chunk {
+  return UpstreamProxyChunk.decode(message) as unknown as Chunk
 }
 
 export interface Credentials {
@@ -57,6 +65,10 @@ export class WireStream extends Duplex {
   readonly closeCode: Promise<number>
   /** Sizes of the messages received. */
   readonly messageSizes: number[] = []
+  /** Whether the WebSocket stays open when the gateway ends its direction. */
+  staysOpen = false
+  /** Whether the gateway has ended its direction, and the WebSocket stays open. */
+  hasGatewayEnded = false
 
   constructor(socket: WebSocket) {
     // Half open: node's TLS drops what it has not handed on yet when the stream under it closes by itself.
@@ -66,11 +78,23 @@ export class WireStream extends Duplex {
     this.closeCode = new Promise((resolve) => socket.on('close', resolve))
     socket.on('message', (data: Buffer) => {
       this.messageSizes.push(data.length)
-      const payload = decode(data)
-      if (payload.length > 0 && !this.push(payload)) socket.pause()
+      const { data: payload, end } = decode(data)
+      if (payload.length > 0 && !this.push(Buffer.from(payload))) socket.pause()
+      if (end) this.#onGatewayEnd()
     })
-    socket.on('close', () => this.push(null))
+    socket.on('close', () => {
+      if (!this.hasGatewayEnded) this.push(null)
+    })
     socket.on('error', (error) => this.destroy(error))
+  }
+
+  #onGatewayEnd(): void {
+    if (!this.staysOpen) {
+      this.socket.close(1000)
+      return
+    }
+    this.hasGatewayEnded = true
+    this.push(null)
   }
 
   override _read(): void {
@@ -82,6 +106,11 @@ export class WireStream extends Duplex {
       const isLast = at + 30_000 >= bytes.length
       this.socket.send(encode(bytes.subarray(at, at + 30_000)), isLast ? callback : () => {})
     }
+  }
+
+  /** Ends the direction to the gateway alone. */
+  endSending(): void {
+    this.socket.send(END)
   }
 
   override _final(callback: () => void): void {

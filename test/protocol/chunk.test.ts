@@ -8,6 +8,7 @@ import {
   ChunkDecodeError,
   chunkHeaderLength,
   decodeChunk,
+  END_CHUNK,
   encodeChunk,
   MAX_MESSAGE_BYTES,
   maxPayloadBytes,
@@ -18,7 +19,7 @@ import {
 const IS_LARGE = process.env.CCR_TEST_LARGE === '1'
 
 const Chunk = protobuf.Root.fromJSON({
-  nested: { UpstreamProxyChunk: { fields: { data: { type: 'bytes', id: 1 } } } },
+  nested: { UpstreamProxyChunk: { fields: { data: { type: 'bytes', id: 1 }, end: { type: 'bool', id: 2 } } } },
 }).lookupType('UpstreamProxyChunk')
 
 /** Bytes in hex; white space is for the eye. */
@@ -76,7 +77,7 @@ describe('chunk encoding', () => {
       // proto3 leaves an empty field out; both forms carry nothing.
       if (length > 0) assert.deepEqual(message, Buffer.from(Chunk.encode({ data: payload }).finish()))
       assert.deepEqual(readByProtobufjs(message), payload)
-      assert.deepEqual(Buffer.concat(decodeChunk(message)), payload)
+      assert.deepEqual(Buffer.concat(decodeChunk(message).payloads), payload)
     })
   }
 })
@@ -121,8 +122,8 @@ const DECODED: ReadonlyArray<readonly [title: string, message: string, payload: 
   ['an empty data field between two', '0a01 41 0a00 0a01 42', '4142'],
   ['a length in an overlong varint of five bytes', '0a 8180808000 41', '41'],
   ['a tag in an overlong varint of five bytes', '8a80808000 01 41', '41'],
-  ['an unknown varint of one byte', '10 01 0a01 41', '41'],
-  ['an unknown varint of ten bytes', '10 ffffffffffffffffff01 0a01 41', '41'],
+  ['an unknown varint of one byte', '18 01 0a01 41', '41'],
+  ['an unknown varint of ten bytes', '18 ffffffffffffffffff01 0a01 41', '41'],
   ['an unknown fixed64', '11 0102030405060708 0a01 41', '41'],
   ['unknown bytes', '12 03 0a0142 0a01 41', '41'],
   ['an unknown fixed32', '15 01020304 0a01 41', '41'],
@@ -161,10 +162,35 @@ const REFUSED: ReadonlyArray<readonly [title: string, message: string]> = [
   ['a hundred and two nested groups', `${'13'.repeat(102)}${'14'.repeat(102)} 0a01 41`],
 ]
 
+/** Hex of a message, the hex of its payload, and whether it is its side's last. */
+const ENDS: ReadonlyArray<readonly [title: string, message: string, payload: string, isEnd: boolean]> = [
+  ['an end', '10 01', '', true],
+  ['an end that is false', '10 00', '', false],
+  ['an end in an overlong varint', '10 818000', '', true],
+  ['data and then an end', '0a01 41 10 01', '41', true],
+  ['an end before its data', '10 01 0a01 41', '41', true],
+  ['an end that is taken back', '10 01 10 00', '', false],
+  ['an end of another wire type', '12 01 01', '', false],
+]
+
 describe('chunk decoding', () => {
+  for (const [title, message, payload, isEnd] of ENDS) {
+    test(`reads ${title}`, () => {
+      const chunk = decodeChunk(hex(message))
+      assert.equal(Buffer.concat(chunk.payloads).toString('hex'), payload)
+      assert.equal(chunk.isEnd, isEnd)
+      if (!title.endsWith('wire type'))
+        assert.equal((Chunk.decode(hex(message)) as unknown as { end: boolean }).end, isEnd)
+    })
+  }
+
+  test('the chunk that ends a direction is that of protobufjs', () => {
+    assert.deepEqual(Buffer.from(Chunk.encode({ end: true }).finish()), Buffer.from(END_CHUNK))
+  })
+
   for (const [title, message, payload] of DECODED) {
     test(`reads ${title}`, () => {
-      assert.equal(Buffer.concat(decodeChunk(hex(message))).toString('hex'), payload)
+      assert.equal(Buffer.concat(decodeChunk(hex(message)).payloads).toString('hex'), payload)
       assert.equal(readByProtobufjs(hex(message)).toString('hex'), payload)
     })
   }
@@ -178,7 +204,7 @@ describe('chunk decoding', () => {
 
   test('gives views into the message, without the empty ones', () => {
     const message = hex('0a00 0a02 4142 0a00')
-    const payloads = decodeChunk(message)
+    const { payloads } = decodeChunk(message)
     assert.equal(payloads.length, 1)
     assert.equal(payloads[0]?.buffer, message.buffer)
   })
@@ -186,12 +212,12 @@ describe('chunk decoding', () => {
   test('does not read behind the message in its buffer', () => {
     const memory = hex('ff 0a03 41 4243 ff')
     assert.throws(() => decodeChunk(memory.subarray(1, 4)), ChunkDecodeError)
-    assert.equal(Buffer.concat(decodeChunk(memory.subarray(1, 6))).toString(), 'ABC')
+    assert.equal(Buffer.concat(decodeChunk(memory.subarray(1, 6)).payloads).toString(), 'ABC')
   })
 
   test('refuses a varint of eleven bytes, which protobufjs skips', () => {
     // https://protobuf.dev/programming-guides/encoding/#varints: a varint has between one and ten bytes.
-    const message = hex('10 8080808080808080808000 0a01 41')
+    const message = hex('18 8080808080808080808000 0a01 41')
     assert.throws(() => decodeChunk(message), ChunkDecodeError)
     assert.equal(readByProtobufjs(message).toString(), 'A')
   })
@@ -271,7 +297,7 @@ describe('chunk decoding', () => {
         let seen: Buffer | undefined
         let detail = ''
         try {
-          seen = Buffer.concat(decodeChunk(bytes))
+          seen = Buffer.concat(decodeChunk(bytes).payloads)
         } catch (error) {
           assert.ok(error instanceof ChunkDecodeError, String(error))
           detail = error.message

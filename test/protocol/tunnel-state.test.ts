@@ -17,12 +17,13 @@ function reachable(from: TunnelState): Set<TunnelState> {
 }
 
 describe('tunnel states', () => {
-  test('the names are the eight states and eleven events of the rules', () => {
+  test('the names are the nine states and twelve events of the rules', () => {
     assert.deepEqual(STATES.toSorted(), [
       'closed',
       'dialling',
       'ending',
       'half-closed',
+      'half-closed-remote',
       'open',
       'reading-head',
       'refused',
@@ -40,6 +41,7 @@ describe('tunnel states', () => {
       'gateway-lost',
       'head',
       'refuse',
+      'remote-end',
     ])
   })
 

@@ -22,6 +22,8 @@ export class FakeGatewaySocket implements GatewaySocket {
     return true
   }
 
+  endSending(): void {}
+
   ping(): void {
     this.pings++
   }

@@ -122,7 +122,7 @@ const ODDITIES: readonly Oddity[] = [
   { title: 'an empty chunk', inject: (tunnel) => tunnel.sendMessage(hex('0a00')), payload: hex('') },
   {
     title: 'unknown fields around the payload',
-    inject: (tunnel) => tunnel.sendMessage(hex('1001 0a0141 1203 0a0142 1d00000000')),
+    inject: (tunnel) => tunnel.sendMessage(hex('1801 0a0141 1a03 0a0142 1d00000000')),
     payload: hex('41'),
   },
   {

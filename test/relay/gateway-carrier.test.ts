@@ -106,6 +106,7 @@ class CarrierBench {
       carrierOnData: tell('data'),
       carrierOnDrain: tell('drain'),
       carrierOnFailure: ({ code }: UpstreamProxyError) => void this.told.push(code),
+      carrierOnRemoteEnd: tell('remote-end'),
       carrierOnEnd: tell('end'),
       carrierOnDefect: tell('defect'),
     }

@@ -11,6 +11,7 @@ const failed = new Promise<UpstreamProxyError>((resolve, reject) => {
   const handler: GatewayHandler = {
     gatewayOnOpen() {},
     gatewayOnData() {},
+    gatewayOnEnd() {},
     gatewayOnPong() {},
     gatewayOnDrain() {},
     gatewayOnFailure: resolve,

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { after, afterEach, test } from 'node:test'
 import { createLogger, type ERROR_CODES, type RelayOptions, startRelay } from '#src/index.js'
-import { connectHead, connectHeadOfLength } from '../support/connect-vectors.js'
+import { CLIENT_HELLO, connectHead, connectHeadOfLength } from '../support/connect-vectors.js'
 import { deterministicBytes } from '../support/deterministic-bytes.js'
 import { freePort } from '../support/listening.js'
 import type { RawAnswer } from '../support/raw-client.js'
@@ -171,25 +171,39 @@ describeOnEachRuntime('limits', (runtime) => {
     assert.equal(await busy.client.ended, 'fin')
   })
 
-  test('lingerMs: a client that closed its socket behind its FIN is not waited for, and its tunnel is not broken', async () => {
-    const relayed = await startWith({ lingerMs: 600_000 })
+  test('closeLingerMs: of TLS, a half-closed tunnel that rests has ended in order, whether its client is there or not', async () => {
+    const relayed = await startWith({ lingerMs: 600_000, closeLingerMs: 500 })
+    const [there, gone] = [await relayed.open('h.example:1'), await relayed.open('h.example:2')]
+    for (const { client } of [there, gone]) {
+      client.write(CLIENT_HELLO)
+      client.endWriting()
+    }
+    gone.client.socket.destroy()
+    for (const { tunnel } of [there, gone]) assert.equal(await tunnel.closed, 1000)
+    await relayed.relay.tunnels(0)
+    assert.deepEqual((await relayed.relay.stats()).tunnels.broken, {})
+  })
+
+  test('lingerMs: a client that has got everything and does not close has ended in order', async () => {
+    const relayed = await startWith({ lingerMs: 500 })
     const { client, tunnel } = await relayed.open('h.example:1')
-    client.endWriting()
-    client.socket.destroy()
+    tunnel.endSending()
+    assert.equal(await client.ended, 'fin')
     assert.equal(await tunnel.closed, 1000)
     await relayed.relay.tunnels(0)
     assert.deepEqual((await relayed.relay.stats()).tunnels.broken, {})
   })
 
-  test('lingerMs: nor is one that has reset what still came for it', async () => {
-    const relayed = await startWith({ lingerMs: 600_000 })
-    const { client, tunnel } = await relayed.open('h.example:1')
-    client.endWriting()
-    client.socket.destroy()
-    tunnel.send('late')
-    assert.equal(await tunnel.closed, 1000)
-    await relayed.relay.tunnels(0)
-    assert.deepEqual((await relayed.relay.stats()).tunnels.broken, {})
+  test('maxTunnels: the oldest half-closed tunnel makes room for a new one', async () => {
+    const relayed = await startWith({ maxTunnels: 3, lingerMs: 600_000 })
+    const [open, older, newer] = [await relayed.open('h:1'), await relayed.open('h:2'), await relayed.open('h:3')]
+    for (const { client } of [older, newer]) client.endWriting()
+    for (const { tunnel } of [older, newer]) await tunnel.ended
+    const { client } = await relayed.open('h:4')
+    assert.equal(await older.tunnel.closed, 1000)
+    newer.tunnel.send('late')
+    assert.equal((await newer.client.take(4)).toString(), 'late')
+    for (const each of [open.client, newer.client, client]) each.reset()
   })
 
   test('lingerMs: a client that does not take the last bytes is reset, and its descriptor let go', async () => {
@@ -369,13 +383,13 @@ describeOnEachRuntime('close()', (runtime) => {
     for (const { tunnel } of [open, halfClosed, waiting]) await tunnel.closed
   })
 
-  test('waits for a half-closed client, and not for one that has closed its socket', async () => {
+  test('waits for a half-closed client, and not for one of TLS', async () => {
     const fixture = await start()
     const waiting = await fixture.open('h:1')
     const gone = await fixture.open('h:2')
     waiting.client.endWriting()
+    gone.client.write(CLIENT_HELLO)
     gone.client.endWriting()
-    gone.client.socket.destroy()
     const closed = fixture.relay.close(60_000)
     await gone.tunnel.closed
     waiting.tunnel.send('late')

@@ -16,6 +16,7 @@ import { testClock } from './test-clock.js'
 const TAKER: GatewayHandler = {
   gatewayOnOpen() {},
   gatewayOnData() {},
+  gatewayOnEnd() {},
   gatewayOnPong() {},
   gatewayOnDrain() {},
   gatewayOnFailure() {},

@@ -14,7 +14,7 @@ import type { Digest } from './deterministic-bytes.js'
 import { createTestCa, type TestCertificate } from './test-ca.js'
 
 const Chunk = protobuf.Root.fromJSON({
-  nested: { UpstreamProxyChunk: { fields: { data: { type: 'bytes', id: 1 } } } },
+  nested: { UpstreamProxyChunk: { fields: { data: { type: 'bytes', id: 1 }, end: { type: 'bool', id: 2 } } } },
 }).lookupType('UpstreamProxyChunk')
 
 /** One message that carries `data`. */
@@ -22,8 +22,13 @@ export function encodeWireChunk(data: Uint8Array): Uint8Array {
   return Chunk.encode({ data }).finish()
 }
 
-function decodeWireChunk(message: Uint8Array): Buffer {
-  return Buffer.from((Chunk.decode(message) as unknown as { data: Uint8Array }).data)
+interface WireChunk {
+  readonly data: Uint8Array
+  readonly end: boolean
+}
+
+function decodeWireChunk(message: Uint8Array): WireChunk {
+  return Chunk.decode(message) as unknown as WireChunk
 }
 
 /** The answer that opens a tunnel. */
@@ -46,17 +51,25 @@ export class GatewayTunnel {
   head = ''
   /** Close code that the relay's end came with; 1006 without a Close frame. */
   readonly closed: Promise<number>
+  /** Resolves when the relay has ended its direction alone. */
+  readonly ended: Promise<void>
   readonly #inbox = new ByteInbox()
+  #onEnd: () => void = () => {}
 
   constructor(request: IncomingMessage, socket: WebSocket, transport: Socket) {
     this.request = request
     this.socket = socket
     this.transport = transport
+    this.ended = new Promise((resolve) => {
+      this.#onEnd = resolve
+    })
     socket.on('error', () => {})
     socket.on('message', (message: Buffer, isBinary) => {
       assert.ok(isBinary)
       this.messageSizes.push(message.length)
-      const payload = decodeWireChunk(message)
+      const { data, end } = decodeWireChunk(message)
+      if (end) this.#onEnd()
+      const payload = Buffer.from(data)
       this.firstPayload ??= payload
       this.#inbox.push(payload)
     })
@@ -112,6 +125,11 @@ export class GatewayTunnel {
     this.socket.send(message)
   }
 
+  /** Ends this direction alone. */
+  endSending(): void {
+    this.sendMessage(Chunk.encode({ end: true }).finish())
+  }
+
   /** Answers the CONNECT with 200. */
   open(): void {
     this.send(OPENING)
@@ -137,7 +155,7 @@ export class GatewayTunnel {
 
   /** Sends everything back that comes. */
   async echo(): Promise<void> {
-    const forward = (message: Buffer): void => this.send(decodeWireChunk(message))
+    const forward = (message: Buffer): void => this.send(decodeWireChunk(message).data)
     this.socket.on('message', forward)
     await this.closed
   }

@@ -113,6 +113,8 @@ function terminateTls(
     }),
   }
   const secured = new TLSSocket(stream as unknown as Socket, options)
+  // It takes after the stream, but the end of what the client says is the end of its TLS.
+  secured.allowHalfOpen = false
   guard.ignoreErrors(secured)
   // The stream below it is closed once it has written what it was given.
   guard.once(secured, 'close', () => stream.end())

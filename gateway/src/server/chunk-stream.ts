@@ -3,18 +3,21 @@
 // Rules:
 // - Back-pressure goes through both ways: the socket is paused while the reader is behind, and a write is done only
 //   when the kernel took its last message, so that no more than a write lies in memory.
-// - There is no half-close on the wire. Ending the stream flushes it and closes with 1000; the peer's close ends both
-//   sides. Destroying it with an error closes with 1011, or with the code of a ChunkStreamError.
+// - Ending the stream flushes it and closes with 1000; the peer's close ends both sides. Destroying it with an error closes with
+//   1011, or with the code of a ChunkStreamError.
+// - Either side may end its direction alone, by a chunk that says so. Who does not know it skips it: so the tunnel is closed when
+//   nothing comes from the peer for a while after our end.
 // - The listeners are set once, none per message.
 // - Nothing is heard of a peer whose socket is paused, not even that it has gone: so it is pinged now and then, which fails.
 
 import { Duplex } from 'node:stream'
-import { ChunkDecodeError, decodeChunk, encodeChunk, splitPayload } from 'ccr-upstream-proxy/protocol'
+import { ChunkDecodeError, decodeChunk, END_CHUNK, encodeChunk, splitPayload } from 'ccr-upstream-proxy/protocol'
 import type { RawData, WebSocket } from 'ws'
 import { Guard } from '../guard.js'
 
 /** Close codes (RFC 6455, section 7.4.1). */
 const CLOSE_NORMAL = 1000
+const CLOSE_PROTOCOL_ERROR = 1002
 const CLOSE_UNSUPPORTED_DATA = 1003
 const CLOSE_INVALID_PAYLOAD = 1007
 export const CLOSE_POLICY_VIOLATION = 1008
@@ -28,6 +31,9 @@ const HIGH_WATER_MARK_BYTES = 65_536
 
 /** How long a paused peer may be gone at most, twice: the first ping is answered by a reset, the next one meets it. */
 const PAUSED_PING_MS = 30_000
+
+/** How long the peer may say nothing after our end: as long as a client gets to close after a FIN. */
+const QUIET_AFTER_END_MS = 5_000
 
 /** The wire failed, or is to be closed with this code. */
 export class ChunkStreamError extends Error {
@@ -52,11 +58,18 @@ export class ChunkStream extends Duplex {
   readonly #socket: WebSocket
   readonly #pausedPingMs: number
   #stopPinging: (() => void) | undefined
+  #stopWaiting: (() => void) | undefined
+  /** Whether the peer has said that it sends no more. */
+  #hasPeerEnded = false
+  /** Whether the peer may go on after our end. */
+  #endsAlone = false
+  /** Since the last look, after our end. */
+  #hasHeard = false
   /** For every listener of this tunnel. */
   readonly guard = new Guard((thrown) => this.fail(thrown))
 
   constructor(socket: WebSocket, pausedPingMs = PAUSED_PING_MS) {
-    super({ allowHalfOpen: false, highWaterMark: HIGH_WATER_MARK_BYTES })
+    super({ allowHalfOpen: true, highWaterMark: HIGH_WATER_MARK_BYTES })
     this.#socket = socket
     this.#pausedPingMs = pausedPingMs
     // What reads the stream runs within these: the TLS and the HTTP of the client's bytes.
@@ -72,19 +85,37 @@ export class ChunkStream extends Duplex {
     this.destroy(new DefectError())
   }
 
+  /** Ends this direction alone, after all that was written; the peer's goes on until it ends too. */
+  endSending(): void {
+    this.#endsAlone = true
+    this.end()
+  }
+
   #onMessage(data: RawData, isBinary: boolean): void {
-    if (this.destroyed || this.readableEnded) return
+    if (this.destroyed) return
+    if (this.#hasPeerEnded) {
+      this.destroy(new ChunkStreamError('a message arrived after its end', CLOSE_PROTOCOL_ERROR))
+      return
+    }
+    this.#hasHeard = true
     if (!isBinary) {
       this.destroy(new ChunkStreamError('a text message arrived', CLOSE_UNSUPPORTED_DATA))
       return
     }
     try {
       // binaryType is 'nodebuffer', ws's default.
-      for (const payload of decodeChunk(data as Buffer)) this.#deliver(payload)
+      const { payloads, isEnd } = decodeChunk(data as Buffer)
+      for (const payload of payloads) this.#deliver(payload)
+      if (isEnd) this.#onPeerEnd()
     } catch (error) {
       if (!(error instanceof ChunkDecodeError)) throw error
       this.destroy(new ChunkStreamError(error.message, CLOSE_INVALID_PAYLOAD))
     }
+  }
+
+  #onPeerEnd(): void {
+    this.#hasPeerEnded = true
+    this.push(null)
   }
 
   #deliver(payload: Uint8Array): void {
@@ -109,9 +140,11 @@ export class ChunkStream extends Duplex {
       this.destroy(new ChunkStreamError(`the WebSocket was closed with ${code}`, CLOSE_INTERNAL_ERROR))
       return
     }
-    this.push(null)
+    if (!this.#hasPeerEnded) this.push(null)
     // We closed first, all is said: nobody has to read on for the stream to go.
     if (this.writableFinished) this.destroy()
+    else if (this.readableEnded) this.end()
+    else this.allowHalfOpen = false
   }
 
   override _read(): void {
@@ -142,12 +175,27 @@ export class ChunkStream extends Duplex {
   }
 
   override _final(callback: (error?: Error | null) => void): void {
+    if (this.#endsAlone && !this.#hasPeerEnded && this.#socket.readyState === this.#socket.OPEN) {
+      this.#socket.send(END_CHUNK, callback)
+      this.#waitForPeer()
+      return
+    }
     this.#close(CLOSE_NORMAL)
     callback()
   }
 
+  #waitForPeer(): void {
+    this.#hasHeard = false
+    this.#stopWaiting = this.guard.startDeadline(QUIET_AFTER_END_MS, () => {
+      // A paused socket has something that waits for the reader.
+      if (this.#hasHeard || this.#socket.isPaused) this.#waitForPeer()
+      else this.destroy()
+    })
+  }
+
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#stopPinging?.()
+    this.#stopWaiting?.()
     this.#close(closeCodeFor(error))
     callback(error)
   }

@@ -1,4 +1,5 @@
-// Two byte streams joined: the tunnel's and the origin's. Neither outlives the other for long.
+// Two byte streams joined: the tunnel's and the origin's. The end of one direction is passed on as that; neither stream outlives the
+// other for long.
 
 import type { Socket } from 'node:net'
 import type { AuditErrorCode } from '../audit/audit-record.js'
@@ -42,7 +43,9 @@ export function splice(stream: ChunkStream, origin: Socket): Promise<AuditErrorC
     // Either may have gone while the other was dialled or came out of its queue: then its events were before ours.
     if (stream.destroyed) onClientGone()
     else if (origin.destroyed) onOriginGone()
+    origin.allowHalfOpen = true
+    guard.once(origin, 'end', () => stream.endSending())
     stream.pipe(origin)
-    origin.pipe(stream)
+    origin.pipe(stream, { end: false })
   })
 }
