@@ -1,6 +1,9 @@
-// Reads files that are not ours: somebody else has named the path, or can put there what he likes. It may lead to a pipe, a device
-// or a file without an end by now; none of them makes the program wait or takes its memory. What must not be here: files of this
-// package, and the session token, which has rules of its own.
+/**
+ * Reads files that are not ours: somebody else has named the path, or can put anything there. It may lead to a pipe, a device or
+ * a file without an end by now; none of them makes the program wait or takes its memory. Files of this package do not come here, nor
+ * does the session token, which has rules of its own. A gateway built on this package reads what it is configured with by it too.
+ * @module ccr-upstream-proxy/foreign-file
+ */
 
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { systemCode } from './errors.js'
@@ -17,7 +20,9 @@ export interface FileRules {
 
 /** A file as it was found. */
 export interface ForeignFile {
+  /** A refusal has one. */
   readonly problem?: undefined
+  /** All of it; none for /dev/null. */
   readonly bytes: Buffer
   /** Permission bits. */
   readonly mode: number
@@ -25,6 +30,7 @@ export interface ForeignFile {
 
 /** Why there are no bytes. */
 export interface FileRefusal {
+  /** `foreign`: of another owner than asked for, or one that others can write. */
   readonly problem: 'missing' | 'unreadable' | 'folder' | 'not-regular' | 'too-large' | 'foreign'
   /** The end of a sentence that begins with the path. */
   readonly why: string
