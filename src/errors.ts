@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   // Start-up. Any of these leaves the proxy off, unless it is marked as a warning.
   'guard-off': { hint: 'set CLAUDE_CODE_REMOTE=1 and CCR_UPSTREAM_PROXY_ENABLED=1 to turn the proxy on' },
   'config-invalid': { hint: 'correct the option or variable that the message names' },
+  'variable-unknown': { hint: 'correct the name of the variable, or take it away (a warning)' },
   'addon-unavailable': {
     hint: 'install the package with its prebuilds/ folder on a supported platform, or build them with npm run prebuild',
   },

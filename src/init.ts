@@ -21,7 +21,14 @@ import type { Environment } from './system/environment.js'
 import { assertHardened, findHardeningAddon, hardenProcess } from './system/harden.js'
 import { PrivateDirectory } from './system/private-directory.js'
 import { writeRelayRecord } from './system/relay-record.js'
-import { isEnabled, resolveLogLevel, resolveSettings, type Settings, type SettingsOptions } from './system/settings.js'
+import {
+  findUnknownVariables,
+  isEnabled,
+  resolveLogLevel,
+  resolveSettings,
+  type Settings,
+  type SettingsOptions,
+} from './system/settings.js'
 import { placeStatusSocket } from './system/status-place.js'
 import { openRelayHome, type RelayThreadChoice } from './thread/open-relay-home.js'
 import type { RelayHome } from './thread/relay-home.js'
@@ -132,6 +139,7 @@ async function start(inputs: StartInputs, logger: Logger): Promise<UpstreamProxy
   })
   try {
     const settings = resolveSettings(options, environment)
+    for (const warning of findUnknownVariables(environment)) logger.warn(warning)
     const hardeningAddon = harden(settings, logger)
     const opening = openRelayHome(options.thread, logger)
     undo.push(async () => (await opening).close())

@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs'
 import { systemCode } from '../errors.js'
+import { nearestName } from '../nearest-name.js'
 import { UsageError } from './arguments.js'
 import { USAGE } from './help.js'
 
@@ -21,22 +22,34 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 }
 
 async function main([name, ...args]: readonly string[]): Promise<number> {
+  if (name === 'help' && args.length > 0) return main([...args.slice(0, 1), '--help'])
   if (name === '--help' || name === '-h' || name === 'help') {
     process.stdout.write(USAGE)
     return 0
   }
   if (name === '--version') {
-    process.stdout.write(`${readVersion()}\n`)
+    process.stdout.write(`${await describeVersion()}\n`)
     return 0
   }
-  const load = name === undefined || !Object.hasOwn(COMMANDS, name) ? undefined : COMMANDS[name]
+  const load = findCommand(name)
   if (load !== undefined) return (await load())(args)
-  throw new UsageError(name === undefined ? 'a command is missing' : `there is no command ${name}`)
+  if (name === undefined) throw new UsageError('a command is missing')
+  const nearest = nearestName(name, Object.keys(COMMANDS))
+  throw new UsageError(`there is no command ${name}${nearest === undefined ? '' : `; there is ${nearest}`}`)
 }
 
-function readVersion(): string {
+function findCommand(name = ''): (() => Promise<Command>) | undefined {
+  return Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+}
+
+/** The version first, for programs; then what a report of a fault needs. */
+async function describeVersion(): Promise<string> {
   const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(file) as { version: string }).version
+  const { version } = JSON.parse(file) as { version: string }
+  const { loadAddon } = await import('../addon.js')
+  const runtime = process.versions.bun === undefined ? `Node ${process.versions.node}` : `Bun ${process.versions.bun}`
+  const addon = loadAddon().addon === undefined ? 'no addon' : 'addon loaded'
+  return `${version} (${runtime}, ${process.platform}-${process.arch}, ${addon})`
 }
 
 // A reader that has seen enough (`doctor | head`) is no failure of ours. Node tells it by an event, Bun by a throw.
@@ -49,7 +62,8 @@ function endOnBrokenPipe(error: unknown): never {
   process.exit()
 }
 
-process.exitCode = await main(process.argv.slice(2)).catch(exitCodeOfError)
+const args = process.argv.slice(2)
+process.exitCode = await main(args).catch(exitCodeOfError)
 await Promise.all([process.stdout, process.stderr].map(written))
 // Not when everything that is under way has ended: a connection that is being opened, or a question to a silent name server,
 // cannot be taken back everywhere.
@@ -57,7 +71,9 @@ process.exit()
 
 function exitCodeOfError(error: unknown): number {
   if (!(error instanceof UsageError)) return endOnBrokenPipe(error)
-  process.stderr.write(`ccr-upstream-proxy: ${error.message}; see ccr-upstream-proxy --help\n`)
+  const [name = ''] = args
+  const command = findCommand(name) === undefined ? '' : ` ${name}`
+  process.stderr.write(`ccr-upstream-proxy: ${error.message}; see ccr-upstream-proxy${command} --help\n`)
   return 2
 }
 

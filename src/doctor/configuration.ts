@@ -6,7 +6,7 @@ import { systemCode, UpstreamProxyError } from '../errors.js'
 import type { Logger } from '../log.js'
 import { createNoProxyList } from '../system/children/no-proxy-list.js'
 import type { Environment } from '../system/environment.js'
-import { isEnabled, resolveSettings, type Settings } from '../system/settings.js'
+import { findUnknownVariables, isEnabled, resolveSettings, type Settings } from '../system/settings.js'
 import { type Examination, type Finding, needed } from './check.js'
 import type { Ground } from './ground.js'
 
@@ -32,6 +32,7 @@ function checkGuard(environment: Environment): Finding<true> {
 
 function checkSettings(environment: Environment, logger: Logger): Finding<Settings> {
   const result = resolveSettings({}, environment)
+  for (const warning of findUnknownVariables(environment)) logger.warn(warning)
   const seen = `gateway ${result.tunnelUrl}, session «${result.sessionId}»`
   if (result.allowsInspection) {
     const message = 'the start leaves the process open to debuggers, and the token to every process of this user'

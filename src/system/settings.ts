@@ -2,6 +2,7 @@
 
 import { UpstreamProxyError } from '../errors.js'
 import { LOG_LEVELS, type LogLevel } from '../log.js'
+import { nearestName } from '../nearest-name.js'
 import { canonicalName } from '../protocol/authority.js'
 import { isGatewayUrl } from '../protocol/gateway-url.js'
 import { CHILD_ENV_LEVELS, type ChildEnvChoice, type ChildEnvLevel } from './children/child-env.js'
@@ -73,6 +74,15 @@ export interface Settings {
 /** Seconds between pings: more often is of no use, and what does not cut within an hour does not cut. */
 const [LEAST_PING_SECONDS, MOST_PING_SECONDS] = [1, 3_600]
 
+/** Before every variable of this package's own, and what may stand behind it. */
+const PREFIX = 'CCR_UPSTREAM_PROXY_'
+const VARIABLES = [
+  ...['ENABLED', 'URL', 'TUNNEL_PATH', 'CA_PATH', 'GATEWAY_CA', 'NO_PROXY', 'ENV', 'ENV_EXCEPT', 'GIT_HTTPS', 'LOG'],
+  ...['TUNNEL_LOG', 'PING_SECONDS', 'DANGEROUSLY_ALLOW_INSPECTION'],
+].map((name) => `${PREFIX}${name}`)
+/** So many are named: an environment may hold anything. */
+const MAX_NAMED = 5
+
 const TRUTHY = /^(?:1|true|yes|on)$/i
 
 /** Whether the guard lets the proxy start: both variables are `1`, `true`, `yes` or `on` in any case. */
@@ -87,6 +97,17 @@ export function isEnabled(options: SettingsOptions, environment: Environment): b
 export function resolveLogLevel(options: SettingsOptions, environment: Environment): LogLevel {
   const word = options.logLevel ?? environment.CCR_UPSTREAM_PROXY_LOG?.trim().toLowerCase()
   return LOG_LEVELS.find((level) => level === word) ?? 'warn'
+}
+
+/** A warning for each variable that looks like one of ours and is none. Values are not said. */
+export function findUnknownVariables(environment: Environment): UpstreamProxyError[] {
+  const unknown = Object.keys(environment).filter((name) => name.startsWith(PREFIX) && !VARIABLES.includes(name))
+  return unknown.slice(0, MAX_NAMED).map((name) => {
+    const nearest = nearestName(name, VARIABLES)
+    const meant = nearest === undefined ? '' : `; ${nearest} is`
+    const named = name.replace(/[^\x21-\x7e]/g, '?').slice(0, 80)
+    return new UpstreamProxyError('variable-unknown', `${named} is no variable of this package${meant}`)
+  })
 }
 
 /**

@@ -66,7 +66,16 @@ describe('the help', { concurrency: 2, timeout: 1_800_000 }, () => {
     const file = fileURLToPath(import.meta.resolve('ccr-upstream-proxy/package.json'))
     const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string }
     const { exitCode, stdout, stderr } = await cli(t, '--version')
-    assert.deepEqual([exitCode, stdout, stderr], [0, `${version}\n`, ''])
+    assert.deepEqual([exitCode, stderr], [0, ''])
+    const of = `${version} (Node ${process.versions.node}, ${process.platform}-${process.arch}, addon loaded)`
+    assert.equal(stdout, `${of}\n`)
+  })
+
+  it('is that of a command by help COMMAND', async (t) => {
+    for (const name of ['run', 'install-ca']) {
+      const byOption = await cli(t, name, '--help')
+      assert.deepEqual(await cli(t, 'help', name), byOption)
+    }
   })
 })
 
@@ -114,7 +123,14 @@ describe('a wrong call', { concurrency: 2, timeout: 1_800_000 }, () => {
       const { exitCode, stdout, stderr } = await cli(t, ...args)
       assert.equal(exitCode, 2, stderr)
       assert.equal(stdout, '')
-      assert.match(stderr, /^ccr-upstream-proxy: [^\n]+; see ccr-upstream-proxy --help\n$/)
+      const command = COMMANDS.includes(args[0] ?? '') ? ` ${args[0]}` : ''
+      assert.match(stderr, new RegExp(`^ccr-upstream-proxy: [^\\n]+; see ccr-upstream-proxy${command} --help\\n$`))
     })
   }
+
+  it('is told which command was meant', async (t) => {
+    assert.match((await cli(t, 'statsu')).stderr, /there is no command statsu; there is status;/)
+    assert.match((await cli(t, 'help', 'docotr')).stderr, /there is no command docotr; there is doctor;/)
+    assert.match((await cli(t, 'deploy')).stderr, /there is no command deploy; see/)
+  })
 })
