@@ -12,6 +12,9 @@ const ATTEMPT_DELAY_MS = 250
 /** Addresses that are tried; a name that has more is of a pool, any of which will do. Each holds a descriptor meanwhile. */
 const MAX_ADDRESSES = 16
 
+/** Nobody hears it; made once, for its stack costs as much as the rest of a race. */
+const OVER = new Error('the race is over')
+
 /** How one address is opened. */
 export interface AddressOpener<T> {
   /** Connects to `address`; rejects soon after `signal` aborts. */
@@ -31,6 +34,7 @@ export interface OpenedAddress<T> {
  * @param preferred comes first where it is among them
  */
 export function orderAddresses(found: readonly LookupAddress[], preferred?: string): string[] {
+  if (found.length === 1) return found.map(({ address }) => address)
   const [own, other] = [true, false].map((isOwn) =>
     found.filter(({ family }) => (family === found[0]?.family) === isOwn),
   )
@@ -43,11 +47,14 @@ export function orderAddresses(found: readonly LookupAddress[], preferred?: stri
  * The first of `addresses` that opens. Rejects with the failure of one when all of them failed, or with the reason of `signal`.
  * @param addresses at least one, in order
  */
-export function raceAddresses<T>(
+export async function raceAddresses<T>(
   addresses: readonly string[],
   opener: AddressOpener<T>,
   signal: AbortSignal,
 ): Promise<OpenedAddress<T>> {
+  const [address = '', ...others] = addresses
+  // The usual one, which needs nothing of a race.
+  if (others.length === 0) return { address, opened: await opener.open(address, signal) }
   return new Promise((resolve, reject) => new Race(addresses, opener, signal, { resolve, reject }).start())
 }
 
@@ -119,7 +126,7 @@ class Race<T> {
   #end(): void {
     clearTimeout(this.#next)
     this.#signal.removeEventListener('abort', this.#onAbort)
-    this.#over.abort()
+    this.#over.abort(OVER)
   }
 }
 

@@ -34,6 +34,9 @@ export class NodeTrust implements Trust {
   }
 }
 
+/** Of a dial; made once, for its stack costs more than to give it up. */
+const GIVEN_UP = new Error('it was given up')
+
 type Connected = (error: Error | null, socket?: Socket) => void
 
 /** What node:http and `ws` take to make a connection; node:http's asynchronous form is missing in the types of both. */
@@ -59,12 +62,12 @@ export function openConnection(url: URL, route: Route): Opening {
   const hand = (_options: unknown, connected: Connected): void => {
     connection.then((socket) => {
       isHanded = true
-      if (socket.destroyed) connected(socket.errored ?? new Error('it was given up'))
+      if (socket.destroyed) connected(socket.errored ?? GIVEN_UP)
       else connected(null, socket)
     }, connected)
   }
   const abandon = (): void => {
-    dial.abort()
+    dial.abort(GIVEN_UP)
     const drop = (socket: Socket): void => {
       if (!isHanded) socket.destroy()
     }
