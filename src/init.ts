@@ -239,8 +239,8 @@ async function provideFiles(
 }
 
 /** What children reach past the relay, and the relay past the gateway. */
-function listNoProxy({ noProxyAdditions }: Settings, environment: Environment, logger: Logger): string {
-  const { list, refused } = createNoProxyList(noProxyAdditions, environment)
+function listNoProxy({ noProxyEntries }: Settings, environment: Environment, logger: Logger): string {
+  const { list, refused } = createNoProxyList(noProxyEntries, environment)
   for (const { entry, reason } of refused) {
     logger.warn(new UpstreamProxyError('no-proxy-refused', `NO_PROXY entry «${entry}» is left out: ${reason}`))
   }

@@ -52,7 +52,9 @@ Repositories that are named by an SSH address cannot be reached through an HTTP 
 ## NO_PROXY
 
 Children get this machine, the private and link-local networks, the Anthropic API, what
-\`CCR_UPSTREAM_PROXY_NO_PROXY\` (\`noProxy\`) adds, and what the container had. Entries that break clients are left out with a
+\`CCR_UPSTREAM_PROXY_NO_PROXY\` (\`noProxy\`) adds, and what the container had. For a gateway that injects the key of the model's
+own API, or leads into a private network, \`CCR_UPSTREAM_PROXY_NO_PROXY_DEFAULTS=loopback\` (\`noProxyDefaults\`) leaves all but this
+machine out; a list between commas takes their place. Entries that break clients are left out with a
 warning: \`*\`, brackets, IPv6 networks (httpx cannot be constructed with either), and what is no host, address or network.
 Many tools do not understand networks and send such targets to the relay: it takes them past the gateway, directly or through
 the container's own proxy, as they would have gone without it.

@@ -151,6 +151,9 @@ Environment:
   CCR_UPSTREAM_PROXY_NO_PROXY
                         more hosts, addresses and IPv4 networks for the clients'
                         NO_PROXY, between commas
+  CCR_UPSTREAM_PROXY_NO_PROXY_DEFAULTS
+                        what it has besides: all (private networks, Anthropic),
+                        loopback, or a list (default: all)
   CCR_UPSTREAM_PROXY_ENV
                         how much clients get: contract, default or files
                         (default: files)

@@ -60,8 +60,8 @@ function whyNoLineFile(path: string): string | undefined {
 }
 
 /** What clients reach past the relay. */
-function checkNoProxy({ noProxyAdditions }: Settings, environment: Environment, logger: Logger): Finding<string> {
-  const { list, refused } = createNoProxyList(noProxyAdditions, environment)
+function checkNoProxy({ noProxyEntries }: Settings, environment: Environment, logger: Logger): Finding<string> {
+  const { list, refused } = createNoProxyList(noProxyEntries, environment)
   const seen = `${list.split(',').length} entries`
   for (const { entry, reason } of refused)
     logger.warn(new UpstreamProxyError('no-proxy-refused', `NO_PROXY entry «${entry}» is left out: ${reason}`))

@@ -6,6 +6,7 @@ import { nearestName } from '../nearest-name.js'
 import { canonicalName } from '../protocol/authority.js'
 import { isGatewayUrl } from '../protocol/gateway-url.js'
 import { CHILD_ENV_LEVELS, type ChildEnvChoice, type ChildEnvLevel } from './children/child-env.js'
+import { DEFAULT_NO_PROXY } from './children/no-proxy-list.js'
 import type { Environment } from './environment.js'
 
 /** What initUpstreamProxy() can be told instead of by the environment. */
@@ -36,6 +37,12 @@ export interface SettingsOptions {
    * CCR_UPSTREAM_PROXY_NO_PROXY, between commas.
    */
   readonly noProxy?: readonly string[]
+  /**
+   * What NO_PROXY has besides without being told: `all` for private and link-local networks and the Anthropic API, `loopback` for
+   * nothing, or the entries that it has instead. This machine is always in it. `all` by default;
+   * CCR_UPSTREAM_PROXY_NO_PROXY_DEFAULTS, between commas.
+   */
+  readonly noProxyDefaults?: 'all' | 'loopback' | readonly string[]
   /** What of the table in doc/clients.md children get. All of it by default. */
   readonly childEnvironment?: {
     /** `contract`, `default` or `files`. CCR_UPSTREAM_PROXY_ENV. */
@@ -64,7 +71,7 @@ export interface Settings {
   readonly systemBundleFile: string | undefined
   readonly allowsInspection: boolean
   /** Not checked: what does harm is left out where the list is made. */
-  readonly noProxyAdditions: readonly string[]
+  readonly noProxyEntries: readonly string[]
   readonly childEnv: ChildEnvChoice
   readonly tunnelLog: string | undefined
   /** Of CCR_UPSTREAM_PROXY_PING_SECONDS; the option `limits` wins. */
@@ -77,7 +84,19 @@ const [LEAST_PING_SECONDS, MOST_PING_SECONDS] = [1, 3_600]
 /** Before every variable of this package's own, and what may stand behind it. */
 const PREFIX = 'CCR_UPSTREAM_PROXY_'
 const VARIABLES = [
-  ...['ENABLED', 'URL', 'TUNNEL_PATH', 'CA_PATH', 'GATEWAY_CA', 'NO_PROXY', 'ENV', 'ENV_EXCEPT', 'GIT_HTTPS', 'LOG'],
+  ...[
+    'ENABLED',
+    'URL',
+    'TUNNEL_PATH',
+    'CA_PATH',
+    'GATEWAY_CA',
+    'NO_PROXY',
+    'NO_PROXY_DEFAULTS',
+    'ENV',
+    'ENV_EXCEPT',
+    'GIT_HTTPS',
+    'LOG',
+  ],
   ...['TUNNEL_LOG', 'PING_SECONDS', 'DANGEROUSLY_ALLOW_INSPECTION'],
 ].map((name) => `${PREFIX}${name}`)
 /** So many are named: an environment may hold anything. */
@@ -131,11 +150,22 @@ export function resolveSettings(options: SettingsOptions, environment: Environme
     tokenFile: pick(options.tokenFile, 'CCR_SESSION_TOKEN_PATH') ?? '/run/ccr/session_token',
     systemBundleFile: pick(options.systemBundleFile, 'CCR_SYSTEM_CA_BUNDLE'),
     allowsInspection: options.dangerouslyAllowInspection ?? saysSo(environment),
-    noProxyAdditions: options.noProxy ?? listOf(environment.CCR_UPSTREAM_PROXY_NO_PROXY),
+    noProxyEntries: [
+      ...resolveNoProxyDefaults(options.noProxyDefaults ?? listOf(environment.CCR_UPSTREAM_PROXY_NO_PROXY_DEFAULTS)),
+      ...(options.noProxy ?? listOf(environment.CCR_UPSTREAM_PROXY_NO_PROXY)),
+    ],
     childEnv: resolveChildEnv(options, environment),
     tunnelLog: pick(options.tunnelLog, 'CCR_UPSTREAM_PROXY_TUNNEL_LOG'),
     pingIntervalMs: resolvePingInterval(environment.CCR_UPSTREAM_PROXY_PING_SECONDS?.trim()),
   }
+}
+
+/** Nothing is as `all`, as with a variable that is empty. */
+function resolveNoProxyDefaults(given: 'all' | 'loopback' | readonly string[]): readonly string[] {
+  const [word, ...more] = typeof given === 'string' ? [given] : given
+  if (more.length === 0 && word === 'loopback') return []
+  if (more.length === 0 && (word === undefined || word === 'all')) return DEFAULT_NO_PROXY
+  return given as readonly string[]
 }
 
 function resolvePingInterval(given: string | undefined): number | undefined {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createNoProxyList } from '#src/system/children/no-proxy-list.js'
+import { createNoProxyList, DEFAULT_NO_PROXY } from '#src/system/children/no-proxy-list.js'
 
 const TAKEN = [
   ...['a.test', '.a.test', '*.a.test', 'A.Test', 'a.test.', 'a_b.test', 'xn--bcher-kva.test', 'host', 'a.test:8443'],
@@ -61,9 +61,13 @@ describe('the NO_PROXY list for children', () => {
     })
   }
 
-  test('begins with this machine, private and link-local networks and the Anthropic API', () => {
+  test('begins with this machine, whatever is configured', () => {
+    assert.equal(createNoProxyList([], {}).list, 'localhost,127.0.0.1,::1')
+  })
+
+  test('has private and link-local networks and the Anthropic API by default', () => {
     assert.equal(
-      createNoProxyList([], {}).list,
+      createNoProxyList(DEFAULT_NO_PROXY, {}).list,
       'localhost,127.0.0.1,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,' +
         'anthropic.com,.anthropic.com,*.anthropic.com',
     )

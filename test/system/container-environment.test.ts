@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createChildEnvironment } from '#src/system/children/child-env.js'
-import { createNoProxyList } from '#src/system/children/no-proxy-list.js'
+import { createNoProxyList, DEFAULT_NO_PROXY } from '#src/system/children/no-proxy-list.js'
 import { containerEnvironment, describeContainer } from '#src/system/container-environment.js'
 import type { Environment } from '#src/system/environment.js'
 import type { RelayRecord } from '#src/system/relay-record.js'
@@ -24,7 +24,7 @@ function recordIn(environment: Environment): RelayRecord {
     startedAt: 0,
     targets: {
       proxyUrl: 'http://127.0.0.1:4000',
-      noProxy: createNoProxyList([], environment).list,
+      noProxy: createNoProxyList(DEFAULT_NO_PROXY, environment).list,
       fullBundleFile: '/tmp/relay/ca-bundle.pem',
       extraCertificatesFile: '/tmp/relay/extra-certificates.pem',
       choice: { level: 'default', except: [], gitHttpsHosts: [] },

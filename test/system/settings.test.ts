@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { DEFAULT_NO_PROXY } from '#src/system/children/no-proxy-list.js'
 import { findUnknownVariables, resolveSettings } from '#src/system/settings.js'
 
 const pingIntervalOf = (CCR_UPSTREAM_PROXY_PING_SECONDS: string | undefined) =>
@@ -61,4 +62,16 @@ test('every variable that the documents name is known', () => {
   const names = new Set(text.match(/CCR_UPSTREAM_PROXY_[A-Z_]*[A-Z]/g))
   assert.ok(names.size > 10, `${names.size}`)
   assert.deepEqual(messagesFor(Object.fromEntries([...names].map((name) => [name, '1']))), [])
+})
+
+test('CCR_UPSTREAM_PROXY_NO_PROXY_DEFAULTS is all, loopback or a list, before what is added', () => {
+  const entriesOf = (CCR_UPSTREAM_PROXY_NO_PROXY_DEFAULTS: string) =>
+    resolveSettings({}, { CCR_UPSTREAM_PROXY_NO_PROXY_DEFAULTS, CCR_UPSTREAM_PROXY_NO_PROXY: 'more.test' })
+      .noProxyEntries
+  assert.deepEqual(entriesOf('all'), [...DEFAULT_NO_PROXY, 'more.test'])
+  assert.deepEqual(entriesOf(''), entriesOf('all'))
+  assert.deepEqual(entriesOf('loopback'), ['more.test'])
+  assert.deepEqual(entriesOf('10.0.0.0/8, a.test'), ['10.0.0.0/8', 'a.test', 'more.test'])
+  assert.deepEqual(resolveSettings({ noProxyDefaults: 'loopback' }, {}).noProxyEntries, [])
+  assert.deepEqual(resolveSettings({ noProxyDefaults: ['b.test'], noProxy: [] }, {}).noProxyEntries, ['b.test'])
 })

@@ -1,14 +1,13 @@
-// The NO_PROXY list that children get: what goes past the relay whatever anybody says, what the configuration adds, and
-// what the container had. Each entry must do no harm in any client.
+// The NO_PROXY list that children get: this machine, which goes past the relay whatever anybody says, what the configuration names,
+// and what the container had. Each entry must do no harm in any client.
 
 import { addressGroups, canonicalName } from '../../protocol/authority.js'
 import type { Environment } from '../environment.js'
 
-/** This machine, private and link-local networks, the Anthropic API. */
-const DEFAULT_ENTRIES = [
-  'localhost',
-  '127.0.0.1',
-  '::1',
+const LOOPBACK = ['localhost', '127.0.0.1', '::1'] as const
+
+/** What the configuration names by default: private and link-local networks, the Anthropic API. */
+export const DEFAULT_NO_PROXY = [
   '10.0.0.0/8',
   '172.16.0.0/12',
   '192.168.0.0/16',
@@ -26,20 +25,20 @@ export interface NoProxyList {
 }
 
 /**
- * Joins the defaults, `additions`, and what `environment` has.
- * @param additions one entry each
+ * Joins this machine, `configured`, and what `environment` has.
+ * @param configured one entry each
  */
-export function createNoProxyList(additions: readonly string[], environment: Environment): NoProxyList {
+export function createNoProxyList(configured: readonly string[], environment: Environment): NoProxyList {
   const inherited = [environment.NO_PROXY, environment.no_proxy].flatMap((list) => list?.split(/[\s,]+/) ?? [])
   const refused: { entry: string; reason: string }[] = []
   // A container may write an address in brackets; without them it means the same and breaks nobody.
-  const wanted = [...additions, ...inherited.map((entry) => entry.replace(/^\[([^\]]*)\]$/, '$1'))]
+  const wanted = [...configured, ...inherited.map((entry) => entry.replace(/^\[([^\]]*)\]$/, '$1'))]
   const accepted = wanted.filter((entry) => {
     const reason = entry === '' ? undefined : whyRefused(entry)
     if (reason !== undefined) refused.push({ entry, reason })
     return entry !== '' && reason === undefined
   })
-  return { list: [...new Set([...DEFAULT_ENTRIES, ...accepted])].join(','), refused }
+  return { list: [...new Set([...LOOPBACK, ...accepted])].join(','), refused }
 }
 
 /** Why an entry cannot be in the list; undefined when it can. */
