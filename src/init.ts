@@ -158,8 +158,6 @@ async function start(inputs: StartInputs, logger: Logger): Promise<UpstreamProxy
     const statusSocket = placeStatusSocket(directory, (folder) => undo.push(() => folder.remove()), logger)
     const relay = await listen({ options, settings, home, noProxy, containerProxy, statusSocket }, undo)
     const { isGatewaySilent, ...files } = await provideFiles(settings, { environment, reachTimeoutMs, home, directory })
-    assertClosed(settings, hardeningAddon)
-    await home.removeTokenFile()
     const targets: ChildTargets = { proxyUrl: relay.proxyUrl, noProxy, ...files, choice: settings.childEnv }
     writeRelayRecord(directory, {
       pid: process.pid,
@@ -169,6 +167,9 @@ async function start(inputs: StartInputs, logger: Logger): Promise<UpstreamProxy
       targets,
       container: describeContainer(container),
     })
+    // Last: a start that fails leaves the token to the next one.
+    assertClosed(settings, hardeningAddon)
+    await home.removeTokenFile()
     if (isGatewaySilent && reachTimeoutMs !== undefined) return silentProxy(gatewaySilent(reachTimeoutMs), undo, logger)
     return enabledProxy(relay, targets, environment, undo)
   } catch (error) {

@@ -2,7 +2,7 @@
 // a sentence of its own and what to do about it, nothing is a defect, and nothing is left. Costs 8 s of CPU.
 
 import assert from 'node:assert/strict'
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { CLI_FILE, isInstalled, type Outcome, run } from '../support/cli-process.js'
@@ -126,6 +126,32 @@ describeOnEachRuntime('a temporary directory', (runtime) => {
       })
     })
   }
+})
+
+describeOnEachRuntime('a temporary directory with room for all but the last file', (runtime) => {
+  const mounted = (inodes: number, script: string): string[] => {
+    const mount = `mount -t tmpfs -o size=16m,nr_inodes=${inodes} tmpfs "$TMPDIR"`
+    return ['unshare', '--mount', 'sh', '-c', `${mount} && ${script}`, 'sh']
+  }
+
+  it('leaves the token to the next start', { skip: skipMount }, async (t) => {
+    const whole = openSession(t)
+    const count = ['run', '--', 'sh', '-c', 'find "$TMPDIR" | wc -l']
+    const { stdout } = await cli(t, whole, mounted(1_000, 'exec "$@"'), runtime, CLI_FILE, ...count)
+    const needed = Number(stdout)
+    assert.ok(needed > 5, stdout)
+    assert.ok(!existsSync(whole.tokenFile))
+
+    const session = openSession(t)
+    const under = mounted(needed - 1, '"$@"; c=$?; ls "$TMPDIR"; exit $c')
+    const outcome = await cli(t, session, under, runtime, CLI_FILE, ...COMMAND)
+    assert.deepEqual([outcome.exitCode, outcome.stdout], [7, ''], outcome.stderr)
+    assert.deepEqual(
+      parseWarnings(outcome.stderr).map(({ code }) => code),
+      ['disk-full'],
+    )
+    assert.ok(existsSync(session.tokenFile), 'the token is gone')
+  })
 })
 
 const WITHOUT_PROC = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$@"', 'sh']
