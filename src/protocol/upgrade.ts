@@ -3,7 +3,8 @@
 // Rules:
 // - Nothing is asked for besides the WebSocket, so an answer that names an extension or a subprotocol breaks the rules.
 // - A refusal is known by its status line; of what else stands in it only the Retry-After of a 503 or 429 is looked at.
-// - The head of the answer has a limit; what stands behind it are frames.
+// - Interim answers before it are skipped (RFC 9110, section 15.2).
+// - The heads of all answers together have a limit, however they come; what stands after them are frames.
 
 import { createHash, randomBytes } from 'node:crypto'
 
@@ -46,6 +47,8 @@ export type UpgradeVerdict =
 export class UpgradeAnswerParser {
   readonly #key: string
   #bytes = Buffer.alloc(0)
+  /** What the heads may still have. */
+  #headBytesLeft = MAX_HEAD_BYTES
 
   constructor(key: string) {
     this.#key = key
@@ -53,13 +56,27 @@ export class UpgradeAnswerParser {
 
   push(bytes: Uint8Array): UpgradeVerdict {
     this.#bytes = Buffer.concat([this.#bytes, bytes])
+    for (;;) {
+      const verdict = this.#readHead()
+      if (verdict !== undefined) return verdict
+    }
+  }
+
+  /** undefined: it was an interim answer. */
+  #readHead(): UpgradeVerdict | undefined {
     const statusEnd = this.#bytes.indexOf('\r\n')
     if (statusEnd === -1) return couldBeHttp(this.#bytes) ? { kind: 'incomplete' } : { kind: 'not-http' }
     const status = readStatus(this.#bytes.toString('latin1', 0, statusEnd))
     if (status === undefined) return { kind: 'not-http' }
-    if (status !== 101 && !SAYS_WHEN.has(status)) return { kind: 'refused', status }
+    if (status >= 200 && !SAYS_WHEN.has(status)) return { kind: 'refused', status }
     const end = this.#bytes.indexOf('\r\n\r\n')
-    if (end === -1) return this.#bytes.length > MAX_HEAD_BYTES ? { kind: 'not-http' } : { kind: 'incomplete' }
+    if ((end === -1 ? this.#bytes.length : end + 4) > this.#headBytesLeft) return { kind: 'not-http' }
+    if (end === -1) return { kind: 'incomplete' }
+    if (status < 200 && status !== 101) {
+      this.#headBytesLeft -= end + 4
+      this.#bytes = this.#bytes.subarray(end + 4)
+      return undefined
+    }
     const fieldLines = this.#bytes.toString('latin1', statusEnd + 2, end)
     if (status !== 101) return { kind: 'refused', status, ...retryAfterOf(fieldLines) }
     const detail = findFault(fieldLines, this.#key)
@@ -70,7 +87,7 @@ export class UpgradeAnswerParser {
   /** What the answer comes to when nothing more follows. */
   end(): UpgradeVerdict {
     const status = readStatus(this.#bytes.toString('latin1').split('\r\n')[0] ?? '')
-    return status === undefined || status === 101 ? { kind: 'not-http' } : { kind: 'refused', status }
+    return status === undefined || status < 200 ? { kind: 'not-http' } : { kind: 'refused', status }
   }
 }
 
@@ -82,7 +99,7 @@ function retryAfterOf(fieldLines: string): { retryAfter?: string } {
 /** Refusals that may say for how long (RFC 9110, section 15.6.4; RFC 6585, section 4). */
 const SAYS_WHEN: ReadonlySet<number> = new Set([429, 503])
 
-const STATUS_LINE = /^HTTP\/1\.[01] ([1-9][0-9]{2})(?: .*)?$/
+const STATUS_LINE = /^HTTP\/1\.[01] ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?$/
 const EXAMPLE = 'HTTP/1.1 101 '
 
 /** Whether a status line may still come of `bytes`. */
@@ -116,6 +133,7 @@ function parseFields(lines: string): Map<string, string> | undefined {
     const name = line.slice(0, Math.max(nameEnd, 0)).toLowerCase()
     if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) return undefined
     const value = line.slice(nameEnd + 1).trim()
+    if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) return undefined
     const before = fields.get(name)
     fields.set(name, before === undefined ? value : `${before}, ${value}`)
   }

@@ -95,6 +95,9 @@ describe('UpgradeAnswerParser', () => {
       OPENING.replace('\r\n\r\n', '\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n'),
     ],
     ['a subprotocol that was not asked for', OPENING.replace('\r\n\r\n', '\r\nSec-WebSocket-Protocol: x\r\n\r\n')],
+    ...['\0', 'a\0b', '\x1b[2J', 'a\nb', '\x7f'].map(
+      (value) => ['a line that is no field', OPENING.replace('\r\n\r\n', `\r\nX: ${value}\r\n\r\n`)] as const,
+    ),
     ['a line that is no field', OPENING.replace('\r\n\r\n', '\r\n folded\r\n\r\n')],
     ['a line that is no field', 'HTTP/1.1 101 Switching Protocols\r\n\r\n'],
   ]
@@ -127,7 +130,7 @@ describe('UpgradeAnswerParser', () => {
     }
   })
 
-  for (const status of [100, 200, 204, 302, 401, 403, 500, 999]) {
+  for (const status of [200, 204, 302, 401, 403, 500, 999]) {
     test(`${status} is a refusal as soon as its line has come`, () => {
       everyPattern(`HTTP/1.1 ${status} Whatever\r\n`, { kind: 'refused', status })
       everyPattern(`HTTP/1.0 ${status}\r\nA: b\r\n\r\n`, { kind: 'refused', status })
@@ -137,6 +140,8 @@ describe('UpgradeAnswerParser', () => {
   for (const text of [
     'hello\r\n\r\n',
     'HTTP/2 101 x\r\n',
+    'HTTP/1.1 101 a\0b\r\n',
+    'HTTP/1.1 100 Continue\r\n\r\nhello\r\n',
     'HTTP/1.1 1010 x\r\n',
     'http/1.1 101 x\r\n',
     '\r\n\r\n',
@@ -144,6 +149,27 @@ describe('UpgradeAnswerParser', () => {
   ]) {
     test(`${JSON.stringify(text)} is no HTTP`, () => everyPattern(text, { kind: 'not-http' }))
   }
+
+  test('interim answers before it are skipped', () => {
+    const interim = 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'
+    everyPattern(`HTTP/1.1 100 Continue\r\n\r\n${interim}${OPENING}\x82`, { kind: 'open', rest: '\x82' })
+    everyPattern(`${interim}HTTP/1.1 401 No\r\n\r\n`, { kind: 'refused', status: 401 })
+    const parser = new UpgradeAnswerParser(KEY)
+    assert.deepEqual(parser.push(Buffer.from(interim)), { kind: 'incomplete' })
+    assert.deepEqual(parser.end(), { kind: 'not-http' })
+  })
+
+  test('a head of more than 16 KiB is refused, also when it comes whole and with the interim answers before it', () => {
+    const answerOf = (length: number): Buffer => {
+      const fieldBytes = length - OPENING.length - 'X: \r\n'.length
+      return Buffer.from(OPENING.replace('\r\n\r\n', `\r\nX: ${'x'.repeat(fieldBytes)}\r\n\r\n`))
+    }
+    assert.deepEqual(parse([answerOf(16_384)]), { kind: 'open', rest: '' })
+    assert.deepEqual(parse([answerOf(16_385)]), { kind: 'not-http' })
+    const interim = Buffer.from('HTTP/1.1 102 x\r\n\r\n')
+    assert.deepEqual(parse([interim, answerOf(16_384)]), { kind: 'not-http' })
+    assert.deepEqual(parse([Buffer.concat(Array.from({ length: 1_000 }, () => interim))]), { kind: 'not-http' })
+  })
 
   test('whatever is cut off is incomplete', () => {
     for (let length = 0; length < OPENING.length; length++) {
