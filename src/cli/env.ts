@@ -1,11 +1,13 @@
 // `env`: the environment of a relay that is running, for shells and tools that were started without it.
 
 import { findRelay } from '../doctor/running-relay.js'
+import { UpstreamProxyError } from '../errors.js'
+import type { RelayStatus } from '../relay/status.js'
 import { createChildEnvironment } from '../system/children/child-env.js'
 import { parseOptions, parsePort, UsageError } from './arguments.js'
 import { ENVIRONMENT_FORMATS, type EnvironmentFormat, formatEnvironment } from './environment-formats.js'
 import { ENV_USAGE } from './help.js'
-import { reportNoRelay } from './no-relay.js'
+import { reportNoRelay, reportNoStatus } from './no-relay.js'
 
 /** Runs `ccr-upstream-proxy env`; resolves to the exit code. */
 export async function envCommand(args: readonly string[]): Promise<number> {
@@ -21,8 +23,15 @@ export async function envCommand(args: readonly string[]): Promise<number> {
   const format = parseFormat(options.format ?? 'sh')
   const relay = await findRelay(options.port === undefined ? undefined : parsePort(options.port))
   if (relay === undefined) return reportNoRelay()
+  // Who is given it then has no way out at all.
+  if (relay.kind === 'told' && relay.status.isGatewaySilent) return reportNoStatus(silentSinceStart(relay.status))
   process.stdout.write(`${formatEnvironment(createChildEnvironment(relay.record.targets, process.env), format)}\n`)
   return 0
+}
+
+function silentSinceStart({ port }: RelayStatus): UpstreamProxyError {
+  const message = `the gateway has been silent since the relay on port ${port} started`
+  return new UpstreamProxyError('gateway-silent', message, { side: 'remote' })
 }
 
 function parseFormat(text: string): EnvironmentFormat {

@@ -79,7 +79,8 @@ Options:
       --port N          of the relay on port N
   -h, --help            show this help
 
-Exit codes: 0 done, 2 wrong usage, 3 no relay is running.
+Exit codes: 0 done, 2 wrong usage, 3 no relay is running, or its gateway has
+been silent since it started.
 `
 
 export const STATUS_USAGE = `Usage: ccr-upstream-proxy status [--json] [--port N]

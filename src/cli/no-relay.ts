@@ -1,4 +1,4 @@
-// What `env`, `status` and `top` say on standard error where there is no relay, or none that can be asked.
+// What `env`, `status` and `top` say on standard error where there is no relay, or none that can be asked or used.
 
 import { UpstreamProxyError } from '../errors.js'
 import { formatEntry } from '../log.js'

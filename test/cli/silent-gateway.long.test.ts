@@ -76,6 +76,10 @@ describeOnEachRuntime('run before a silent gateway', (runtime) => {
         /^gateway {3}silent · its CA has not come yet$/m,
       )
 
+      const { exitCode: refused, stdout: given, stderr: said } = await ask(t, runtime.path, session, 'env')
+      assert.deepEqual([refused, given], [3, ''])
+      assert.match(said, /^ccr-upstream-proxy: error \[gateway-silent\] /)
+
       await end()
       await forward(t, port)
       let status: RelayStatus
