@@ -11,6 +11,7 @@ import type { Logger } from '../log.js'
 import { descriptorLimit, tunnelsWithin } from '../runtime/descriptors.js'
 import { assertNoOpenDoor, thisStart } from '../system/doors.js'
 import { findHardeningAddon, hardenProcess } from '../system/harden.js'
+import { findDamagedRecords } from '../system/relay-record.js'
 import type { Settings } from '../system/settings.js'
 import { readSessionToken, type SessionToken } from '../system/token.js'
 import { type Examination, type Finding, needed, Skipped } from './check.js'
@@ -85,6 +86,8 @@ function checkDumpable(): Finding<TokenReader> {
 }
 
 function checkToken(settings: Settings, { addon }: TokenReader, logger: Logger): Finding<SessionToken> {
+  // A relay that nobody finds any more may have it.
+  if (isTaken(settings.tokenFile)) for (const damaged of findDamagedRecords()) logger.warn(damaged)
   const result = readSessionToken(settings.tokenFile, addon, logger)
   return { seen: `${settings.tokenFile} can be read; it was left where it is`, result }
 }

@@ -2,10 +2,10 @@
 // a sentence of its own and what to do about it, nothing is a defect, and nothing is left. Costs 8 s of CPU.
 
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
-import { CLI_FILE, isInstalled, type Outcome, run } from '../support/cli-process.js'
+import { CLI_FILE, isInstalled, type Outcome, RunningProcess, run } from '../support/cli-process.js'
 import { type EnabledReport, ProxyProcess, parseWarnings, type Report } from '../support/proxy-process.js'
 import { describeOnEachRuntime, type TestRuntime } from '../support/runtimes.js'
 import { createSession, type Session, type System, startSystem } from '../support/system.js'
@@ -155,6 +155,21 @@ describeOnEachRuntime('a temporary directory with room for all but the last file
 })
 
 const WITHOUT_PROC = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$@"', 'sh']
+
+describe('a relay whose record is damaged', () => {
+  it('may be why the doctor finds no token', async (t) => {
+    const session = openSession(t)
+    const relay = new RunningProcess(t, process.execPath, [CLI_FILE, 'relay', '--json'], { env: session.env })
+    await relay.until(/\n/)
+    const [folder = ''] = readdirSync(session.temporary)
+    truncateSync(join(session.temporary, folder, 'record', 'relay.json'), 10)
+    const args = [CLI_FILE, 'doctor', '--json', '--client', 'curl']
+    const { stdout } = await run(t, process.execPath, args, { env: session.env })
+    const { code, seen } = (JSON.parse(stdout) as Checks).checks.find(({ id }) => id === 'token') ?? {}
+    assert.equal(code, 'token-missing')
+    assert.match(seen ?? '', /relay\.json is cut off, or was changed/)
+  })
+})
 
 // Bun ends there before it comes to a program.
 describe('a container without /proc', { skip: skipMount }, () => {
