@@ -39,7 +39,7 @@ export interface RelayLimits {
   readonly lowWaterMarkBytes: number
   /** Milliseconds that a half-closed or ending tunnel may rest since its last byte. 60,000, as most load balancers. */
   readonly lingerMs: number
-  /** Milliseconds that a client may take to close after it got everything. 5,000. */
+  /** Milliseconds that a client may take to close after it got everything, and one of TLS may rest after its FIN. 5,000. */
   readonly closeLingerMs: number
   /** Milliseconds between pings to the gateway. 20,000: a third of what common middleboxes cut at. */
   readonly pingIntervalMs: number

@@ -64,7 +64,8 @@ export async function sendAndLeave(random: SeededRandom, stream: TunnelSocket | 
   await send(random, stream, bytes)
   if (random.happens(0.6)) await wait(over)
   if (random.happens(0.3)) {
-    stream.end()
+    if ('endSending' in stream && random.happens(0.5)) stream.endSending()
+    else stream.end()
     await wait(over)
   }
   stream.destroy()
@@ -73,9 +74,10 @@ export async function sendAndLeave(random: SeededRandom, stream: TunnelSocket | 
 
 /** Ends a connection with TLS in one of the ways in which connections end. */
 export async function leave(random: SeededRandom, { tunnel, socket }: TunnelClient): Promise<void> {
-  const way = random.pick(['close notify', 'WebSocket', 'TCP', 'TCP', 'reset', 'garbage', 'text'] as const)
+  const way = random.pick(['close notify', 'end', 'WebSocket', 'TCP', 'TCP', 'reset', 'garbage', 'text'] as const)
   const over = untilOver(tunnel)
   if (way === 'close notify') socket.end()
+  if (way === 'end') tunnel.endSending()
   if (way === 'WebSocket') tunnel.end()
   if (way === 'reset') tunnel.reset()
   if (way === 'garbage') tunnel.write(random.bytes(1 + random.below(100)))

@@ -87,6 +87,11 @@ export class TunnelSocket extends Duplex {
     this.#socket.write(bytes)
   }
 
+  /** The end of what is sent, and no more than that. */
+  endSending(): void {
+    this.writeRaw(encodeClientFrame(OPCODE.binary, Buffer.from([0x10, 1])))
+  }
+
   /** A RST. */
   reset(): void {
     this.#socket.resetAndDestroy()
