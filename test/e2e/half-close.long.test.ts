@@ -1,12 +1,13 @@
 // Tunnels through relay and our gateway end on both sides as soon as the client has ended, without any limit of time.
 
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
+import { on, once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect as connectHttp2 } from 'node:http2'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
+import type { AuditRecord } from 'ccr-upstream-gateway'
 import { connectHead } from '../support/connect-vectors.js'
 import { connectRaw } from '../support/raw-client.js'
 import { type RelayProcess, startRelayProcess } from '../support/relay-process.js'
@@ -22,16 +23,18 @@ const CONNECTIONS = 200
 describeOnEachRuntime('the end of a client', (runtime) => {
   const scope = new SharedScope()
   let interceptionRootPem: string
+  let audit: readonly AuditRecord[]
   let relay: RelayProcess
   let tunnelLog: string
   before(async () => {
     const interceptionCa = await createTestCa('interception root')
     interceptionRootPem = interceptionCa.rootPem
     const gatewayCa = await createTestCa('gateway root')
-    const { gateway } = await startSystem(scope, { interceptionCa, gatewayCa })
+    const system = await startSystem(scope, { interceptionCa, gatewayCa })
     tunnelLog = join(createTempDirectory(scope, 'log'), 'tunnels.jsonl')
+    audit = system.audit
     relay = await startRelayProcess(runtime, {
-      tunnelUrl: `${gateway.url.replace('https', 'wss')}/upstreamproxy/ws`,
+      tunnelUrl: `${system.gateway.url.replace('https', 'wss')}/upstreamproxy/ws`,
       token: TOKEN,
       sessionId: SESSION_ID,
       trustedCertificates: gatewayCa.rootPem,
@@ -72,6 +75,32 @@ describeOnEachRuntime('the end of a client', (runtime) => {
     socket.end()
     await relay.tunnels(0)
     assert.deepEqual(outcomes().slice(-1), ['completed'])
+  })
+
+  test('of HTTP/2 that leaves at the last byte of an answer has had all of it', async () => {
+    const before = audit.length
+    for (let count = 0; count < 20; count++) {
+      const { socket } = await openTunnel(RULED_HOST)
+      socket.removeAllListeners('data')
+      const options = { socket, servername: RULED_HOST, ca: interceptionRootPem, ALPNProtocols: ['h2'] }
+      const secured = connectTls(options)
+      await once(secured, 'secureConnect')
+      const session = connectHttp2(`https://${RULED_HOST}`, { createConnection: () => secured })
+      const request = session.request({ ':path': '/' })
+      const [headers] = (await once(request, 'response')) as [{ 'content-length': string }]
+      let left = Number(headers['content-length'])
+      assert.ok(left > 0)
+      session.on('error', () => {})
+      request.on('error', () => {})
+      for await (const [{ length }] of on(request, 'data') as AsyncIterable<[Buffer]>) {
+        left -= length
+        if (left === 0) break
+      }
+      socket.destroy()
+    }
+    await relay.tunnels(0)
+    const records = audit.slice(before)
+    assert.deepEqual([records.length, records.filter((record) => 'error' in record)], [20, []])
   })
 
   for (const host of [RULED_HOST, PLAIN_HOST])

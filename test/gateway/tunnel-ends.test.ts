@@ -12,10 +12,11 @@ import { AdminServer } from '#gateway/server/admin-server.js'
 import { ChunkStream, DefectError } from '#gateway/server/chunk-stream.js'
 import { listen as listenOn } from '#gateway/server/listen.js'
 import { splice } from '#gateway/server/splice.js'
+import { CLIENT_HELLO } from '../support/connect-vectors.js'
 import { listen } from '../support/listening.js'
 import { Mailbox } from '../support/mailbox.js'
 import { CREDENTIALS, HOST, startGateway } from './fixture.js'
-import { connectHead, encode, openWire } from './wire-client.js'
+import { connectHead, encode, openWire, readAll } from './wire-client.js'
 
 /** A server that accepts and does nothing else; what it accepted comes one by one. */
 async function startSilent(context: TestContext): Promise<{ port: number; accepted: Mailbox<Socket> }> {
@@ -228,4 +229,28 @@ test('a client that leaves while the proxy thinks takes the connection to it alo
   await closed
   const record = await gateway.nextRecord()
   assert.equal(record.mode === 'refused' && record.code, 'client-closed')
+})
+
+test('a client that ends its direction before its TLS begins, or within the handshake, is let go', async (context) => {
+  const gateway = await startGateway(context)
+  for (const bytes of [Buffer.alloc(0), CLIENT_HELLO.subarray(0, 20), CLIENT_HELLO]) {
+    const { stream } = await gateway.openTunnel(HOST)
+    stream.staysOpen = true
+    stream.resume()
+    if (bytes.length > 0) stream.write(bytes)
+    stream.endSending()
+    assert.equal(await stream.closeCode, 1000)
+    const record = await gateway.nextRecord()
+    assert.equal(record.mode === 'refused' && record.code, 'client-tls-failed')
+  }
+})
+
+test('a client that has sent its whole request and ends its direction gets the answer', async (context) => {
+  const gateway = await startGateway(context)
+  const { stream, socket } = await gateway.connect(HOST, { protocols: ['http/1.1'] })
+  stream.staysOpen = true
+  socket.write(`GET /late HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`, () => stream.endSending())
+  assert.match((await readAll(socket)).toString(), /^HTTP\/1\.1 200 [\s\S]*\/late/)
+  const record = await gateway.nextRecord()
+  assert.deepEqual([record.mode, 'error' in record], ['intercept', false])
 })

@@ -34,10 +34,10 @@ export class AnswerWay {
     const { client, body, draft } = this.#life
     const { redactor } = sent
     const [length] = hasBody ? valuesOf(fields, 'content-length') : []
-    const expectedBytes = length === undefined ? undefined : Number(length)
     body.forget()
     draft.status = status
-    this.#life.enter('answer', { name: 'answering', sent, expectedBytes })
+    draft.expectedBytes = length === undefined ? undefined : Number(length)
+    this.#life.enter('answer', { name: 'answering', sent })
     client.sendHead({ status, reason: redactor.text(reason), fields: redactor.fields(clientFields(fields)), hasBody })
     sent.origin.resumeBody()
     this.#request.resume()
@@ -71,7 +71,7 @@ export class AnswerWay {
       return
     }
     if (state.name !== 'answering') return
-    if (state.expectedBytes !== undefined && state.expectedBytes !== draft.responseBytes) {
+    if (draft.expectedBytes !== undefined && !draft.isBodyWhole) {
       this.#life.cutOff('upstream-aborted')
       return
     }

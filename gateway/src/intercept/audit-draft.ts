@@ -14,7 +14,14 @@ export class AuditDraft {
   status = 0
   requestBytes = 0
   responseBytes = 0
+  /** What the Content-Length of an answer with a body says. */
+  expectedBytes: number | undefined
   error: AuditErrorCode | undefined
+
+  /** Whether there have been as many bytes of the answer as it said. */
+  get isBodyWhole(): boolean {
+    return this.expectedBytes !== undefined && this.expectedBytes === this.responseBytes
+  }
 
   record({ id, sessionId, authority }: InterceptedTunnel, { method, target }: ClientExchange): InterceptAuditRecord {
     const { rule, injected, status, requestBytes, responseBytes, error } = this

@@ -48,6 +48,12 @@ export interface ClientExchange {
   switchProtocols(fields: RawFields): void
 }
 
+/**
+ * What the system has taken of an answer: all of it with its end, all that there has been of it, or less. A client that counts the
+ * bytes of a Content-Length may leave before the end.
+ */
+export type HandedOver = 'to-its-end' | 'so-far' | 'in-part'
+
 /** What happens on the client's side. */
 export interface ClientHandler {
   clientOnData(bytes: Buffer): void
@@ -58,8 +64,7 @@ export interface ClientHandler {
   clientOnDrain(): void
   /**
    * The last event, and it always comes.
-   * @param isWhole the answer was handed over to its end
-   * @param reason why it was not, where that is known. Default: `client-closed`
+   * @param reason why the answer was not handed over, where that is known. Default: `client-closed`
    */
-  clientOnClose(isWhole: boolean, reason?: AuditErrorCode): void
+  clientOnClose(handedOver: HandedOver, reason?: AuditErrorCode): void
 }

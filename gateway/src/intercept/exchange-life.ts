@@ -7,7 +7,7 @@ import type { Redactor } from '../credentials/redactor.js'
 import { Guard } from '../guard.js'
 import { Refusal } from '../refusal.js'
 import { AuditDraft } from './audit-draft.js'
-import type { ClientExchange } from './client-exchange.js'
+import type { ClientExchange, HandedOver } from './client-exchange.js'
 import { type ExchangeEvent, type ExchangeStateName, nextExchangeState } from './exchange-state.js'
 import type { InterceptedTunnel } from './intercepted-tunnel.js'
 import type { MatchedRequest } from './matched-request.js'
@@ -41,8 +41,7 @@ export type ExchangeState =
   | { readonly name: 'asking'; readonly sent: Try }
   /** `isLost`: what the held answer was to have for a body does not come any more. */
   | { readonly name: 'renewing'; readonly sent: Try; readonly held: OriginAnswer; readonly isLost: boolean }
-  /** `expectedBytes`: what the answer's Content-Length said. */
-  | { readonly name: 'answering'; readonly sent: Try; readonly expectedBytes: number | undefined }
+  | { readonly name: 'answering'; readonly sent: Try }
   | { readonly name: 'switched'; readonly sent: Try; readonly ended: 'none' | 'client' | 'origin' }
   | { readonly name: 'ending' }
   | { readonly name: 'done' }
@@ -145,21 +144,23 @@ export class ExchangeLife {
   /** The tunnel is closed. */
   leave(): void {
     // Of another protocol it is not known where it ends.
-    this.close(this.draft.status === 101)
+    this.close(this.draft.status === 101 ? 'to-its-end' : 'in-part')
   }
 
   /** Ends the request with `code` in the audit, and without another word to the client. */
   abort(code: AuditErrorCode): void {
     if (this.#state.name === 'done') return
     this.draft.error ??= code
-    this.close(false)
+    this.close('in-part')
   }
 
-  /** The client's side is closed. `isWhole`: it was given all there was for it. */
-  close(isWhole: boolean, reason: AuditErrorCode = 'client-closed'): void {
+  /** The client's side is closed. */
+  close(handedOver: HandedOver, reason: AuditErrorCode = 'client-closed'): void {
     const { name } = this.#state
     if (name === 'done') return
-    if (!isWhole || (name !== 'ending' && name !== 'switched')) this.draft.error ??= reason
+    const isOver = name === 'ending' || name === 'switched'
+    const isWhole = handedOver === 'to-its-end' ? isOver : handedOver === 'so-far' && this.draft.isBodyWhole
+    if (!isWhole) this.draft.error ??= reason
     if (name !== 'ending') this.dropOrigin()
     this.enter('close', { name: 'done' })
     this.#leavePlace()
@@ -185,6 +186,6 @@ export class ExchangeLife {
         // It is what is broken, perhaps; the other one still has to go.
       }
     }
-    this.close(false)
+    this.close('in-part')
   }
 }

@@ -96,7 +96,7 @@ export class Exchange {
       clientOnEnd: guard.wrap((trailers) => this.#request.onEnd(trailers)),
       clientOnFailure: guard.wrap((refusal) => this.#life.refuse(refusal)),
       clientOnDrain: guard.wrap(() => this.#answer.resume()),
-      clientOnClose: guard.wrap((isWhole, reason) => this.#life.close(isWhole, reason)),
+      clientOnClose: guard.wrap((handedOver, reason) => this.#life.close(handedOver, reason)),
     }
   }
 

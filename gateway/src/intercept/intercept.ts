@@ -67,9 +67,11 @@ export function interceptTunnel(
         return false
       })
       guard.once(stream, 'close', () => secured.destroy())
+      const stopAwaitingEnd = guard.on(stream, 'end', () => stream.destroy())
       // What tls.Server itself waits for; a TLSSocket has no other sign of a finished handshake.
       guard.once(secured, 'secure', () => {
         stopWaiting()
+        stopAwaitingEnd()
         outcome = undefined
         serve(secured)
       })
@@ -113,8 +115,6 @@ function terminateTls(
     }),
   }
   const secured = new TLSSocket(stream as unknown as Socket, options)
-  // It takes after the stream, but the end of what the client says is the end of its TLS.
-  secured.allowHalfOpen = false
   guard.ignoreErrors(secured)
   // The stream below it is closed once it has written what it was given.
   guard.once(secured, 'close', () => stream.end())

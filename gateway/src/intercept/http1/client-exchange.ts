@@ -2,7 +2,7 @@
 
 import { endToEndFields, type RawFields, trailerFields, valuesOf } from '../../fields.js'
 import { Refusal, refusalBody, refusalHeaders } from '../../refusal.js'
-import type { AnswerHead, ClientExchange, ClientHandler } from '../client-exchange.js'
+import type { AnswerHead, ClientExchange, ClientHandler, HandedOver } from '../client-exchange.js'
 import type { BodyLength, RequestHead } from '../request-head.js'
 import { encodeAnswerHead, encodeFields } from './encode-head.js'
 import { keepsAlive, upgradeOf } from './request-head.js'
@@ -102,12 +102,13 @@ export class Http1ClientExchange implements ClientExchange {
   onFin(): void {
     this.#isReusable = false
     if (this.#isSwitched) this.#handler?.clientOnEnd([])
-    else if (!this.#isRequestWhole) this.#close(false)
+    else if (!this.#isRequestWhole) this.#close('in-part')
   }
 
   /** The connection is gone. */
   onGone(): void {
-    this.#close(this.#isSwitched)
+    if (this.#isSwitched) this.#close('to-its-end')
+    else this.#close(this.#unwritten === 0 ? 'so-far' : 'in-part')
   }
 
   // -- The answer ----------------------------------------------------------------------------------------------------
@@ -184,21 +185,21 @@ export class Http1ClientExchange implements ClientExchange {
     this.#unwritten++
     return this.#link.write(bytes, () => {
       this.#unwritten--
-      if (this.#isEnded && this.#unwritten === 0) this.#close(true)
+      if (this.#isEnded && this.#unwritten === 0) this.#close('to-its-end')
     })
   }
 
   #endAnswer(): void {
     this.#isEnded = true
-    if (this.#unwritten === 0) this.#close(true)
+    if (this.#unwritten === 0) this.#close('to-its-end')
   }
 
-  #close(isWhole: boolean): void {
+  #close(handedOver: HandedOver): void {
     const handler = this.#handler
     this.#handler = undefined
     if (handler === undefined) return
-    handler.clientOnClose(isWhole)
-    this.#link.release(isWhole && this.#isReusable && this.#isRequestWhole)
+    handler.clientOnClose(handedOver)
+    this.#link.release(handedOver === 'to-its-end' && this.#isReusable && this.#isRequestWhole)
   }
 }
 

@@ -22,7 +22,7 @@ export function serveHttp2(secured: TLSSocket, exchanges: Exchanges, guard: Guar
   let session: ServerHttp2Session | undefined
   const handler: FrameHandler = {
     connectionOnError: endForError,
-    connectionOnEnd: () => watched.destroy(),
+    connectionOnEnd: () => watched.destroyAfterWrites(),
     connectionOnDestroy: (error) => session?.destroy(error),
   }
   const watched = new WatchedSocket(secured, true, handler, guard)

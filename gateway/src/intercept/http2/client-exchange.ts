@@ -5,7 +5,7 @@ import type { AuditErrorCode } from '../../audit/audit-record.js'
 import { endToEndFields, type RawFields, trailerFields, valuesOf } from '../../fields.js'
 import type { Guard } from '../../guard.js'
 import { Refusal, refusalBody, refusalHeaders } from '../../refusal.js'
-import type { AnswerHead, ClientExchange, ClientHandler } from '../client-exchange.js'
+import type { AnswerHead, ClientExchange, ClientHandler, HandedOver } from '../client-exchange.js'
 import { MAX_REQUEST_HEAD_BYTES } from '../origin-exchange.js'
 import type { BodyLength, RequestHead } from '../request-head.js'
 import { watchEndOfStream } from './end-of-stream.js'
@@ -42,6 +42,8 @@ export class Http2ClientExchange implements ClientExchange {
   #isEnded = false
   /** END_STREAM is on its way: a client that leaves when it comes may do so before the stream has reported its own end. */
   #isSent = false
+  /** Writes of the answer that are not on their way yet. */
+  #unwritten = 0
 
   constructor(stream: ServerHttp2Stream, flags: number, rawHeaders: RawFields, guard: Guard) {
     this.#stream = stream
@@ -108,7 +110,7 @@ export class Http2ClientExchange implements ClientExchange {
     guard.on(stream, 'drain', () => handler.clientOnDrain())
     // Node ends what is reset, too; without the trailers that end is not sent, and the reset is what the client sees.
     guard.on(stream, 'wantTrailers', () => this.#sendTrailers())
-    guard.once(stream, 'close', () => handler.clientOnClose(this.#isSent, RESET_REASONS[stream.rstCode ?? 0]))
+    guard.once(stream, 'close', () => handler.clientOnClose(this.#handedOver, RESET_REASONS[stream.rstCode ?? 0]))
   }
 
   pauseBody(): void {
@@ -140,7 +142,9 @@ export class Http2ClientExchange implements ClientExchange {
   }
 
   write(bytes: Buffer): boolean {
-    return this.#isEnded || this.#isClosed || this.#stream.write(bytes)
+    if (this.#isEnded || this.#isClosed) return true
+    this.#unwritten++
+    return this.#stream.write(bytes, this.#onWritten)
   }
 
   end(trailers: RawFields): void {
@@ -176,6 +180,15 @@ export class Http2ClientExchange implements ClientExchange {
 
   switchProtocols(): void {
     throw new Error('HTTP/2 has no upgrade')
+  }
+
+  readonly #onWritten = (error?: Error | null): void => {
+    if (!error) this.#unwritten--
+  }
+
+  get #handedOver(): HandedOver {
+    if (this.#isSent) return 'to-its-end'
+    return this.#unwritten === 0 ? 'so-far' : 'in-part'
   }
 
   get #isClosed(): boolean {

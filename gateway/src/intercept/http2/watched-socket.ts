@@ -7,6 +7,11 @@ import type { TLSSocket } from 'node:tls'
 import type { Guard } from '../../guard.js'
 import { FrameFollower } from './frame-follower.js'
 
+/** A peer that has ended may still read what was on its way to it. */
+const LAST_WRITES_MS = 1_000
+/** Turns of the event loop from the end of a write to the frame that node:http2 sends for it: the trailers of a stream take two. */
+const QUIET_TURNS = 3
+
 /** Two reads of TLS. */
 const HIGH_WATER_MARK_BYTES = 32_768
 
@@ -32,8 +37,14 @@ export class WatchedSocket extends Duplex {
   readonly #received: FrameFollower
   readonly #sent: FrameFollower
   #errorSent: number | undefined
-  /** Nothing more comes, and what is written goes nowhere. */
-  #isOver = false
+  readonly #guard: Guard
+  /** Nothing more comes. */
+  #isReadOver = false
+  /** What is written goes nowhere. */
+  #isClosed = false
+  /** Writes that the system has not taken. */
+  #unwritten = 0
+  #isLeaving = false
   readonly #afterWrite: () => void
   readonly #reportEnd: () => void
 
@@ -42,6 +53,7 @@ export class WatchedSocket extends Duplex {
     super({ highWaterMark: HIGH_WATER_MARK_BYTES })
     this.#socket = socket
     this.#handler = handler
+    this.#guard = guard
     this.#received = new FrameFollower(isServer)
     this.#sent = new FrameFollower(!isServer, (errorCode) => {
       if (errorCode !== 0) this.#errorSent = errorCode
@@ -58,6 +70,7 @@ export class WatchedSocket extends Duplex {
     guard.once(socket, 'end', () => this.#endWhenRead())
     // A session that has given up reads no more; any other goes on once the write that was under way is over, a turn later.
     guard.once(socket, 'close', () => {
+      this.#isClosed = true
       this.#endWhenRead()
       setImmediate(guard.wrap(() => this.#reportEnd()))
     })
@@ -83,7 +96,7 @@ export class WatchedSocket extends Duplex {
 
   override read(size?: number): Buffer | null {
     const bytes = super.read(size)
-    if (this.#isOver && this.readableLength === 0) process.nextTick(this.#reportEnd)
+    if (this.#isReadOver && this.readableLength === 0) process.nextTick(this.#reportEnd)
     return bytes
   }
 
@@ -92,7 +105,7 @@ export class WatchedSocket extends Duplex {
    * nothing catches it when nghttp2 still has something to write then: so no end is pushed.
    */
   #endWhenRead(): void {
-    this.#isOver = true
+    this.#isReadOver = true
     if (this.readableLength === 0) this.#reportEnd()
   }
 
@@ -108,20 +121,41 @@ export class WatchedSocket extends Duplex {
   }
 
   #send(buffers: readonly Buffer[], callback: (error?: Error | null) => void): void {
-    if (this.#isOver) {
+    if (!this.#socket.writable) {
       callback()
       return
     }
+    this.#unwritten++
     for (const bytes of buffers) this.#sent.push(bytes)
     const onWritten = (error?: Error | null) => {
+      this.#unwritten--
       callback(error)
       this.#afterWrite()
+      if (this.#isLeaving) this.#leaveWhenQuiet(QUIET_TURNS)
     }
     this.#socket.cork()
     for (const [index, bytes] of buffers.entries()) {
       this.#socket.write(bytes, index === buffers.length - 1 ? onWritten : undefined)
     }
     this.#socket.uncork()
+  }
+
+  /** Destroys it when the answers that were on their way are out, with the end of each. */
+  destroyAfterWrites(): void {
+    if (this.#isLeaving) return
+    this.#isLeaving = true
+    this.#guard.once(
+      this,
+      'close',
+      this.#guard.startDeadline(LAST_WRITES_MS, () => this.destroy()),
+    )
+    this.#leaveWhenQuiet(QUIET_TURNS)
+  }
+
+  #leaveWhenQuiet(turns: number): void {
+    if (this.#unwritten > 0 && !this.#isClosed) return
+    if (turns === 0 || this.#isClosed) this.destroy()
+    else setImmediate(this.#guard.wrap(() => this.#leaveWhenQuiet(turns - 1)))
   }
 
   override _final(callback: (error?: Error | null) => void): void {
