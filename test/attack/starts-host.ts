@@ -1,6 +1,7 @@
 // A program that starts the proxy several times: starts-host.js PACKAGE-URL PLAN. It says what came of each start in one line,
 // and stays until its standard input ends. It imports nothing of the tests, for it may run from a copy.
 
+import cluster from 'node:cluster'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
@@ -10,10 +11,10 @@ export interface StartsPlan {
   /** The token file of each start. */
   readonly tokenFiles: readonly string[]
   /**
-   * `together`: all in one turn of one thread; `in-workers`: each in a worker of the program's; `in-turn`: one after the
-   * other, each closed again.
+   * `together`: all in one turn of one thread; `in-cluster`: the same in a worker of node:cluster; `in-workers`: each in a thread of
+   * the program's; `in-turn`: one after the other, each closed again.
    */
-  readonly how: 'together' | 'in-workers' | 'in-turn'
+  readonly how: 'together' | 'in-cluster' | 'in-workers' | 'in-turn'
   readonly thread: 'worker' | 'main'
   /** Where the package lies for a second time: every other start is of that copy. */
   readonly otherPackageUrl?: string
@@ -29,6 +30,8 @@ export interface StartsReport {
   readonly outcomes: readonly string[]
   /** For SIGUSR1. */
   readonly listeners: number
+  /** Of the process that has started them. */
+  readonly pid: number
 }
 
 type Init = typeof import('ccr-upstream-proxy')['initUpstreamProxy']
@@ -131,9 +134,18 @@ function waitAt(gate: Int32Array): undefined {
 }
 
 async function runAsProgram(): Promise<void> {
-  const ways = { together: startTogether, 'in-turn': startInTurn, 'in-workers': startInWorkers }
+  if (plan.how === 'in-cluster' && cluster.isPrimary) {
+    cluster.fork().once('exit', () => process.exit())
+    return
+  }
+  const ways = {
+    together: startTogether,
+    'in-cluster': startTogether,
+    'in-turn': startInTurn,
+    'in-workers': startInWorkers,
+  }
   const outcomes = await ways[plan.how]()
-  const report: StartsReport = { outcomes, listeners: process.listenerCount('SIGUSR1') }
+  const report: StartsReport = { outcomes, listeners: process.listenerCount('SIGUSR1'), pid: process.pid }
   process.stdout.write(`${JSON.stringify(report)}\n`)
   process.stdin.resume().once('end', () => process.exit())
 }

@@ -36,6 +36,7 @@ interface Case extends Pick<StartsPlan, 'how' | 'thread'> {
 const CASES: readonly Case[] = [
   { count: 2, how: 'together', thread: 'worker' },
   { count: 8, how: 'together', thread: 'main' },
+  { count: 8, how: 'in-cluster', thread: 'worker' },
   { count: 2, how: 'in-workers', thread: 'worker' },
   { count: 8, how: 'in-workers', thread: 'main' },
   { count: 2, how: 'together', thread: 'main', copies: true },
@@ -53,13 +54,13 @@ describeOnEachRuntime('several starts in one process', (runtime) => {
         const tokenFiles = halfFailing(count)
         const otherPackageUrl = copies && stage.actor.copyOfPackage(t)
         const plan = { tokenFiles, how, thread, ...(otherPackageUrl && { otherPackageUrl }) }
-        const { process: child, outcomes } = await startAll(t, stage, runtime, plan)
+        const { pid, outcomes } = await startAll(t, stage, runtime, plan)
         assert.deepEqual(
           outcomes,
           tokenFiles.map((file) => (file === 'missing' ? 'token-missing' : 'on')),
         )
-        assert.equal(await stage.attack(t, 'memory', child.pid, TOKEN_FORMS), 'denied EACCES')
-        assert.equal(softCoreLimitOf(child.pid), '0')
+        assert.equal(await stage.attack(t, 'memory', pid, TOKEN_FORMS), 'denied EACCES')
+        assert.equal(softCoreLimitOf(pid), '0')
       })
     }
 

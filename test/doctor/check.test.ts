@@ -26,7 +26,7 @@ test('a check that passes tells all that was warned of, first what it says itsel
     code: 'token-exposed',
     hop: 'machine',
     seen: 'the token can be read; one.pem: a broken block',
-    hint: 'write the token file with mode 0600: others can read it; remove the broken certificate from the file that the message names',
+    hint: 'write the token file with mode 0600, a copy under umask 077; remove the broken certificate from the file that the message names',
   })
 })
 
