@@ -199,7 +199,7 @@ describe('env', { timeout: 1_800_000 }, () => {
     it(`is a usage error with ${args.join(' ')}`, async (t) => {
       const { exitCode, stderr } = await run(t, process.execPath, [CLI_FILE, 'env', ...args], { env: { PATH } })
       assert.equal(exitCode, 2)
-      assert.match(stderr, /see ccr-upstream-proxy --help/)
+      assert.match(stderr, /see ccr-upstream-proxy env --help/)
     })
   }
 })

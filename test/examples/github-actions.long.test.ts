@@ -83,7 +83,7 @@ describe('the job of GitHub Actions', {
     const { steps } = await runJob(t, '')
     const start = named(steps, 'Start the proxy')
     assert.equal(start.exitCode, 1)
-    assert.match(start.output, / \[token-malformed\] /)
+    assert.match(start.output, / \[token-empty\] /)
     assert.deepEqual(steps.map(({ name }) => name).slice(-2), ['Start the proxy', 'Stop the proxy'])
   })
 })

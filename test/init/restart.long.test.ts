@@ -188,9 +188,12 @@ describeOnEachRuntime('a start after a kill', (runtime) => {
         const status = () => run(t, 'nsenter', [...enter, ...command, 'status'], { env: session.env })
         while ((await status()).exitCode !== 0) assert.ok(first.stderr === '', first.stderr)
         const [living = ''] = names()
-        writeFileSync(session.tokenFile, TOKEN, { mode: 0o600 })
-        actor.own(session.tokenFile)
-        const second = new RunningProcess(t, 'nsenter', [...enter, ...command, 'relay'], { env: session.env })
+        // Where the first one had its token it would take this one too.
+        const tokenFile = join(session.directory, 'second-token')
+        writeFileSync(tokenFile, TOKEN, { mode: 0o600 })
+        actor.own(tokenFile)
+        const env = { ...session.env, CCR_SESSION_TOKEN_PATH: tokenFile }
+        const second = new RunningProcess(t, 'nsenter', [...enter, ...command, 'relay'], { env })
         await second.until(/HTTPS_PROXY/)
         assert.ok(names().includes(living), 'the folder of the living relay is gone')
       })
