@@ -16,25 +16,19 @@ export class Admission {
 
   /** Why a client that asks for a tunnel gets none; its own is among those that are open. The oldest half-closed one makes room. */
   refusal(open: ReadonlySet<Tunnel>): UpstreamProxyError | undefined {
-    if (this.#shortage(open.size) === undefined) return undefined
-    for (const tunnel of open) {
-      if (!tunnel.isHalfClosed) continue
-      tunnel.leave()
-      return undefined
-    }
-    return this.#shortage(open.size)
+    const error = open.size > this.#maxTunnels ? full(`${this.#maxTunnels} tunnels are open already`) : this.#shortage()
+    return error !== undefined && makeRoom(open) ? undefined : error
   }
 
-  #shortage(open: number): UpstreamProxyError | undefined {
-    if (open > this.#maxTunnels) return full(`${this.#maxTunnels} tunnels are open already`)
-    if (this.#reserve.isReached()) return full(`of ${this.#reserve.limit} files that may be open hardly any is left`)
-    return undefined
+  #shortage(): UpstreamProxyError | undefined {
+    if (!this.#reserve.isReached()) return undefined
+    return full(`of ${this.#reserve.limit} files that may be open hardly any is left`)
   }
 
   /** A client that takes one of the last descriptors is told so at once; the one that had the most time to read it makes room. */
-  admit(tunnel: Tunnel): void {
-    if (!this.#reserve.isReached()) return
-    const error = full(`of ${this.#reserve.limit} files that may be open hardly any is left`)
+  admit(tunnel: Tunnel, open: ReadonlySet<Tunnel>): void {
+    const error = this.#shortage()
+    if (error === undefined || makeRoom(open)) return
     tunnel.abort(error)
     this.#turnedAway.push(tunnel)
     if (this.#turnedAway.length > this.#reserve.forRefusals) this.#turnedAway.shift()?.abort(error)
@@ -47,6 +41,16 @@ export class Admission {
   close(): void {
     this.#reserve.close()
   }
+}
+
+/** Ends the oldest half-closed tunnel; false when there is none. */
+function makeRoom(open: ReadonlySet<Tunnel>): boolean {
+  for (const tunnel of open) {
+    if (!tunnel.isHalfClosed) continue
+    tunnel.leave()
+    return true
+  }
+  return false
 }
 
 function full(why: string): UpstreamProxyError {

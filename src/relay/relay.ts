@@ -206,7 +206,7 @@ class RunningRelay implements LocalRelay {
     const tunnel = new Tunnel(this.#context, client)
     this.#tunnels.add(tunnel)
     client.start(tunnel)
-    this.#admission.admit(tunnel)
+    this.#admission.admit(tunnel, this.#tunnels)
   }
 
   /** A relay that cannot say how it is carries tunnels all the same. */

@@ -62,7 +62,7 @@ export class DescriptorReserve {
   keepSpare(): void {
     if (this.limit === Number.POSITIVE_INFINITY) return
     if (this.#spare === undefined) {
-      if (!this.isReached()) this.#spare = openSync(PROBE, 'r')
+      if (nextDescriptor() !== undefined && !this.isReached()) this.#spare = openSync(PROBE, 'r')
     } else if (nextDescriptor() === Number.POSITIVE_INFINITY) this.close()
   }
 

@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import type { GatewayOptions } from 'ccr-upstream-gateway'
 import { listen } from '../support/listening.js'
+import { Mailbox } from '../support/mailbox.js'
 import { originCa } from '../support/origin.js'
 import { CREDENTIALS, requestOver, responseOf, startGateway, textOf } from './fixture.js'
 import { connect, readAll, startTls } from './wire-client.js'
@@ -108,6 +109,23 @@ test('the end of what the origin sends reaches the client, whose upload goes on'
   assert.equal((await received)?.toString(), 'still here')
   assert.equal(await stream.closeCode, 1000)
   assert.equal((await gateway.nextRecord()).mode, 'tunnel')
+})
+
+test('an upload that goes on after the end of the origin, and then closes, reaches a slow origin whole', async (context) => {
+  const accepted = new Mailbox<Socket>()
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.pause().end('all I have')
+    accepted.put(socket)
+  })
+  const { address } = await listen(context, server)
+  const gateway = await startGateway(context, { connectTo: { 'plain.example.com:443': address } })
+  const { stream } = await gateway.openTunnel('plain.example.com')
+  stream.staysOpen = true
+  assert.equal(await textToEnd(stream), 'all I have')
+  const sent = Buffer.alloc(8 * 1_048_576, 'x')
+  stream.end(sent)
+  const socket = await accepted.next()
+  assert.equal((await textToEnd(socket.resume())).length, sent.length)
 })
 
 test('a relay that does not know the end of a direction is closed when it has said nothing for a while', async (context) => {

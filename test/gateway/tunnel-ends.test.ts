@@ -254,3 +254,13 @@ test('a client that has sent its whole request and ends its direction gets the a
   const record = await gateway.nextRecord()
   assert.deepEqual([record.mode, 'error' in record], ['intercept', false])
 })
+
+test('what came after our end alone is read also when the peer has closed meanwhile', async (context) => {
+  const { stream, webSocket, client } = await streamPair(context)
+  stream.endSending()
+  await once(client, 'message')
+  client.send(encode(Buffer.from('the last words')))
+  client.close(1000)
+  await once(webSocket, 'close')
+  assert.equal((await readAll(stream)).toString(), 'the last words')
+})

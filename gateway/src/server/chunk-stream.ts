@@ -141,8 +141,8 @@ export class ChunkStream extends Duplex {
       return
     }
     if (!this.#hasPeerEnded) this.push(null)
-    // We closed first, all is said: nobody has to read on for the stream to go.
-    if (this.writableFinished) this.destroy()
+    // We closed first, all is said: nobody has to read on for the stream to go. After our end alone the peer still had its say.
+    if (this.writableFinished && !this.#endsAlone) this.destroy()
     else if (this.readableEnded) this.end()
     else this.allowHalfOpen = false
   }
@@ -187,8 +187,7 @@ export class ChunkStream extends Duplex {
   #waitForPeer(): void {
     this.#hasHeard = false
     this.#stopWaiting = this.guard.startDeadline(QUIET_AFTER_END_MS, () => {
-      // A paused socket has something that waits for the reader.
-      if (this.#hasHeard || this.#socket.isPaused) this.#waitForPeer()
+      if (this.#hasHeard || this.#socket.isPaused || this.readableLength > 0) this.#waitForPeer()
       else this.destroy()
     })
   }
